@@ -1,0 +1,221 @@
+//! Model families and their hyper-parameters.
+//!
+//! Flows in: JSON or TOML. Flows out: a family with every default written out. Ranges stand in the
+//! schema, so one validation reports all of them at once. Names follow scikit-learn.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How classes are weighted while fitting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeight {
+    /// Each row counts with its own weight.
+    #[default]
+    None,
+    /// Each class counts half: rows are scaled by `n / (2 * n_class)`, by weight.
+    Balanced,
+}
+
+/// How many features a tree may look at for one split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxFeatures {
+    /// All of them.
+    All,
+    /// The square root of their number, rounded down, at least one.
+    Sqrt,
+}
+
+/// A model family with its hyper-parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "family", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// L2-regularised logistic regression.
+    LogisticRegression(LogisticRegression),
+    /// One CART tree.
+    DecisionTree(DecisionTree),
+    /// Bagged CART trees.
+    RandomForest(RandomForest),
+    /// Histogram gradient boosting on the logistic loss.
+    GradientBoosting(GradientBoosting),
+}
+
+impl ModelConfig {
+    /// The family's name as documents write it.
+    pub const fn family(&self) -> &'static str {
+        match self {
+            Self::LogisticRegression(_) => "logistic_regression",
+            Self::DecisionTree(_) => "decision_tree",
+            Self::RandomForest(_) => "random_forest",
+            Self::GradientBoosting(_) => "gradient_boosting",
+        }
+    }
+}
+
+/// L2-regularised logistic regression on standardised features.
+///
+/// Minimises `0.5 * |w|^2 / c + sum(weight * log_loss)`, the objective of scikit-learn; the intercept
+/// is not penalised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogisticRegression {
+    /// Inverse strength of the L2 penalty.
+    #[schemars(range(min = 1e-12, max = 1e12))]
+    pub c: f64,
+    /// Whether features are centred and scaled by the training rows' mean and standard deviation.
+    pub standardize: bool,
+    /// Whether an intercept is fitted.
+    pub fit_intercept: bool,
+    /// Newton steps at the most; reaching it is `TRAINING_DIVERGED`.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_iter: u32,
+    /// Converged when the largest absolute component of the mean gradient is below this.
+    #[schemars(range(min = 1e-14, max = 1.0))]
+    pub tol: f64,
+    /// How classes are weighted.
+    pub class_weight: ClassWeight,
+}
+
+impl Default for LogisticRegression {
+    fn default() -> Self {
+        Self {
+            c: 1.0,
+            standardize: true,
+            fit_intercept: true,
+            max_iter: 100,
+            tol: 1e-10,
+            class_weight: ClassWeight::None,
+        }
+    }
+}
+
+/// One CART tree, grown by Gini impurity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecisionTree {
+    /// Longest path from root to leaf; null is unlimited.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub max_depth: Option<u32>,
+    /// Rows a node needs before it may be split.
+    #[schemars(range(min = 2, max = 1_000_000_000))]
+    pub min_samples_split: u32,
+    /// Rows each leaf needs.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub min_samples_leaf: u32,
+    /// How classes are weighted.
+    pub class_weight: ClassWeight,
+}
+
+impl Default for DecisionTree {
+    fn default() -> Self {
+        Self { max_depth: None, min_samples_split: 2, min_samples_leaf: 1, class_weight: ClassWeight::None }
+    }
+}
+
+/// Bagged CART trees whose probabilities are averaged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RandomForest {
+    /// Number of trees.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub n_estimators: u32,
+    /// Longest path from root to leaf; null is unlimited.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub max_depth: Option<u32>,
+    /// Rows a node needs before it may be split.
+    #[schemars(range(min = 2, max = 1_000_000_000))]
+    pub min_samples_split: u32,
+    /// Rows each leaf needs.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub min_samples_leaf: u32,
+    /// Features looked at for one split.
+    pub max_features: MaxFeatures,
+    /// Whether each tree draws its rows with replacement.
+    pub bootstrap: bool,
+    /// How classes are weighted.
+    pub class_weight: ClassWeight,
+}
+
+impl Default for RandomForest {
+    fn default() -> Self {
+        Self {
+            n_estimators: 100,
+            max_depth: None,
+            min_samples_split: 2,
+            min_samples_leaf: 1,
+            max_features: MaxFeatures::Sqrt,
+            bootstrap: true,
+            class_weight: ClassWeight::None,
+        }
+    }
+}
+
+/// Histogram gradient boosting on the logistic loss, grown leaf by leaf.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GradientBoosting {
+    /// Number of trees at the most.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub n_estimators: u32,
+    /// Shrinkage of each tree.
+    #[schemars(range(min = 1e-6, max = 1.0))]
+    pub learning_rate: f64,
+    /// Leaves of a tree at the most.
+    #[schemars(range(min = 2, max = 65_536))]
+    pub max_leaf_nodes: u32,
+    /// Longest path from root to leaf; null is unlimited.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub max_depth: Option<u32>,
+    /// Rows each leaf needs.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub min_samples_leaf: u32,
+    /// Sum of second derivatives that each leaf needs.
+    #[schemars(range(min = 0.0, max = 1e12))]
+    pub min_child_weight: f64,
+    /// L1 penalty on leaf values.
+    #[schemars(range(min = 0.0, max = 1e12))]
+    pub l1_regularization: f64,
+    /// L2 penalty on leaf values.
+    #[schemars(range(min = 0.0, max = 1e12))]
+    pub l2_regularization: f64,
+    /// Loss reduction that a split needs.
+    #[schemars(range(min = 0.0, max = 1e12))]
+    pub min_split_gain: f64,
+    /// Value bins of a feature at the most; one more holds missing values.
+    #[schemars(range(min = 2, max = 255))]
+    pub max_bins: u32,
+    /// Share of rows drawn, without replacement, for each tree.
+    #[schemars(range(min = 1e-6, max = 1.0))]
+    pub subsample: f64,
+    /// Share of features drawn for each tree.
+    #[schemars(range(min = 1e-6, max = 1.0))]
+    pub colsample: f64,
+    /// Stop when the validation log loss has not improved for so many trees; null never stops early.
+    /// Needs a validation window.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub early_stopping_rounds: Option<u32>,
+    /// How classes are weighted.
+    pub class_weight: ClassWeight,
+}
+
+impl Default for GradientBoosting {
+    fn default() -> Self {
+        Self {
+            n_estimators: 100,
+            learning_rate: 0.1,
+            max_leaf_nodes: 31,
+            max_depth: None,
+            min_samples_leaf: 20,
+            min_child_weight: 1e-3,
+            l1_regularization: 0.0,
+            l2_regularization: 1.0,
+            min_split_gain: 0.0,
+            max_bins: 255,
+            subsample: 1.0,
+            colsample: 1.0,
+            early_stopping_rounds: None,
+            class_weight: ClassWeight::None,
+        }
+    }
+}

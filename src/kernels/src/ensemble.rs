@@ -1,0 +1,185 @@
+//! Decision trees as flat arrays, shared by the tree, the forest and boosting.
+//!
+//! Invariants, checked when built: every tree is a run of nodes with its root first; a child stands
+//! after its parent in the same tree, so that every walk ends; features are in range; values are finite.
+
+use contracts::{Code, Failure, Result};
+use ndarray::ArrayView1;
+
+use crate::arrays::{Array, Arrays};
+
+/// Marks a leaf in [`Node::left`]; no child can be node 0.
+const LEAF: u32 = 0;
+
+/// One node as the growers make it; children are positions within the tree.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Node {
+    /// Feature that is looked at; 0 in a leaf.
+    pub feature: u32,
+    /// Rows with a value of at most this go left; 0 in a leaf.
+    pub threshold: f64,
+    /// Position of the left child, 0 in a leaf.
+    pub left: u32,
+    /// Position of the right child, 0 in a leaf.
+    pub right: u32,
+    /// Whether a missing value goes left.
+    pub missing_left: bool,
+    /// The leaf's value, or what the node would say if it were one.
+    pub value: f64,
+}
+
+impl Node {
+    /// A leaf with this value.
+    pub const fn leaf(value: f64) -> Self {
+        Self { feature: 0, threshold: 0.0, left: LEAF, right: LEAF, missing_left: false, value }
+    }
+
+    /// Whether the walk ends here.
+    pub const fn is_leaf(&self) -> bool {
+        self.left == LEAF
+    }
+}
+
+/// Trees, each a run of nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ensemble {
+    columns: usize,
+    /// `roots[t]..roots[t + 1]` are the nodes of tree `t`.
+    roots: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+impl Ensemble {
+    /// Checks and joins trees over `columns` features; refuses with `MODEL_INVALID`.
+    pub fn new(columns: usize, trees: impl IntoIterator<Item = Vec<Node>>) -> Result<Self> {
+        let mut ensemble = Self { columns, roots: vec![0], nodes: Vec::new() };
+        for tree in trees {
+            check_tree(columns, &tree)?;
+            ensemble.nodes.extend(tree);
+            ensemble
+                .roots
+                .push(u32::try_from(ensemble.nodes.len()).map_err(|_| invalid("fewer than 2^32 nodes"))?);
+        }
+        Ok(ensemble)
+    }
+
+    /// Number of features a row must have.
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Number of trees.
+    pub fn len(&self) -> usize {
+        self.roots.len() - 1
+    }
+
+    /// Whether there is no tree.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The nodes of each tree.
+    pub fn trees(&self) -> impl ExactSizeIterator<Item = &[Node]> {
+        self.roots.windows(2).map(|pair| &self.nodes[pair[0] as usize..pair[1] as usize])
+    }
+
+    /// Sum over the trees of the value of the leaf that the row falls into, in tree order.
+    pub fn sum(&self, row: ArrayView1<'_, f64>) -> f64 {
+        self.trees().map(|tree| leaf(tree, row).value).fold(0.0, |sum, value| sum + value)
+    }
+
+    /// The arrays that stand in the model artifact.
+    pub fn to_arrays(&self) -> Arrays {
+        let floats = |get: fn(&Node) -> f64| Array::F64(self.nodes.iter().map(get).collect());
+        let integers = |get: fn(&Node) -> u32| Array::U32(self.nodes.iter().map(get).collect());
+        Arrays(
+            [
+                ("tree.roots", Array::U32(self.roots.clone())),
+                ("tree.feature", integers(|node| node.feature)),
+                ("tree.threshold", floats(|node| node.threshold)),
+                ("tree.left", integers(|node| node.left)),
+                ("tree.right", integers(|node| node.right)),
+                (
+                    "tree.missing_left",
+                    Array::U8(self.nodes.iter().map(|node| u8::from(node.missing_left)).collect()),
+                ),
+                ("tree.value", floats(|node| node.value)),
+            ]
+            .into_iter()
+            .map(|(name, array)| (name.to_owned(), array))
+            .collect(),
+        )
+    }
+
+    /// Reads the arrays back; refuses anything malformed with `MODEL_INVALID`.
+    pub fn from_arrays(columns: usize, arrays: &mut Arrays) -> Result<Self> {
+        let roots = arrays.take_u32("tree.roots")?;
+        let feature = arrays.take_u32("tree.feature")?;
+        let threshold = arrays.take_f64("tree.threshold")?;
+        let left = arrays.take_u32("tree.left")?;
+        let right = arrays.take_u32("tree.right")?;
+        let missing_left = arrays.take_u8("tree.missing_left")?;
+        let value = arrays.take_f64("tree.value")?;
+        let count = feature.len();
+        if [threshold.len(), left.len(), right.len(), missing_left.len(), value.len()]
+            .iter()
+            .any(|&n| n != count)
+        {
+            return Err(invalid("node arrays of one length"));
+        }
+        if missing_left.iter().any(|&flag| flag > 1) {
+            return Err(invalid("flags of 0 or 1"));
+        }
+        let ends_well = roots.first() == Some(&0) && roots.last().is_some_and(|&last| last as usize == count);
+        if !ends_well || !roots.is_sorted_by(|a, b| a < b) {
+            return Err(invalid("roots that rise from 0 to the number of nodes"));
+        }
+        let node = |i: usize| Node {
+            feature: feature[i],
+            threshold: threshold[i],
+            left: left[i],
+            right: right[i],
+            missing_left: missing_left[i] == 1,
+            value: value[i],
+        };
+        Self::new(
+            columns,
+            roots.windows(2).map(|pair| (pair[0] as usize..pair[1] as usize).map(node).collect()),
+        )
+    }
+}
+
+/// The leaf of one tree that the row falls into.
+pub fn leaf<'t>(tree: &'t [Node], row: ArrayView1<'_, f64>) -> &'t Node {
+    let mut node = &tree[0];
+    while !node.is_leaf() {
+        let value = row[node.feature as usize];
+        let goes_left = if value.is_nan() { node.missing_left } else { value <= node.threshold };
+        node = &tree[if goes_left { node.left } else { node.right } as usize];
+    }
+    node
+}
+
+fn check_tree(columns: usize, tree: &[Node]) -> Result<()> {
+    if tree.is_empty() {
+        return Err(invalid("a root in every tree"));
+    }
+    for (position, node) in tree.iter().enumerate() {
+        if !node.value.is_finite() || !node.threshold.is_finite() {
+            return Err(invalid("finite values and thresholds"));
+        }
+        let child = |child: u32| child as usize > position && (child as usize) < tree.len();
+        if node.is_leaf() && node.right != LEAF || !node.is_leaf() && !(child(node.left) && child(node.right))
+        {
+            return Err(invalid("children after their parent, in the same tree"));
+        }
+        if node.feature as usize >= columns {
+            return Err(invalid("features in range"));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(expected: &str) -> Failure {
+    Failure::at(Code::ModelInvalid, "tree", expected, "something else")
+}

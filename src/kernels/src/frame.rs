@@ -1,0 +1,130 @@
+//! The checked view that every learner and metric works on.
+//!
+//! Flows in: a feature matrix, labels, weights. Flows out: a [`Frame`] whose parts have one length,
+//! hold no infinity, and show both classes. Rows stand in the caller's canonical order (by event id).
+
+use contracts::{Code, Failure, Result};
+use ndarray::ArrayView2;
+
+/// Rows by features, with the positive class named and a weight for each row.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    features: ArrayView2<'a, f64>,
+    positive: &'a [bool],
+    weights: Option<&'a [f64]>,
+}
+
+impl<'a> Frame<'a> {
+    /// Checks and joins the parts. `features` is rows x columns, NaN meaning missing.
+    ///
+    /// Refuses with `DATASET_EMPTY`, `SHAPE_MISMATCH`, `NON_FINITE_INPUT` (an infinity, or a weight that is
+    /// not finite and positive or zero) and `DEGENERATE_LABELS` (a class without weight).
+    pub fn new(
+        features: ArrayView2<'a, f64>,
+        positive: &'a [bool],
+        weights: Option<&'a [f64]>,
+    ) -> Result<Self> {
+        let rows = features.nrows();
+        if rows == 0 || features.ncols() == 0 {
+            return Err(Failure::at(
+                Code::DatasetEmpty,
+                "features",
+                "at least one row and one column",
+                format!("{rows} rows x {} columns", features.ncols()),
+            ));
+        }
+        if rows > u32::MAX as usize {
+            return Err(Failure::at(
+                Code::ResourceExhausted,
+                "features",
+                "fewer than 2^32 rows",
+                format!("{rows} rows"),
+            ));
+        }
+        for (name, length) in [("labels", Some(positive.len())), ("weights", weights.map(<[f64]>::len))] {
+            if let Some(length) = length.filter(|&length| length != rows) {
+                return Err(Failure::at(
+                    Code::ShapeMismatch,
+                    name,
+                    format!("{rows} values, one a row"),
+                    format!("{length} values"),
+                ));
+            }
+        }
+        if features.iter().any(|value| value.is_infinite()) {
+            return Err(Failure::at(
+                Code::NonFiniteInput,
+                "features",
+                "finite numbers, or NaN for missing",
+                "an infinity",
+            ));
+        }
+        if weights.is_some_and(|weights| weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0)) {
+            return Err(Failure::at(
+                Code::NonFiniteInput,
+                "weights",
+                "finite numbers of zero or more",
+                "another number",
+            ));
+        }
+        let frame = Self { features, positive, weights };
+        for class in [true, false] {
+            if !(0..rows).any(|row| positive[row] == class && frame.weight(row) > 0.0) {
+                let name = if class { "positive" } else { "negative" };
+                return Err(Failure::at(
+                    Code::DegenerateLabels,
+                    "labels",
+                    "both classes",
+                    format!("no {name} among {rows} rows"),
+                ));
+            }
+        }
+        Ok(frame)
+    }
+
+    /// The features, rows x columns.
+    pub const fn features(&self) -> ArrayView2<'a, f64> {
+        self.features
+    }
+
+    /// Whether each row is of the positive class.
+    pub const fn positive(&self) -> &'a [bool] {
+        self.positive
+    }
+
+    /// The weights, where rows do not all count alike.
+    pub const fn weights(&self) -> Option<&'a [f64]> {
+        self.weights
+    }
+
+    /// The weight of one row.
+    pub fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.positive.len()
+    }
+
+    /// Number of features.
+    pub fn columns(&self) -> usize {
+        self.features.ncols()
+    }
+
+    /// Refuses missing values with `NON_FINITE_INPUT`, naming the column, for families that cannot use them.
+    pub fn without_missing(&self) -> Result<()> {
+        for (column, values) in self.features.columns().into_iter().enumerate() {
+            let missing = values.iter().filter(|value| value.is_nan()).count();
+            if missing > 0 {
+                return Err(Failure::at(
+                    Code::NonFiniteInput,
+                    format!("features/{column}"),
+                    "finite numbers",
+                    format!("{missing} missing values"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
