@@ -4,6 +4,8 @@
 //! only ever added, never renamed or reused. The Python `Code` enum and `docs/codes.md` are held
 //! against this table by tests.
 
+#![allow(clippy::doc_markdown, reason = "hints are shown to users as plain text")]
+
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {

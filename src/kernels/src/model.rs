@@ -64,7 +64,12 @@ impl Model {
             "decision_tree" | "random_forest" => Self::Forest(Ensemble::from_arrays(columns, &mut arrays)?),
             "gradient_boosting" => Self::Boosting(BoostingModel::from_arrays(columns, &mut arrays)?),
             _ => {
-                return Err(Failure::at(Code::ModelInvalid, "family", "a known model family", "another name"));
+                return Err(Failure::at(
+                    Code::ModelInvalid,
+                    "family",
+                    "a known model family",
+                    "another name",
+                ));
             }
         };
         arrays.finish()?;

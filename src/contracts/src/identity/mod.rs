@@ -1,0 +1,10 @@
+//! Identities: canonical bytes, digests, and the recipes that make ids of them.
+//!
+//! ```text
+//!   document ──► canonical (RFC 8785) ──► digest (SHA-256) ──► recipe ──► id
+//! ```
+
+pub mod canonical;
+pub mod digest;
+pub mod ids;
+pub mod recipe;

@@ -1,0 +1,428 @@
+//! The one door for documents: bytes in, a checked value out.
+//!
+//! ```text
+//!   bytes ──► strict JSON ──► JSON Schema (all errors at once) ──► type ──► its own checks ──► Checked<D>
+//! ```
+//!
+//! Invariant: a `Checked<D>` satisfies the schema and the checks of `D`, and its bytes are canonical.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
+use serde_json::Value;
+
+use crate::{
+    Code, Failure, Problem, Result,
+    identity::{canonical, digest::Digest},
+    names::ObjectKey,
+};
+
+/// Something that stands in the store, with the codes of what can be wrong with it.
+pub trait Artifact: Sized {
+    /// Name in schema versions, file names and errors.
+    const NAME: &'static str;
+    /// Its content is not what it should be.
+    const INVALID: Code;
+    /// It is not there.
+    const UNRESOLVED: Code;
+    /// Its bytes are not those that were pinned.
+    const MISMATCH: Code;
+    /// Other bytes already stand where it should go.
+    const VIOLATION: Code;
+}
+
+/// An artifact that is a JSON document.
+pub trait Document: Artifact + Serialize + DeserializeOwned + JsonSchema {
+    /// Checks what a schema cannot say, collecting every problem.
+    fn check(&self, _problems: &mut Problems) {}
+
+    /// The code that says best what these problems are.
+    fn code(_problems: &[Problem]) -> Code {
+        Self::INVALID
+    }
+}
+
+/// The problems found in one document.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes a problem.
+    pub fn add(&mut self, pointer: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) {
+        self.0.push(Problem { pointer: pointer.into(), expected: expected.into(), found: found.into() });
+    }
+
+    /// Notes a problem unless the condition holds.
+    pub fn require(
+        &mut self,
+        holds: bool,
+        pointer: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        if !holds {
+            self.add(pointer, expected, found);
+        }
+    }
+
+    /// Notes every element that stands in the list more than once.
+    pub fn require_distinct<T: Ord>(&mut self, pointer: &str, items: impl IntoIterator<Item = T>) {
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, item) in items.into_iter().enumerate() {
+            self.require(
+                seen.insert(item),
+                format!("{pointer}/{index}"),
+                "an element that stands once",
+                "a repetition",
+            );
+        }
+    }
+}
+
+/// A document that went through the door.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked<D> {
+    document: D,
+    bytes: Vec<u8>,
+}
+
+impl<D: Document> Checked<D> {
+    /// Checks a value made in code.
+    pub fn new(document: D) -> Result<Self> {
+        let bytes = canonical::to_bytes(&document)?;
+        Self::validate(&canonical::read(&bytes)?)?;
+        Self::finish(document, bytes)
+    }
+
+    /// Checks the bytes of a JSON document.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let value = canonical::read(bytes).map_err(|failure| Failure { code: D::INVALID, ..failure })?;
+        Self::from_value(value)
+    }
+
+    /// Checks the text of a TOML document, which is read into the same value.
+    pub fn parse_toml(text: &str) -> Result<Self> {
+        let value: Value = toml::from_str(text).map_err(|error| {
+            let place = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count());
+            Failure::new(D::INVALID, format!("not well-formed TOML near line {place}"))
+        })?;
+        Self::parse(&canonical::to_bytes(&value)?)
+    }
+
+    /// Checks a JSON value.
+    pub fn from_value(value: Value) -> Result<Self> {
+        Self::validate(&value)?;
+        let document: D = serde_json::from_value(value).map_err(|error| {
+            Failure::new(D::INVALID, format!("{} passed its schema but not its type: {error}", D::NAME))
+        })?;
+        let bytes = canonical::to_bytes(&document)?;
+        Self::finish(document, bytes)
+    }
+
+    fn validate(value: &Value) -> Result<()> {
+        let validator = validator::<D>()?;
+        let problems: Vec<_> = validator.iter_errors(value).flat_map(|error| explain(&error)).collect();
+        refuse::<D>(problems)
+    }
+
+    fn finish(document: D, bytes: Vec<u8>) -> Result<Self> {
+        let mut problems = Problems::default();
+        document.check(&mut problems);
+        refuse::<D>(problems.0)?;
+        Ok(Self { document, bytes })
+    }
+
+    /// The canonical bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The digest of the canonical bytes.
+    pub fn digest(&self) -> Digest<D> {
+        Digest::of(&self.bytes)
+    }
+
+    /// The document itself, no longer guarded.
+    pub fn into_inner(self) -> D {
+        self.document
+    }
+}
+
+impl<D> Deref for Checked<D> {
+    type Target = D;
+
+    fn deref(&self) -> &D {
+        &self.document
+    }
+}
+
+fn refuse<D: Document>(problems: Vec<Problem>) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let count = problems.len();
+    let first = problems.first().map(|problem| {
+        format!("{} should be {}, found {}", pointer_text(&problem.pointer), problem.expected, problem.found)
+    });
+    let detail = match count {
+        1 => format!("{}: {}", D::NAME, first.unwrap_or_default()),
+        _ => format!("{}: {count} problems", D::NAME),
+    };
+    Err(Failure::new(D::code(&problems), detail).with_problems(problems))
+}
+
+fn pointer_text(pointer: &str) -> &str {
+    if pointer.is_empty() { "the document" } else { pointer }
+}
+
+/// The JSON Schema of a document, as it stands in `schemas/`.
+pub fn schema<D: Document>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<D>();
+    schema.insert("$id".to_owned(), Value::from(format!("model_factory.{}.v1", D::NAME)));
+    schema.to_value()
+}
+
+static VALIDATORS: Mutex<BTreeMap<&'static str, Arc<Validator>>> = Mutex::new(BTreeMap::new());
+
+fn validator<D: Document>() -> Result<Arc<Validator>> {
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(validator) = validators.get(D::NAME) {
+        return Ok(Arc::clone(validator));
+    }
+    let validator = jsonschema::draft202012::options().build(&schema::<D>()).map_err(|error| {
+        Failure::new(Code::InternalError, format!("schema of {} does not compile: {error}", D::NAME))
+    })?;
+    let validator = Arc::new(validator);
+    validators.insert(D::NAME, Arc::clone(&validator));
+    Ok(validator)
+}
+
+/// Turns a validation error into problems that show the shape of the value, never the value.
+fn explain(error: &ValidationError<'_>) -> Vec<Problem> {
+    let pointer = error.instance_path().to_string();
+    let found = shape(error.instance());
+    let problem =
+        |pointer: String, expected: String, found: String| vec![Problem { pointer, expected, found }];
+    match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            problem(format!("{pointer}/{name}"), "present".to_owned(), "nothing".to_owned())
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
+            .iter()
+            .map(|name| Problem {
+                pointer: format!("{pointer}/{name}"),
+                expected: "no such field".to_owned(),
+                found: "a field".to_owned(),
+            })
+            .collect(),
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            let branch = context
+                .iter()
+                .filter(|errors| !errors.iter().any(misses_tag))
+                .min_by_key(|errors| errors.len());
+            match branch {
+                Some(errors) if !errors.is_empty() => errors.iter().flat_map(explain).collect(),
+                _ => problem(pointer, format!("one of {} forms", context.len()), found),
+            }
+        }
+        ValidationErrorKind::Pattern { pattern } => {
+            problem(pointer, format!("text of the form {pattern}"), found)
+        }
+        ValidationErrorKind::Enum { options } => problem(pointer, format!("one of {options}"), found),
+        ValidationErrorKind::Constant { expected_value } => {
+            problem(pointer, format!("{expected_value}"), found)
+        }
+        ValidationErrorKind::Minimum { limit } => problem(pointer, format!("at least {limit}"), found),
+        ValidationErrorKind::Maximum { limit } => problem(pointer, format!("at most {limit}"), found),
+        ValidationErrorKind::ExclusiveMinimum { limit } => {
+            problem(pointer, format!("more than {limit}"), found)
+        }
+        ValidationErrorKind::ExclusiveMaximum { limit } => {
+            problem(pointer, format!("less than {limit}"), found)
+        }
+        ValidationErrorKind::MinItems { limit } => {
+            problem(pointer, format!("at least {limit} elements"), found)
+        }
+        ValidationErrorKind::MaxLength { limit } => {
+            problem(pointer, format!("at most {limit} characters"), found)
+        }
+        ValidationErrorKind::Type { kind } => problem(pointer, type_text(kind), found),
+        kind => problem(pointer, format!("what the schema's \"{}\" asks for", kind.keyword()), found),
+    }
+}
+
+fn type_text(kind: &jsonschema::error::TypeKind) -> String {
+    match kind {
+        jsonschema::error::TypeKind::Single(kind) => kind.to_string(),
+        jsonschema::error::TypeKind::Multiple(kinds) => {
+            kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
+        }
+    }
+}
+
+fn misses_tag(error: &ValidationError<'_>) -> bool {
+    matches!(error.kind(), ValidationErrorKind::Constant { .. })
+        || matches!(error.kind(), ValidationErrorKind::Type { .. })
+            && error.instance_path().to_string().is_empty()
+            && error.instance().is_null()
+}
+
+/// What a value looks like, without saying what it is.
+pub fn shape(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "a boolean".to_owned(),
+        Value::Number(number) if number.is_f64() => "a number with a fraction".to_owned(),
+        Value::Number(number) => {
+            format!("an integer of {} digits", number.to_string().trim_start_matches('-').len())
+        }
+        Value::String(text) => format!("a string of {} characters", text.chars().count()),
+        Value::Array(items) => format!("an array of {}", items.len()),
+        Value::Object(map) => format!("an object of {} fields", map.len()),
+    }
+}
+
+/// The constant `schema_version` of a document.
+pub struct SchemaVersion<D>(PhantomData<fn() -> D>);
+
+impl<D: Artifact> SchemaVersion<D> {
+    fn text() -> String {
+        format!("model_factory.{}.v1", D::NAME)
+    }
+}
+
+impl<D> Default for SchemaVersion<D> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<D> Clone for SchemaVersion<D> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<D> PartialEq for SchemaVersion<D> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<D> Eq for SchemaVersion<D> {}
+
+impl<D: Artifact> fmt::Debug for SchemaVersion<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Self::text())
+    }
+}
+
+impl<D: Artifact> Serialize for SchemaVersion<D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Self::text())
+    }
+}
+
+impl<'de, D: Artifact> Deserialize<'de> for SchemaVersion<D> {
+    fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        if text == Self::text() {
+            Ok(Self::default())
+        } else {
+            Err(De::Error::custom("another schema version"))
+        }
+    }
+}
+
+impl<D: Artifact> JsonSchema for SchemaVersion<D> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SchemaVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "const": Self::text() })
+    }
+}
+
+/// Names an artifact by where it stands and what its bytes are.
+pub struct Reference<T> {
+    /// Key in the store.
+    pub uri: ObjectKey,
+    /// Digest of the bytes.
+    pub digest: Digest<T>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename = "Reference", deny_unknown_fields)]
+struct ReferenceFields<K, T> {
+    uri: K,
+    #[serde(bound = "")]
+    digest: Digest<T>,
+}
+
+impl<T> Clone for Reference<T> {
+    fn clone(&self) -> Self {
+        Self { uri: self.uri.clone(), digest: self.digest }
+    }
+}
+
+impl<T> PartialEq for Reference<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.uri == other.uri && self.digest == other.digest
+    }
+}
+
+impl<T> Eq for Reference<T> {}
+
+impl<T> fmt::Debug for Reference<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.uri, self.digest)
+    }
+}
+
+impl<T> Serialize for Reference<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ReferenceFields { uri: &self.uri, digest: self.digest }.serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Reference<T> {
+    fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+        let ReferenceFields::<ObjectKey, T> { uri, digest } = ReferenceFields::deserialize(deserializer)?;
+        Ok(Self { uri, digest })
+    }
+}
+
+impl<T> JsonSchema for Reference<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Reference".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": { "uri": ObjectKey::json_schema(generator), "digest": Digest::<T>::json_schema(generator) },
+            "required": ["uri", "digest"],
+            "additionalProperties": false
+        })
+    }
+}
