@@ -137,6 +137,7 @@ codes! {
         ModelBundleImmutabilityViolation "MODEL_BUNDLE_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         PublicationImmutabilityViolation "PUBLICATION_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         LifecycleEventImmutabilityViolation "LIFECYCLE_EVENT_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
+        RunReceiptImmutabilityViolation "RUN_RECEIPT_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
     }
     Execution "EXECUTION" {
         TrainingDiverged "TRAINING_DIVERGED" false "The fit did not converge; regularise more, or look for a feature that separates the classes.";
