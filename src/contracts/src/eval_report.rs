@@ -106,20 +106,20 @@ pub struct ReliabilityBin {
     pub observed_rate: f64,
 }
 
-/// What a threshold would do.
+/// What a threshold would do, in rows, or in weight where rows do not all count alike.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdRow {
     /// Scores of at least this are flagged.
     pub threshold: f64,
     /// Flagged and positive.
-    pub true_positives: u64,
+    pub true_positives: f64,
     /// Flagged and negative.
-    pub false_positives: u64,
+    pub false_positives: f64,
     /// Not flagged and positive.
-    pub false_negatives: u64,
+    pub false_negatives: f64,
     /// Not flagged and negative.
-    pub true_negatives: u64,
+    pub true_negatives: f64,
 }
 
 /// One day of the capacity metric.

@@ -136,9 +136,6 @@ pub struct Evaluation {
     /// Number of reliability bins of equal count.
     #[schemars(range(min = 2, max = 1_000))]
     pub calibration_bins: u32,
-    /// Number of drift bins of equal count on the training rows.
-    #[schemars(range(min = 2, max = 1_000))]
-    pub drift_bins: u32,
     /// Entities that can be looked at each day.
     pub capacity: Option<Capacity>,
     /// Leaves out entities already known to be positive.
@@ -157,7 +154,6 @@ impl Default for Evaluation {
             top_k: vec![100],
             false_positive_rates: vec![0.01],
             calibration_bins: 10,
-            drift_bins: 10,
             capacity: None,
             known_positives: None,
             slices: Vec::new(),

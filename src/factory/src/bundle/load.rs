@@ -1,0 +1,77 @@
+//! A bundle read back, verified, ready to score.
+
+use contracts::{
+    Checked, Code, Failure, Reference, Result,
+    bundle::ModelBundle,
+    gate_receipt::Verdict,
+    names::ColumnName,
+};
+use kernels::Model;
+use ndarray::{Array1, ArrayView2};
+
+use super::artifact;
+use crate::store::{self, Store};
+
+/// A model with its bundle.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    bundle: Checked<ModelBundle>,
+    model: Model,
+}
+
+/// Reads and verifies a bundle: its document, model and PASS by digest, and the model against the bundle's
+/// input schema.
+///
+/// Refuses with `EVIDENCE_UNRESOLVED`, `EVIDENCE_DIGEST_MISMATCH`, `MODEL_INVALID` or `GATE_DECISION_MISMATCH`.
+pub fn load(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
+    let bundle = store::read_document(store, reference)?;
+    let receipt = store::read_document(store, &bundle.gate_receipt)?;
+    if receipt.decision != Verdict::Pass || receipt.model != bundle.model || receipt.train_run_id != bundle.train_run_id {
+        return Err(Failure::new(Code::GateDecisionMismatch, "the bundle names a receipt that is no PASS of its own"));
+    }
+    let bytes = store::read(store, &bundle.model)?;
+    let (family, model) = artifact::read(&bytes)?;
+    let fits = family == bundle.compatibility.family.as_str() && model.columns() == bundle.input_schema.len();
+    if !fits {
+        return Err(Failure::at(
+            Code::ModelInvalid,
+            "model",
+            format!("a {} over {} columns", bundle.compatibility.family, bundle.input_schema.len()),
+            format!("a {family} over {} columns", model.columns()),
+        ));
+    }
+    Ok(LoadedModel { bundle, model })
+}
+
+impl LoadedModel {
+    /// The bundle.
+    pub fn bundle(&self) -> &Checked<ModelBundle> {
+        &self.bundle
+    }
+
+    /// The model alone.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Names of the features, in the model's order.
+    pub fn feature_names(&self) -> impl Iterator<Item = &ColumnName> {
+        self.bundle.input_schema.iter().map(|column| &column.name)
+    }
+
+    /// Probability of the positive class for each row of `features` (rows x the model's features, in its order).
+    ///
+    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns, and with `NON_FINITE_INPUT` an
+    /// infinity, or a missing value in a column that does not allow one.
+    pub fn predict_proba(&self, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
+        for (column, values) in self.bundle.input_schema.iter().zip(features.columns()) {
+            let refused = |value: &&f64| value.is_infinite() || value.is_nan() && !column.missing_allowed;
+            let count = values.iter().filter(refused).count();
+            if count > 0 {
+                let expected = if column.missing_allowed { "finite numbers or missing values" } else { "finite numbers" };
+                return Err(Failure::at(Code::NonFiniteInput, column.name.as_str(), expected, format!("{count} other values")));
+            }
+        }
+        self.model.predict_proba(features)
+    }
+}

@@ -1,0 +1,120 @@
+//! The bundle: a model with everything that shows where it came from.
+//!
+//! ```text
+//!   Passed ──► assemble ──► Publishable          Reference<ModelBundle> ──► load ──► LoadedModel ──► scores
+//! ```
+//!
+//! Invariant: a [`Publishable`] is made of a [`Passed`] alone, so that nothing else can be published.
+
+pub mod artifact;
+mod load;
+
+use contracts::{
+    Checked, Reference, Result,
+    bundle::{Compatibility, InputColumn, ModelBundle, input_schema_digest},
+    feature::FeatureDefinitionSet,
+    identity::ids::{self, BundleKey},
+    names::Name,
+    run_receipt::Evidence,
+    schema::SchemaVersion,
+};
+
+pub use load::{LoadedModel, load};
+
+use crate::{
+    gate::Passed,
+    layout,
+    store::{self, Store},
+};
+
+/// A bundle whose run passed the gate and whose document is in the store.
+#[derive(Debug)]
+pub struct Publishable {
+    bundle: Checked<ModelBundle>,
+    reference: Reference<ModelBundle>,
+}
+
+impl Publishable {
+    /// The bundle.
+    pub fn bundle(&self) -> &Checked<ModelBundle> {
+        &self.bundle
+    }
+
+    /// Where it stands and what its bytes are.
+    pub fn reference(&self) -> &Reference<ModelBundle> {
+        &self.reference
+    }
+
+    /// The evidence of its run.
+    pub fn evidence(&self) -> Evidence {
+        let bundle = &self.bundle;
+        Evidence {
+            plan: Some(bundle.plan.clone()),
+            model: Some(bundle.model.clone()),
+            execution_record: Some(bundle.execution_record.clone()),
+            eval_report: Some(bundle.eval_report.clone()),
+            gate_receipt: Some(bundle.gate_receipt.clone()),
+            publish_eligibility: Some(bundle.publish_eligibility.clone()),
+            bundle: Some(self.reference.clone()),
+            publication: None,
+        }
+    }
+}
+
+/// Puts the bundle of a run that passed together and writes its document.
+pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
+    let plan = passed.plan();
+    let candidate = passed.candidate();
+    let record = store::read_document(store, &candidate.execution_record)?;
+    let missing_allowed = plan.training_config.model.family() == "gradient_boosting";
+    let input_schema: Vec<_> = plan.features.iter().map(|name| InputColumn { name: name.clone(), missing_allowed }).collect();
+    let compatibility = Compatibility {
+        model_format: Name::new(artifact::FORMAT)?,
+        family: record.family.clone(),
+        input_schema: input_schema_digest(&input_schema)?,
+    };
+    let train_run_key = plan.train_run_key.digest()?;
+    let bundle_id = BundleKey {
+        train_run_key,
+        dataset_manifests: plan.dataset_manifests.iter().map(|manifest| manifest.digest).collect(),
+        model: candidate.model.digest,
+        eval_report: candidate.eval_report.digest,
+        gate_receipt: passed.receipt().digest,
+        compatibility: &compatibility,
+    }
+    .id()?;
+    let bundle = Checked::new(ModelBundle {
+        schema_version: SchemaVersion::default(),
+        bundle_version: ids::bundle_version(&bundle_id, &plan.policy_revision, &plan.config_revision)?,
+        bundle_id,
+        train_run_id: plan.train_run_id.clone(),
+        train_run_key,
+        target_scope: plan.train_run_key.target_scope.clone(),
+        model: candidate.model.clone(),
+        model_bytes: record.model_bytes,
+        input_schema,
+        feature_definition_set: used_features(&plan.feature_definition_set, &plan.features),
+        compatibility,
+        decision_policy: plan.training_config.decision_policy.clone(),
+        dataset_manifests: plan.dataset_manifests.clone(),
+        training_config: plan.training_config_ref.clone(),
+        governance_profile: plan.governance_profile_ref.clone(),
+        plan: candidate.plan.clone(),
+        execution_record: candidate.execution_record.clone(),
+        eval_report: candidate.eval_report.clone(),
+        gate_receipt: passed.receipt().clone(),
+        publish_eligibility: passed.eligibility().clone(),
+        policy_revision: plan.policy_revision.clone(),
+        config_revision: plan.config_revision.clone(),
+        code_release_id: plan.train_run_key.code_release_id.clone(),
+        supersedes: plan.supersedes.clone(),
+    })?;
+    let key = layout::of_run(&plan.platform_run_id, &plan.train_run_id, "bundle.json")?;
+    let reference = store::write_document(store, &key, &bundle)?;
+    Ok(Publishable { bundle, reference })
+}
+
+fn used_features(set: &FeatureDefinitionSet, used: &[contracts::names::ColumnName]) -> FeatureDefinitionSet {
+    let features = used.iter().filter_map(|name| set.features.iter().find(|feature| feature.name == *name)).cloned().collect();
+    FeatureDefinitionSet { features, ..set.clone() }
+}

@@ -1,0 +1,187 @@
+//! The gate: evidence in, a verdict out.
+//!
+//! ```text
+//!   references ──► read back, digests checked ──► criteria ──► GateReceipt, PublishEligibility ──► Passed | Failed
+//! ```
+//!
+//! The gate reads a report, never data, and computes its verdict anew from the stored evidence; it never copies
+//! one. Only this module makes a [`Passed`], and only a `Passed` becomes a bundle.
+
+mod criteria;
+
+use contracts::{
+    Checked, Code, Failure, Reference, Result,
+    eval_report::EvalReport,
+    gate_receipt::{ChampionResult, Eligibility, GateReceipt, PublishEligibility, Verdict},
+    governance_profile::GovernanceProfile,
+    names::ObjectKey,
+    resolved_plan::ResolvedTrainPlan,
+    run_receipt::Evidence,
+    schema::SchemaVersion,
+};
+
+use crate::{
+    candidate::{Candidate, present},
+    layout,
+    registry::Registry,
+    store::{self, Store},
+};
+
+/// A run that passed. Its fields are private: nothing but the gate can make one.
+#[derive(Debug)]
+pub struct Passed {
+    candidate: Candidate,
+    plan: Checked<ResolvedTrainPlan>,
+    receipt: Reference<GateReceipt>,
+    eligibility: Reference<PublishEligibility>,
+}
+
+impl Passed {
+    /// The evidence that was judged.
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidate
+    }
+
+    /// The plan that was carried out.
+    pub fn plan(&self) -> &Checked<ResolvedTrainPlan> {
+        &self.plan
+    }
+
+    /// The receipt.
+    pub fn receipt(&self) -> &Reference<GateReceipt> {
+        &self.receipt
+    }
+
+    /// What follows from it.
+    pub fn eligibility(&self) -> &Reference<PublishEligibility> {
+        &self.eligibility
+    }
+}
+
+/// The gate's verdict: both ways with their documents written.
+#[derive(Debug)]
+pub enum Judged {
+    /// It may be published.
+    Pass(Box<Passed>),
+    /// It may not; the receipt says why.
+    Fail {
+        /// The receipt.
+        receipt: Reference<GateReceipt>,
+        /// What follows from it.
+        eligibility: Reference<PublishEligibility>,
+    },
+}
+
+/// What the gate reads, each part by its digest.
+struct Exhibits {
+    plan: Checked<ResolvedTrainPlan>,
+    report: Checked<EvalReport>,
+    profile: Checked<GovernanceProfile>,
+}
+
+/// Judges a candidate against its profile and the scope's champion, and writes receipt and eligibility.
+///
+/// Refuses with `EVIDENCE_DIGEST_MISMATCH`, `EVIDENCE_UNRESOLVED` or `EVAL_REPORT_MISMATCH`; a FAIL is a verdict,
+/// not an error.
+pub fn judge(store: &dyn Store, candidate: Candidate, registry: &dyn Registry) -> Result<Judged> {
+    let exhibits = read(store, &candidate)?;
+    let champion = match &exhibits.profile.champion_comparison {
+        None => None,
+        Some(comparison) => {
+            let active = registry.history(&exhibits.plan.train_run_key.target_scope)?.active().map(|event| event.bundle.clone());
+            let bundle = active.map(|reference| store::read_document(store, &reference)).transpose()?;
+            let champion = match bundle {
+                None => None,
+                Some(bundle) => Some((bundle.bundle_id.clone(), bundle.eval_report.clone(), store::read_document(store, &bundle.eval_report)?)),
+            };
+            Some(criteria::against_champion(comparison, &exhibits.report, champion))
+        }
+    };
+    let receipt = receipt(&candidate, &exhibits, champion)?;
+    write(store, candidate, exhibits.plan, &receipt)
+}
+
+/// Judges again from the evidence of a stored receipt and compares.
+///
+/// The champion is the one that the receipt names, read again. Refuses with `GATE_DECISION_MISMATCH` where the
+/// verdict is not the receipt's.
+pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
+    let candidate = Candidate::from_evidence(evidence)?;
+    let stored = store::read_document(store, &present(evidence.gate_receipt.as_ref(), "gate_receipt")?)?;
+    let exhibits = read(store, &candidate)?;
+    let champion = match (&exhibits.profile.champion_comparison, &stored.champion) {
+        (None, _) => None,
+        (Some(comparison), named) => {
+            let named = named.as_ref().and_then(|result| result.champion.clone().zip(result.champion_report.clone()));
+            let champion = match named {
+                None => None,
+                Some((bundle, report)) => Some((bundle, report.clone(), store::read_document(store, &report)?)),
+            };
+            Some(criteria::against_champion(comparison, &exhibits.report, champion))
+        }
+    };
+    let receipt = receipt(&candidate, &exhibits, champion)?;
+    if receipt.digest() != stored.digest() {
+        return Err(Failure::new(Code::GateDecisionMismatch, "judging the evidence again gives another receipt than the stored one"));
+    }
+    write(store, candidate, exhibits.plan, &receipt)
+}
+
+fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
+    let plan = store::read_document(store, &candidate.plan)?;
+    let report = store::read_document(store, &candidate.eval_report)?;
+    let record = store::read_document(store, &candidate.execution_record)?;
+    let profile = store::read_document(store, &plan.governance_profile_ref)?;
+    store::read(store, &candidate.model)?;
+    let belongs = report.train_run_id == plan.train_run_id
+        && report.plan == candidate.plan.digest
+        && report.model == candidate.model.digest
+        && record.model == candidate.model
+        && record.plan == candidate.plan.digest;
+    if !belongs {
+        return Err(Failure::new(Code::EvalReportMismatch, "report, record and model are not of one run"));
+    }
+    if *profile != plan.governance_profile {
+        return Err(Failure::new(Code::GovernanceProfileDigestMismatch, "the plan holds another profile than it refers to"));
+    }
+    Ok(Exhibits { plan, report, profile })
+}
+
+fn receipt(candidate: &Candidate, exhibits: &Exhibits, champion: Option<ChampionResult>) -> Result<Checked<GateReceipt>> {
+    let criteria: Vec<_> = exhibits.profile.criteria.iter().flat_map(|criterion| criteria::judge(criterion, &exhibits.report)).collect();
+    let mut failed: Vec<_> =
+        criteria.iter().filter(|result| result.verdict == Verdict::Fail).map(|result| result.criterion.name.clone()).collect();
+    failed.dedup();
+    let beaten = champion.as_ref().is_none_or(|result| result.verdict == Verdict::Pass);
+    Checked::new(GateReceipt {
+        schema_version: SchemaVersion::default(),
+        train_run_id: exhibits.plan.train_run_id.clone(),
+        plan: candidate.plan.clone(),
+        model: candidate.model.clone(),
+        eval_report: candidate.eval_report.clone(),
+        governance_profile: exhibits.plan.governance_profile_ref.clone(),
+        decision: if failed.is_empty() && beaten { Verdict::Pass } else { Verdict::Fail },
+        criteria,
+        champion,
+        failed,
+    })
+}
+
+fn write(store: &dyn Store, candidate: Candidate, plan: Checked<ResolvedTrainPlan>, receipt: &Checked<GateReceipt>) -> Result<Judged> {
+    let key = |name: &str| -> Result<ObjectKey> { layout::of_run(&plan.platform_run_id, &plan.train_run_id, name) };
+    let receipt_ref = store::write_document(store, &key("gate_receipt.json")?, receipt)?;
+    let passed = receipt.decision == Verdict::Pass;
+    let eligibility = Checked::new(PublishEligibility {
+        schema_version: SchemaVersion::default(),
+        train_run_id: plan.train_run_id.clone(),
+        gate_receipt: receipt_ref.digest,
+        eligibility: if passed { Eligibility::Eligible } else { Eligibility::Ineligible },
+        reason_codes: if passed { Vec::new() } else { vec![Code::PublishNotEligible] },
+    })?;
+    let eligibility = store::write_document(store, &key("publish_eligibility.json")?, &eligibility)?;
+    Ok(if passed {
+        Judged::Pass(Box::new(Passed { candidate, plan, receipt: receipt_ref, eligibility }))
+    } else {
+        Judged::Fail { receipt: receipt_ref, eligibility }
+    })
+}

@@ -1,0 +1,55 @@
+//! Guards that look at every row.
+
+use contracts::{Code, Failure, Result, resolved_plan::ResolvedTrainPlan};
+use kernels::metric::{Ranking, Scored};
+use rayon::prelude::*;
+
+use super::{Audit, windows::Windows};
+use crate::dataset::Table;
+
+/// Labels are known by the cut, and features know nothing from after their event.
+pub(super) fn check(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) -> Result<()> {
+    let cut = plan.label_basis.iter().map(|labels| labels.label_asof_utc.nanoseconds()).min().unwrap_or(i64::MIN);
+    let late = table.label_observed_time.iter().flatten().filter(|&&observed| observed > cut).count();
+    if late > 0 {
+        return Err(Failure::at(Code::LabelAfterAsof, "label_observed_time", "at or before the as-of cut", format!("{late} labels observed later")));
+    }
+    let timeless = table.label.iter().zip(&table.label_observed_time).filter(|(label, observed)| label.is_some() && observed.is_none()).count();
+    if timeless > 0 {
+        return Err(Failure::at(Code::LabelAfterAsof, "label_observed_time", "a time for each label", format!("{timeless} labels without one")));
+    }
+    audit.note(Code::LabelAfterAsof, table.rows())?;
+    let ahead = table.feature_asof.iter().zip(&table.event_time).filter(|(asof, event)| asof > event).count();
+    if ahead > 0 {
+        return Err(Failure::at(Code::FeatureAfterEvent, "feature_asof", "at or before the event", format!("{ahead} rows that know more")));
+    }
+    audit.note(Code::FeatureAfterEvent, table.rows())?;
+    // Reading the partitions has refused repeated event ids.
+    audit.note(Code::DuplicateEvent, table.rows())
+}
+
+/// No single feature may separate the training rows as only the label itself would.
+pub(super) fn check_features(plan: &ResolvedTrainPlan, table: &Table, windows: &Windows, audit: &mut Audit) -> Result<()> {
+    let limit = plan.governance_profile.leakage_policy.max_single_feature_auc;
+    let rows = &windows.train.rows;
+    let positive = windows.train.positive(table);
+    let suspects = (0..plan.features.len())
+        .into_par_iter()
+        .map(|index| {
+            let column = table.features.column(index);
+            // A missing value ranks below all others, so that missingness that tells the label is seen too.
+            let values: Vec<_> = rows.iter().map(|&row| column[row as usize]).map(|value| if value.is_nan() { f64::MIN } else { value }).collect();
+            let area = Ranking::new(&Scored::new(&values, &positive, None)?)?.roc_auc();
+            Ok((area.max(1.0 - area) >= limit).then(|| plan.features[index].clone()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if let Some(name) = suspects.into_iter().flatten().next() {
+        return Err(Failure::at(
+            Code::TargetLeakageSuspected,
+            name.as_str(),
+            format!("a ROC AUC below {limit} on the training rows, taken alone"),
+            "at least that",
+        ));
+    }
+    audit.note(Code::TargetLeakageSuspected, plan.features.len())
+}

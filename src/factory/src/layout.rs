@@ -1,0 +1,22 @@
+//! Where a run's objects stand. Keys are made of ids alone.
+
+use contracts::{
+    Digest, Result,
+    names::{ObjectKey, PlatformRunId, TrainRunId},
+};
+
+/// A run's own object.
+pub fn of_run(platform_run: &PlatformRunId, run: &TrainRunId, name: &str) -> Result<ObjectKey> {
+    ObjectKey::new(format!("{platform_run}/mf/train_runs/{run}/{name}"))
+}
+
+/// The plan of a run.
+pub fn plan(platform_run: &PlatformRunId, run: &TrainRunId) -> Result<ObjectKey> {
+    ObjectKey::new(format!("{platform_run}/mf/resolved_train_plan/{run}.json"))
+}
+
+/// A document that is named by its content, in a folder of the factory: `training_configs`, `governance_profiles`
+/// or `job_requests`.
+pub fn by_content<T>(platform_run: &PlatformRunId, folder: &str, digest: &Digest<T>) -> Result<ObjectKey> {
+    ObjectKey::new(format!("{platform_run}/mf/{folder}/{}.json", digest.hex()))
+}

@@ -1,0 +1,370 @@
+//! The registry that lives in the factory's own object store.
+//!
+//! Put-if-absent is its only tool: the record `registry/bundles/<id>/<version>.json` decides which bytes a
+//! version has, and the event `registry/scopes/<scope>/events/<sequence>.json` decides who comes next. Whoever
+//! loses a sequence number reads the history again and decides anew.
+
+use std::sync::Arc;
+
+use contracts::{
+    Checked, Code, Failure, Reference, Result,
+    bundle::ModelBundle,
+    gate_receipt::{GateReceipt, Verdict},
+    governance_profile::{Allowed, GovernanceProfile},
+    lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
+    names::{BundleId, ColumnName, Name, ObjectKey},
+    publication::BundlePublication,
+    resolution::{BundleResolution, ResolutionOutcome},
+    schema::SchemaVersion,
+    scope::TargetScope,
+};
+
+use super::{
+    Act, Publication, Registry,
+    history::{Entry, History},
+};
+use crate::{
+    bundle::Publishable,
+    clock::Clock,
+    failpoint::{self, Failpoint},
+    store::{self, Put, Store},
+};
+
+/// How often a lost sequence number is tried anew before `SCOPE_CONFLICT`.
+const ATTEMPTS: usize = 16;
+
+/// A registry in the factory's own store.
+#[derive(Clone)]
+pub struct EmbeddedRegistry {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+/// An event before it has a place in the history.
+struct Draft {
+    kind: LifecycleKind,
+    bundle_id: BundleId,
+    from: Option<BundleState>,
+    to: BundleState,
+}
+
+impl EmbeddedRegistry {
+    /// A registry in this store.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// Appends what `decide` makes of the history, or nothing where it says that all is done.
+    fn append(
+        &self,
+        scope: &TargetScope,
+        act: &Act,
+        decide: impl Fn(&History) -> Result<Option<(Draft, Checked<ModelBundle>, Reference<ModelBundle>)>>,
+    ) -> Result<Option<RegistryLifecycleEvent>> {
+        for _ in 0..ATTEMPTS {
+            let history = self.history(scope)?;
+            let Some((draft, bundle, reference)) = decide(&history)? else { return Ok(None) };
+            let event = Checked::new(RegistryLifecycleEvent {
+                schema_version: SchemaVersion::default(),
+                target_scope: scope.clone(),
+                sequence: history.next_sequence(),
+                previous: history.head(),
+                kind: draft.kind,
+                bundle_id: draft.bundle_id,
+                bundle_version: bundle.bundle_version.clone(),
+                bundle: reference,
+                gate_receipt: bundle.gate_receipt.clone(),
+                from: draft.from,
+                to: draft.to,
+                actor: act.actor.clone(),
+                reason: act.reason.clone(),
+                policy_revision: bundle.policy_revision.clone(),
+                recorded_at: self.clock.now(),
+            })?;
+            if self.store.put_if_absent(&event_key(scope, event.sequence)?, event.bytes())? == Put::Created {
+                return Ok(Some(event.into_inner()));
+            }
+        }
+        Err(Failure::new(Code::ScopeConflict, format!("{scope} changed {ATTEMPTS} times while this was decided")))
+    }
+
+    /// A verb on one published bundle of a scope.
+    fn act(
+        &self,
+        scope: &TargetScope,
+        bundle: &BundleId,
+        act: &Act,
+        kind: LifecycleKind,
+        to: BundleState,
+        check: impl Fn(&Entry, &GovernanceProfile) -> Result<()>,
+    ) -> Result<RegistryLifecycleEvent> {
+        let event = self.append(scope, act, |history| {
+            let entry = history.entry(bundle)?;
+            if entry.state == BundleState::Retired {
+                return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired in {scope}")));
+            }
+            let document = self.passed_bundle(&entry.bundle)?;
+            let profile = store::read_document(&*self.store, &document.governance_profile)?;
+            check(&entry, &profile)?;
+            let draft = Draft { kind, bundle_id: bundle.clone(), from: Some(entry.state), to };
+            Ok(Some((draft, document, entry.bundle)))
+        })?;
+        event.ok_or_else(|| Failure::new(Code::InternalError, "a verb left no event"))
+    }
+
+    /// The bundle's document, with its model and its PASS checked: what must hold whenever it is named.
+    fn passed_bundle(&self, reference: &Reference<ModelBundle>) -> Result<Checked<ModelBundle>> {
+        let bundle = store::read_document(&*self.store, reference)?;
+        store::read(&*self.store, &bundle.model)?;
+        let receipt: Checked<GateReceipt> = store::read_document(&*self.store, &bundle.gate_receipt)?;
+        let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model;
+        if receipt.decision != Verdict::Pass || !own {
+            return Err(Failure::new(Code::GateDecisionMismatch, format!("{} names a receipt that is no PASS of its own", bundle.bundle_id)));
+        }
+        Ok(bundle)
+    }
+
+    /// The scope's active bundle if it may serve, the code of why not otherwise.
+    fn serving(&self, scope: &TargetScope, available: Option<&[ColumnName]>) -> Result<Serving> {
+        let history = self.history(scope)?;
+        let Some(event) = history.active() else { return Ok(Serving::Nothing) };
+        match self.servable(&event.bundle, available) {
+            Ok(()) => Ok(Serving::Bundle(Box::new(event.clone()), history)),
+            Err(failure) if failure.retryable() && failure.code != Code::EvidenceUnresolved => Err(failure),
+            Err(failure) => Ok(Serving::Broken(failure.code)),
+        }
+    }
+
+    fn servable(&self, reference: &Reference<ModelBundle>, available: Option<&[ColumnName]>) -> Result<()> {
+        let bundle = self.passed_bundle(reference)?;
+        let missing = |column: &&contracts::bundle::InputColumn| available.is_some_and(|names| !names.contains(&column.name));
+        match bundle.input_schema.iter().find(missing) {
+            None => Ok(()),
+            Some(column) => Err(Failure::at(Code::BundleIncompatible, column.name.as_str(), "among the features at hand", "nothing")),
+        }
+    }
+}
+
+enum Serving {
+    Bundle(Box<RegistryLifecycleEvent>, History),
+    Broken(Code),
+    Nothing,
+}
+
+impl Registry for EmbeddedRegistry {
+    fn publish(&self, publishable: &Publishable, act: &Act) -> Result<Publication> {
+        let bundle = publishable.bundle();
+        let record = Checked::new(BundlePublication {
+            schema_version: SchemaVersion::default(),
+            bundle_id: bundle.bundle_id.clone(),
+            bundle_version: bundle.bundle_version.clone(),
+            bundle: publishable.reference().clone(),
+            target_scope: bundle.target_scope.clone(),
+            train_run_id: bundle.train_run_id.clone(),
+        })?;
+        let key = ObjectKey::new(format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version))?;
+        let created = self.store.get(&key)?.is_none();
+        let reference = store::write_document(&*self.store, &key, &record).map_err(|failure| match failure.code {
+            Code::PublicationImmutabilityViolation => failure.with_code(Code::PublishConflict),
+            _ => failure,
+        })?;
+        failpoint::hit(Failpoint::AfterPublication)?;
+        self.append(&bundle.target_scope, act, |history| {
+            if history.entry(&bundle.bundle_id).is_ok() {
+                return Ok(None);
+            }
+            let draft = Draft {
+                kind: LifecycleKind::BundlePublished,
+                bundle_id: bundle.bundle_id.clone(),
+                from: None,
+                to: BundleState::Published,
+            };
+            Ok(Some((draft, bundle.clone(), publishable.reference().clone())))
+        })?;
+        failpoint::hit(Failpoint::AfterPublishedEvent)?;
+        Ok(Publication { record: reference, created })
+    }
+
+    fn approve(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
+        self.act(scope, bundle, act, LifecycleKind::BundleApproved, BundleState::Approved, |entry, profile| {
+            allow(&profile.roles.approve, act, "approve")?;
+            if profile.four_eyes && entry.published.actor == act.actor {
+                return Err(four_eyes("the requester cannot approve"));
+            }
+            match entry.state {
+                BundleState::Active => Err(Failure::new(Code::InvalidTransition, "an ACTIVE bundle needs no approval")),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn promote(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
+        let event = self.act(scope, bundle, act, LifecycleKind::BundlePromotedActive, BundleState::Active, |entry, profile| {
+            allow(&profile.roles.promote, act, "promote")?;
+            match &entry.approver {
+                None if profile.approval_required || profile.four_eyes => {
+                    Err(Failure::new(Code::ApprovalMissing, "the governance profile asks for an approval first"))
+                }
+                Some(approver) if profile.four_eyes && *approver == act.actor => Err(four_eyes("the approver cannot promote")),
+                _ if entry.state == BundleState::Active => Err(Failure::new(Code::InvalidTransition, "the bundle is ACTIVE already")),
+                _ => Ok(()),
+            }
+        })?;
+        failpoint::hit(Failpoint::AfterPromote)?;
+        Ok(event)
+    }
+
+    fn roll_back(&self, scope: &TargetScope, act: &Act) -> Result<RegistryLifecycleEvent> {
+        let bundle = self.history(scope)?.before_active().cloned().ok_or_else(|| {
+            Failure::new(Code::NoActiveBundle, format!("{scope} has no earlier bundle to return to"))
+        })?;
+        self.act(scope, &bundle, act, LifecycleKind::BundleRolledBack, BundleState::Active, |_, profile| {
+            allow(&profile.roles.promote, act, "roll back")
+        })
+    }
+
+    fn retire(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
+        self.act(scope, bundle, act, LifecycleKind::BundleRetired, BundleState::Retired, |_, profile| {
+            allow(&profile.roles.promote, act, "retire")
+        })
+    }
+
+    fn resolve(
+        &self,
+        scope: &TargetScope,
+        fallback: Option<&BundleId>,
+        available: Option<&[ColumnName]>,
+    ) -> Result<BundleResolution> {
+        let mut reasons = Vec::new();
+        let mut scopes = vec![scope.clone()];
+        if scope.tenant_id.is_some() {
+            scopes.push(scope.global());
+        }
+        for candidate in scopes {
+            match self.serving(&candidate, available)? {
+                Serving::Bundle(event, history) => {
+                    return Ok(BundleResolution {
+                        event: history.digest_at(event.sequence),
+                        generation: Some(event.sequence),
+                        policy_revision: Some(event.policy_revision),
+                        bundle: Some(event.bundle),
+                        bundle_id: Some(event.bundle_id),
+                        bundle_version: Some(event.bundle_version),
+                        resolved_scope: Some(candidate),
+                        reason_codes: reasons,
+                        ..unresolved(scope, ResolutionOutcome::Resolved)
+                    });
+                }
+                Serving::Nothing => reasons.push(Code::NoActiveBundle),
+                Serving::Broken(code) => {
+                    reasons.push(code);
+                    break;
+                }
+            }
+        }
+        if let Some(fallback) = fallback {
+            match self.fall_back(scope, fallback, available) {
+                Ok(resolution) => return Ok(BundleResolution { reason_codes: reasons, ..resolution }),
+                Err(failure) => reasons.push(failure.code),
+            }
+        }
+        Ok(BundleResolution { reason_codes: reasons, ..unresolved(scope, ResolutionOutcome::FailClosed) })
+    }
+
+    fn history(&self, scope: &TargetScope) -> Result<History> {
+        let mut history = History::default();
+        let keys = self.store.list(&scope_key(scope)?.join("events")?)?;
+        for (index, key) in keys.iter().enumerate() {
+            let expected = event_key(scope, index as u64 + 1)?;
+            let bytes = self.store.get(&expected)?.filter(|_| *key == expected).ok_or_else(|| {
+                Failure::at(Code::EvidenceUnresolved, expected.as_str(), "an event without a gap before it", "nothing")
+            })?;
+            let event = Checked::<RegistryLifecycleEvent>::parse(&bytes)?;
+            if event.bytes() != bytes || event.target_scope != *scope {
+                return Err(Failure::at(Code::EvidenceDigestMismatch, expected.as_str(), "an event of this scope as it was written", "other bytes"));
+            }
+            history.push(event)?;
+        }
+        Ok(history)
+    }
+
+    fn scopes(&self) -> Result<Vec<TargetScope>> {
+        let mut scopes = Vec::new();
+        for key in self.store.list(&ObjectKey::new("registry/scopes")?)? {
+            let segments: Vec<_> = key.as_str().split('/').collect();
+            if let [_, _, environment, mode, slot, tenant, "events", "00000001.json"] = segments[..] {
+                scopes.push(TargetScope {
+                    environment: Name::new(environment)?,
+                    mode: Name::new(mode)?,
+                    bundle_slot: Name::new(slot)?,
+                    tenant_id: tenant.strip_prefix("tenant=").map(Name::new).transpose()?,
+                });
+            }
+        }
+        Ok(scopes)
+    }
+
+    fn find(&self, bundle: &BundleId) -> Result<Reference<ModelBundle>> {
+        let keys = self.store.list(&ObjectKey::new(format!("registry/bundles/{bundle}"))?)?;
+        let key = keys.first().ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published")))?;
+        let bytes = self.store.get(key)?.ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a publication", "nothing"))?;
+        let record = Checked::<BundlePublication>::parse(&bytes)?;
+        Ok(record.bundle.clone())
+    }
+}
+
+impl EmbeddedRegistry {
+    fn fall_back(&self, scope: &TargetScope, bundle: &BundleId, available: Option<&[ColumnName]>) -> Result<BundleResolution> {
+        let reference = self.find(bundle)?;
+        let document = self.passed_bundle(&reference)?;
+        let entry = self.history(&document.target_scope)?.entry(bundle)?;
+        if entry.state == BundleState::Retired {
+            return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired")));
+        }
+        self.servable(&reference, available)?;
+        Ok(BundleResolution {
+            resolved_scope: Some(document.target_scope.clone()),
+            bundle_id: Some(bundle.clone()),
+            bundle_version: Some(document.bundle_version.clone()),
+            bundle: Some(reference),
+            policy_revision: Some(document.policy_revision.clone()),
+            ..unresolved(scope, ResolutionOutcome::SafeFallback)
+        })
+    }
+}
+
+fn unresolved(scope: &TargetScope, outcome: ResolutionOutcome) -> BundleResolution {
+    BundleResolution {
+        schema_version: SchemaVersion::default(),
+        requested_scope: scope.clone(),
+        resolved_scope: None,
+        outcome,
+        reason_codes: Vec::new(),
+        bundle_id: None,
+        bundle_version: None,
+        bundle: None,
+        generation: None,
+        event: None,
+        policy_revision: None,
+    }
+}
+
+fn allow(allowed: &Allowed, act: &Act, verb: &str) -> Result<()> {
+    if allowed.allows(&act.actor) {
+        return Ok(());
+    }
+    Err(Failure::new(Code::ActorNotAllowed, format!("the governance profile does not let this actor {verb}")))
+}
+
+fn four_eyes(detail: &str) -> Failure {
+    Failure::new(Code::FourEyesViolation, detail)
+}
+
+fn scope_key(scope: &TargetScope) -> Result<ObjectKey> {
+    let tenant = scope.tenant_id.as_ref().map_or_else(|| "global".to_owned(), |tenant| format!("tenant={tenant}"));
+    ObjectKey::new(format!("registry/scopes/{}/{}/{}/{tenant}", scope.environment, scope.mode, scope.bundle_slot))
+}
+
+fn event_key(scope: &TargetScope, sequence: u64) -> Result<ObjectKey> {
+    scope_key(scope)?.join("events")?.join(&format!("{sequence:08}.json"))
+}

@@ -1,0 +1,134 @@
+//! A scope's events, folded into the state of its bundles.
+
+use contracts::{
+    Checked, Code, Digest, Failure, Reference, Result,
+    bundle::ModelBundle,
+    gate_receipt::GateReceipt,
+    lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
+    names::{BundleId, Principal},
+};
+
+/// Events of one scope in their order, chained by digest.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    events: Vec<RegistryLifecycleEvent>,
+    head: Option<Digest<RegistryLifecycleEvent>>,
+}
+
+/// A bundle as its scope's history tells it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Where the bundle stands and what its bytes are.
+    pub bundle: Reference<ModelBundle>,
+    /// The receipt it passed the gate with.
+    pub gate_receipt: Reference<GateReceipt>,
+    /// Its version's event of publication.
+    pub published: RegistryLifecycleEvent,
+    /// Its state now.
+    pub state: BundleState,
+    /// Who approved it.
+    pub approver: Option<Principal>,
+}
+
+impl History {
+    /// Takes the next event; refuses with `EVIDENCE_DIGEST_MISMATCH` one that does not follow.
+    pub fn push(&mut self, event: Checked<RegistryLifecycleEvent>) -> Result<()> {
+        let follows = event.sequence == self.next_sequence() && event.previous == self.head;
+        if !follows {
+            return Err(Failure::at(
+                Code::EvidenceDigestMismatch,
+                format!("{} event {}", event.target_scope, self.next_sequence()),
+                "the event that follows the chain",
+                "another event",
+            ));
+        }
+        self.head = Some(event.digest());
+        self.events.push(event.into_inner());
+        Ok(())
+    }
+
+    /// The events, oldest first.
+    pub fn events(&self) -> &[RegistryLifecycleEvent] {
+        &self.events
+    }
+
+    /// Place that the next event takes.
+    pub fn next_sequence(&self) -> u64 {
+        self.events.len() as u64 + 1
+    }
+
+    /// Digest of the last event.
+    pub fn head(&self) -> Option<Digest<RegistryLifecycleEvent>> {
+        self.head
+    }
+
+    /// The event that made the ACTIVE bundle active, where there is one.
+    pub fn active(&self) -> Option<&RegistryLifecycleEvent> {
+        let latest = self.activations().next_back()?;
+        let retired_since =
+            self.events[latest.sequence as usize..].iter().any(|event| is_retirement_of(event, &latest.bundle_id));
+        (!retired_since).then_some(latest)
+    }
+
+    /// Digest of the event at a place in the history.
+    pub fn digest_at(&self, sequence: u64) -> Option<Digest<RegistryLifecycleEvent>> {
+        match self.events.get(sequence as usize) {
+            Some(next) => next.previous,
+            None => (sequence + 1 == self.next_sequence()).then_some(self.head).flatten(),
+        }
+    }
+
+    /// The bundle that was ACTIVE before the present one and is not retired.
+    pub fn before_active(&self) -> Option<&BundleId> {
+        let present = &self.active()?.bundle_id;
+        self.activations()
+            .rev()
+            .map(|event| &event.bundle_id)
+            .find(|bundle| *bundle != present && !self.events.iter().any(|event| is_retirement_of(event, bundle)))
+    }
+
+    /// A bundle as the history tells it; refuses with `BUNDLE_NOT_FOUND`.
+    pub fn entry(&self, bundle: &BundleId) -> Result<Entry> {
+        let mut entry: Option<Entry> = None;
+        for event in &self.events {
+            let own = event.bundle_id == *bundle;
+            match (&mut entry, own) {
+                (None, true) if event.kind == LifecycleKind::BundlePublished => {
+                    entry = Some(Entry {
+                        bundle: event.bundle.clone(),
+                        gate_receipt: event.gate_receipt.clone(),
+                        published: event.clone(),
+                        state: event.to,
+                        approver: None,
+                    });
+                }
+                (Some(entry), true) => {
+                    entry.state = event.to;
+                    if event.kind == LifecycleKind::BundleApproved {
+                        entry.approver = Some(event.actor.clone());
+                    }
+                }
+                (Some(entry), false) if entry.state == BundleState::Active && event.to == BundleState::Active => {
+                    entry.state = entry.resting_state();
+                }
+                _ => {}
+            }
+        }
+        entry.ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published in this scope")))
+    }
+
+    fn activations(&self) -> impl DoubleEndedIterator<Item = &RegistryLifecycleEvent> {
+        self.events.iter().filter(|event| event.to == BundleState::Active)
+    }
+}
+
+impl Entry {
+    /// State of the bundle when another one serves.
+    fn resting_state(&self) -> BundleState {
+        if self.approver.is_some() { BundleState::Approved } else { BundleState::Published }
+    }
+}
+
+fn is_retirement_of(event: &RegistryLifecycleEvent, bundle: &BundleId) -> bool {
+    event.kind == LifecycleKind::BundleRetired && event.bundle_id == *bundle
+}

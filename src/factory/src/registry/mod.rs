@@ -1,0 +1,84 @@
+//! The registry: the one authority on what is published and what is ACTIVE.
+//!
+//! ```text
+//!   Publishable ──► publish ──► PUBLISHED ──► approve ──► promote ──► ACTIVE ──► roll back, retire
+//!                                                                      │
+//!                                      scope ──► resolve ──────────────┘
+//! ```
+//!
+//! Invariants: a (bundle id, version) has at most one digest; each verb is one immutable event; a scope has at
+//! most one ACTIVE bundle, whose generation only rises; only a bundle that passed its gate is ever named.
+
+mod embedded;
+mod history;
+
+use contracts::{
+    Reference, Result,
+    bundle::ModelBundle,
+    lifecycle_event::RegistryLifecycleEvent,
+    names::{BundleId, ColumnName, Principal},
+    publication::BundlePublication,
+    resolution::BundleResolution,
+    scope::TargetScope,
+};
+
+pub use embedded::EmbeddedRegistry;
+pub use history::History;
+
+use crate::bundle::Publishable;
+
+/// Who acts, and why.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// Who.
+    pub actor: Principal,
+    /// Why, in the actor's words.
+    pub reason: String,
+}
+
+/// What came of a publication.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The create-only record.
+    pub record: Reference<BundlePublication>,
+    /// Whether this call made it, or found it made by an earlier one.
+    pub created: bool,
+}
+
+/// A model registry.
+pub trait Registry: Send + Sync {
+    /// Records the bundle as published, once. Refuses with `PUBLISH_CONFLICT` where its id and version are
+    /// published with other bytes, and with `REGISTRY_UNAVAILABLE` where the registry does not answer.
+    fn publish(&self, bundle: &Publishable, act: &Act) -> Result<Publication>;
+
+    /// Vouches for a published bundle.
+    fn approve(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent>;
+
+    /// Makes a published bundle the ACTIVE one of its scope.
+    fn promote(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent>;
+
+    /// Makes the bundle that was ACTIVE before the present one ACTIVE again.
+    fn roll_back(&self, scope: &TargetScope, act: &Act) -> Result<RegistryLifecycleEvent>;
+
+    /// Takes a bundle out of service for good.
+    fn retire(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent>;
+
+    /// What serves the scope: its own ACTIVE bundle; for a tenant without one the bundle for all tenants; else
+    /// the fallback that the caller names; else nothing. A bundle that is damaged, or that needs features which
+    /// are not among `available`, does not serve and is not replaced by a wider scope's.
+    fn resolve(
+        &self,
+        scope: &TargetScope,
+        fallback: Option<&BundleId>,
+        available: Option<&[ColumnName]>,
+    ) -> Result<BundleResolution>;
+
+    /// The scope's events, checked as a chain.
+    fn history(&self, scope: &TargetScope) -> Result<History>;
+
+    /// Every scope that has a history.
+    fn scopes(&self) -> Result<Vec<TargetScope>>;
+
+    /// The publication of a bundle, wherever it serves; refuses with `BUNDLE_NOT_FOUND`.
+    fn find(&self, bundle: &BundleId) -> Result<Reference<ModelBundle>>;
+}
