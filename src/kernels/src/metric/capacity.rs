@@ -264,7 +264,7 @@ mod tests {
             let known = KnownPositives::new(history, &positive, start, delay).unwrap();
             for (entity, day) in rows {
                 let expected = events.iter().any(|event| {
-                    event.0 == entity && event.2 && event.1 >= start && event.1 <= day - i64::from(delay) - 1
+                    event.0 == entity && event.2 && event.1 >= start && event.1 + i64::from(delay) < day
                 });
                 prop_assert_eq!(known.knows(entity, day), expected);
             }

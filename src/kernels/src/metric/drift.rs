@@ -27,7 +27,7 @@ pub fn population_stability(reference: &[f64], current: &[f64]) -> Result<f64> {
     let mut edges = quantiles(&reference.sorted, 10);
     edges.pop();
     edges.dedup();
-    if let Some(smallest) = edges.first().copied().filter(|edge| *edge == reference.sorted[0]) {
+    if let Some(&smallest) = edges.first().filter(|edge| **edge <= reference.sorted[0]) {
         edges.insert(0, smallest.next_down());
     }
     let shares = reference.shares(&edges).into_iter().zip(current.shares(&edges));

@@ -49,16 +49,15 @@ impl<'a> Ranking<'a> {
         keyed.sort_unstable();
         let mut ranking = Self {
             scored: *scored,
-            order: keyed.iter().map(|&(_, row)| row).collect(),
+            order: keyed.iter().map(|row| row.row() as u32).collect(),
             ends: Vec::new(),
             true_positives: Vec::new(),
             false_positives: Vec::new(),
         };
         let (mut positives, mut negatives) = (Sum::default(), Sum::default());
         let mut end = 0;
-        for ties in keyed.chunk_by(|left, right| left.0 == right.0) {
-            for &(_, row) in ties {
-                let row = row as usize;
+        for ties in keyed.chunk_by(|left, right| left.key() == right.key()) {
+            for row in ties.iter().map(|row| row.row()) {
                 let sum = if scored.positive()[row] { &mut positives } else { &mut negatives };
                 sum.add(scored.weight(row));
             }
@@ -152,10 +151,11 @@ impl<'a> Ranking<'a> {
         let [positives, negatives] = self.totals();
         let steps = at_most.max(2) - 1;
         let all = self.ends.len() <= steps;
-        let mut shown = vec![(None, 0.0, 0.0)];
+        let mut shown = Vec::with_capacity(at_most.clamp(2, self.ends.len() + 1));
+        shown.push((None, 0.0, 0.0));
         let mut next = 1;
         for (group, (true_positives, false_positives)) in self.points().enumerate() {
-            let way = (true_positives / positives + false_positives / negatives) / 2.0;
+            let way = f64::midpoint(true_positives / positives, false_positives / negatives);
             let is_last = group + 1 == self.ends.len();
             if all || is_last || (next < steps && way >= next as f64 / steps as f64) {
                 let row = self.order[self.ends[group] as usize - 1] as usize;

@@ -117,10 +117,10 @@ impl<'a> Scored<'a> {
         self.negative_weight
     }
 
-    /// The rows that count, each with the key that sorts it: highest score first, then the earlier row.
-    pub(super) fn keyed_rows(&self) -> Vec<(u64, u32)> {
+    /// The rows that count, each behind the key that sorts it: highest score first, then the earlier row.
+    pub(super) fn keyed_rows(&self) -> Vec<KeyedRow> {
         let rows = (0..self.rows()).filter(|&row| self.weight(row) > 0.0);
-        rows.map(|row| (descending(self.scores[row]), row as u32)).collect()
+        rows.map(|row| KeyedRow::new(self.scores[row], row)).collect()
     }
 
     /// Weighted mean of `loss(score, positive)`.
@@ -128,6 +128,26 @@ impl<'a> Scored<'a> {
         let rows = 0..self.rows();
         let losses = rows.map(|row| self.weight(row) * loss(self.scores[row], self.positive[row]));
         losses.collect::<Sum>().value() / (self.positive_weight + self.negative_weight)
+    }
+}
+
+/// A row number below a key of its score: one whole number, since comparing it takes no branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyedRow(u128);
+
+impl KeyedRow {
+    fn new(score: f64, row: usize) -> Self {
+        Self(u128::from(descending(score)) << 32 | row as u128)
+    }
+
+    /// Number of the row.
+    pub(super) const fn row(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// The same for rows of equal score, and larger for a lower one.
+    pub(super) const fn key(self) -> u64 {
+        (self.0 >> 32) as u64
     }
 }
 
@@ -152,7 +172,7 @@ pub(super) fn same_length(name: &str, rows: usize, length: usize) -> Result<()> 
 
 /// Refuses with `RESOURCE_EXHAUSTED` what 32-bit row numbers cannot count.
 pub(super) fn below_row_limit(name: &str, rows: usize) -> Result<()> {
-    if rows <= u32::MAX as usize {
+    if u32::try_from(rows).is_ok() {
         return Ok(());
     }
     Err(Failure::at(Code::ResourceExhausted, name, "fewer than 2^32 rows", format!("{rows} rows")))

@@ -83,9 +83,9 @@ impl TopK {
             keyed.truncate(k);
         }
         // The rows' order among themselves would otherwise depend on how the selection works.
-        keyed.sort_unstable_by_key(|&(_, row)| row);
+        keyed.sort_unstable_by_key(|row| row.row());
         let [true_positives, false_positives] = [true, false].map(|class| {
-            let rows = keyed.iter().map(|&(_, row)| row as usize);
+            let rows = keyed.iter().map(|row| row.row());
             let rows = rows.filter(|&row| scored.positive()[row] == class);
             rows.map(|row| scored.weight(row)).collect::<Sum>().value()
         });
