@@ -130,7 +130,9 @@ impl<'a> Loss<'a> {
         }
         let unit = next_power_of_two(largest) / (1_u64 << SLOPE_BITS) as f64;
         // Exact, the unit being a power of two.
-        weights.iter_mut().for_each(|weight| *weight /= unit);
+        for weight in &mut weights {
+            *weight /= unit;
+        }
         Ok(Self { positive, weights, unit })
     }
 

@@ -126,15 +126,13 @@ impl Histogram {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use ndarray::Array2;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        boosting::gradient::{Loss, class_factors},
-        frame::Frame,
-    };
+    use crate::{boosting::gradient::Loss, frame::Frame};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
@@ -153,7 +151,7 @@ mod tests {
             let features = Array2::from_shape_fn((rows, columns), |(row, column)| value(row, column));
             let positive: Vec<bool> = (0..rows).map(|row| row % 3 == 0).collect();
             let frame = Frame::new(features.view(), &positive, None).unwrap();
-            let loss = Loss::new(&frame, class_factors(&frame, contracts::model_config::ClassWeight::None).unwrap()).unwrap();
+            let loss = Loss::new(&frame, [1.0; 2]).unwrap();
             let scores: Vec<f64> = (0..rows).map(|row| row as f64 / rows as f64 - 0.3).collect();
             let mut gradients = vec![Gradient::default(); rows];
             loss.gradients(&scores, |row| row % 5 != 0, &mut gradients);

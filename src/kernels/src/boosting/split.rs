@@ -4,7 +4,7 @@
 //! integers by one formula, and ties go to the lower column, then the lower bin, then missing values to the
 //! left; so the choice depends on the rows of the leaf alone.
 //!
-//! Source: Chen, Guestrin: *XGBoost: A Scalable Tree Boosting System*, KDD 2016, equations 5 to 7 and
+//! Source: Chen, Guestrin: *`XGBoost`: A Scalable Tree Boosting System*, KDD 2016, equations 5 to 7 and
 //! algorithm 3 (missing values), with the L1 penalty as soft thresholding.
 
 use contracts::model_config::GradientBoosting;

@@ -112,7 +112,7 @@ fn training_loss_falls_with_every_tree() {
 #[test]
 fn a_missing_value_is_learnt_from() {
     // A missing value marks the positives, and no number tells the classes apart.
-    let value = |row: usize| if row % 4 == 0 { f64::NAN } else { (row % 3) as f64 };
+    let value = |row: usize| if row.is_multiple_of(4) { f64::NAN } else { (row % 3) as f64 };
     let features = Array2::from_shape_fn((400, 1), |(row, _)| value(row));
     let positive: Vec<bool> = (0..400).map(|row| row % 4 == 0).collect();
     let model = fit_plain(&config(), features.view(), &positive);
@@ -149,8 +149,8 @@ fn weights_count_as_repeated_rows() {
 #[test]
 fn balanced_classes_move_the_scores_to_the_middle() {
     let (features, mut positive) = sample(2_000, 6);
-    for row in 0..2_000 {
-        positive[row] &= row % 10 == 0;
+    for (row, positive) in positive.iter_mut().enumerate() {
+        *positive &= row.is_multiple_of(10);
     }
     let mean = |class_weight| {
         let config = GradientBoosting { class_weight, ..config() };
