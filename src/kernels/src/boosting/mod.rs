@@ -67,17 +67,9 @@ impl BoostingModel {
     /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns.
     pub fn predict_proba(&self, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
         check_columns("features", self.columns(), features.ncols())?;
-        let mut scores = Array1::zeros(features.nrows());
-        scores
-            .axis_chunks_iter_mut(Axis(0), SCORE_ROWS)
-            .into_par_iter()
-            .zip(features.axis_chunks_iter(Axis(0), SCORE_ROWS).into_par_iter())
-            .for_each(|(mut scores, features)| {
-                for (score, row) in scores.iter_mut().zip(features.rows()) {
-                    *score = math::sigmoid(self.base + self.trees.sum(row));
-                }
-            });
-        Ok(scores)
+        let mut scores = vec![self.base; features.nrows()];
+        add_leaves(self.trees.trees(), features, &mut scores);
+        Ok(scores.into_iter().map(math::sigmoid).collect())
     }
 
     /// The arrays that stand in the model artifact.
@@ -173,6 +165,24 @@ fn add_to_scores(grown: &Grown, rows: &[u32], scores: &mut [f64]) {
     }
 }
 
+/// Adds to each row's score the value of its leaf in every tree, in the order of the trees.
+fn add_leaves<'t>(
+    trees: impl Iterator<Item = &'t [Node]>,
+    features: ArrayView2<'_, f64>,
+    scores: &mut [f64],
+) {
+    let trees: Vec<&[Node]> = trees.collect();
+    let chunks = features.axis_chunks_iter(Axis(0), SCORE_ROWS).into_par_iter();
+    scores.par_chunks_mut(SCORE_ROWS).zip(chunks).for_each(|(scores, rows)| {
+        // Tree by tree, so that a tree stays in the cache for all rows of the chunk.
+        for tree in &trees {
+            for (score, row) in scores.iter_mut().zip(rows.rows()) {
+                *score += leaf(tree, row).value;
+            }
+        }
+    });
+}
+
 /// The rows and columns that one tree sees.
 #[derive(Debug, Clone, Copy)]
 struct Sample<'a> {
@@ -224,12 +234,7 @@ impl<'a> Stopper<'a> {
     /// Adds the newest of `trees` and tells whether the lowest loss is `rounds` trees ago.
     fn should_stop(&mut self, trees: &[Vec<Node>]) -> bool {
         if let Some(tree) = trees.last() {
-            let rows = self.features.axis_chunks_iter(Axis(0), SCORE_ROWS).into_par_iter();
-            self.scores.par_chunks_mut(SCORE_ROWS).zip(rows).for_each(|(scores, rows)| {
-                for (score, row) in scores.iter_mut().zip(rows.rows()) {
-                    *score += leaf(tree, row).value;
-                }
-            });
+            add_leaves(std::iter::once(tree.as_slice()), self.features, &mut self.scores);
         }
         let loss = self.loss.total(&self.scores);
         if loss < self.lowest {
