@@ -48,7 +48,11 @@ fn balanced(frame: &Frame<'_>) -> Vec<f64> {
     for (weight, &positive) in weights.iter().zip(frame.positive()) {
         totals[usize::from(positive)] += weight * scale;
     }
-    let share = |(weight, &positive): (&f64, &bool)| weight * scale / totals[usize::from(positive)];
+    let share = |(&weight, &positive): (&f64, &bool)| {
+        let share = weight * scale / totals[usize::from(positive)];
+        // A weight may become too small for a number, yet a row of weight must not drop out.
+        if weight > 0.0 { share.max(f64::MIN_POSITIVE) } else { 0.0 }
+    };
     weights.iter().zip(frame.positive()).map(share).collect()
 }
 
@@ -106,7 +110,7 @@ mod tests {
             for class_weight in [ClassWeight::None, ClassWeight::Balanced] {
                 let units = units_of(Some(&weights), &[true, false, false], class_weight);
                 assert_eq!(units.len(), 3);
-                assert!(units.iter().all(|&(_, units)| (1..1 << 50).contains(&units)), "{units:?}");
+                assert!(units.iter().all(|&(_, units)| (1..=1 << 50).contains(&units)), "{units:?}");
             }
         }
     }

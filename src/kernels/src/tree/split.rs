@@ -173,3 +173,33 @@ impl Search<'_> {
         self.last = Some(code);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn counting_and_sorting_find_the_same_split(
+            rows in prop::collection::vec((0..200_u16, any::<bool>(), 1..9_u64), 2..60),
+            rows_in_leaf in 1..5_usize,
+        ) {
+            let samples: Vec<Sample> = rows
+                .iter()
+                .zip(0..)
+                .map(|(&(_, positive, units), row)| Sample { row, positive, units })
+                .collect();
+            let codes: Vec<u16> = rows.iter().map(|row| row.0).collect();
+            let node = Side::of(&samples);
+            let search = || Search { node: &node, rows_in_leaf, left: Side::default(), last: None, best: None };
+            let mut scratch = Scratch { codes, ..Scratch::default() };
+            let (mut counted, mut sorted) = (search(), search());
+            by_counting(&samples, 0, 200, &mut scratch, &mut counted);
+            by_sorting(&samples, &mut scratch, &mut sorted);
+            prop_assert_eq!(counted.best, sorted.best);
+            prop_assert_eq!(counted.left, node);
+        }
+    }
+}
