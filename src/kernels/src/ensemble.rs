@@ -169,8 +169,9 @@ fn check_tree(columns: usize, tree: &[Node]) -> Result<()> {
             return Err(invalid("finite values and thresholds"));
         }
         let child = |child: u32| child as usize > position && (child as usize) < tree.len();
-        if node.is_leaf() && node.right != LEAF || !node.is_leaf() && !(child(node.left) && child(node.right))
-        {
+        let well_formed =
+            if node.is_leaf() { node.right == LEAF } else { child(node.left) && child(node.right) };
+        if !well_formed {
             return Err(invalid("children after their parent, in the same tree"));
         }
         if node.feature as usize >= columns {

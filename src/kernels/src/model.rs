@@ -61,7 +61,7 @@ impl Model {
     pub fn from_arrays(family: &str, columns: usize, mut arrays: Arrays) -> Result<Self> {
         let model = match family {
             "logistic_regression" => Self::Logistic(LogisticModel::from_arrays(columns, &mut arrays)?),
-            "decision_tree" | "random_forest" => Self::Forest(Ensemble::from_arrays(columns, &mut arrays)?),
+            "decision_tree" | "random_forest" => Self::Forest(forest::from_arrays(columns, &mut arrays)?),
             "gradient_boosting" => Self::Boosting(BoostingModel::from_arrays(columns, &mut arrays)?),
             _ => {
                 return Err(Failure::at(

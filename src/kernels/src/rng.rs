@@ -15,8 +15,13 @@ pub struct Rng {
 impl Rng {
     /// A generator keyed by the first eight bytes of a stage seed.
     pub const fn from_seed(seed: [u8; 32]) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = seed;
-        Self { key: [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])] }
+        let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = seed;
+        Self {
+            key: [
+                u32::from_le_bytes([first, second, third, fourth]),
+                u32::from_le_bytes([fifth, sixth, seventh, eighth]),
+            ],
+        }
     }
 
     /// A generator keyed by a plain number, for use without a factory.

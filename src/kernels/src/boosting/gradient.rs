@@ -190,6 +190,7 @@ impl<'a> Loss<'a> {
             // Casting saturates, so that even an absurd score has a loss.
             u128::from((loss * weight * 1_024.0) as u64)
         };
+        #[allow(clippy::disallowed_methods, reason = "the terms are integers: any order gives the same sum")]
         scores.par_iter().zip(&self.weights).zip(self.positive).map(loss).sum()
     }
 }
@@ -207,7 +208,7 @@ fn nearest(value: f64) -> i64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::float_cmp)]
+#[allow(clippy::float_cmp, clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests {
     use ndarray::Array2;
     use proptest::prelude::*;

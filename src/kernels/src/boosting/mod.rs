@@ -17,6 +17,7 @@ mod grow;
 mod histogram;
 mod split;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests;
 
 use contracts::{Code, Failure, Result, model_config::GradientBoosting};

@@ -12,6 +12,7 @@ mod newton;
 mod objective;
 mod scaling;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests;
 
 use contracts::{Code, Failure, Result, model_config};

@@ -96,7 +96,7 @@ impl Side {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::float_cmp)]
+#[allow(clippy::float_cmp, clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests {
     use proptest::prelude::*;
 

@@ -35,5 +35,5 @@ pub use threshold::{Confusion, TopK};
 
 /// The natural logarithm of everything in this folder: one place, so that one function decides the bits.
 fn ln(x: f64) -> f64 {
-    x.ln()
+    crate::math::ln(x)
 }
