@@ -4,6 +4,7 @@ use crate::{
     Code,
     bundle::ModelBundle,
     dataset_manifest::DatasetManifest,
+    error_response::ErrorResponse,
     eval_report::EvalReport,
     execution_record::ExecutionRecord,
     gate_receipt::{GateReceipt, PublishEligibility},
@@ -11,7 +12,9 @@ use crate::{
     lifecycle_event::RegistryLifecycleEvent,
     measurements::Measurements,
     publication::BundlePublication,
+    resolution::BundleResolution,
     resolved_plan::ResolvedTrainPlan,
+    run_receipt::RunReceipt,
     schema::Artifact,
     train_request::TrainBuildRequest,
     training_config::TrainingConfig,
@@ -53,4 +56,8 @@ artifacts! {
     ModelBundle, "bundle", EvidenceInvalid, EvidenceUnresolved, EvidenceDigestMismatch, ModelBundleImmutabilityViolation;
     BundlePublication, "publication", EvidenceInvalid, EvidenceUnresolved, EvidenceDigestMismatch, PublicationImmutabilityViolation;
     RegistryLifecycleEvent, "lifecycle_event", EvidenceInvalid, EvidenceUnresolved, EvidenceDigestMismatch, LifecycleEventImmutabilityViolation;
+    RunReceipt, "run_receipt", EvidenceInvalid, EvidenceUnresolved, EvidenceDigestMismatch, RunReceiptImmutabilityViolation;
+    // Answers, which nobody stores: their storage codes cannot be met.
+    BundleResolution, "resolution", DocumentInvalid, EvidenceUnresolved, EvidenceDigestMismatch, InternalError;
+    ErrorResponse, "error_response", DocumentInvalid, EvidenceUnresolved, EvidenceDigestMismatch, InternalError;
 }

@@ -137,6 +137,7 @@ codes! {
         ModelBundleImmutabilityViolation "MODEL_BUNDLE_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         PublicationImmutabilityViolation "PUBLICATION_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         LifecycleEventImmutabilityViolation "LIFECYCLE_EVENT_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
+        RunReceiptImmutabilityViolation "RUN_RECEIPT_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
     }
     Execution "EXECUTION" {
         TrainingDiverged "TRAINING_DIVERGED" false "The fit did not converge; regularise more, or look for a feature that separates the classes.";
@@ -149,6 +150,7 @@ codes! {
         RunNotFound "RUN_NOT_FOUND" false "No run has this id in this ledger.";
         StoreUnavailable "STORE_UNAVAILABLE" true "The object store did not answer; run again.";
         StoreKeyInvalid "STORE_KEY_INVALID" false "A store key is segments of letters, digits and _ . : = - joined by slashes.";
+        StoreCorrupt "STORE_CORRUPT" false "A link or special file stands in the store's folder; find out who put it there.";
         LedgerUnavailable "LEDGER_UNAVAILABLE" true "The ledger did not answer; run again.";
         LedgerCorrupt "LEDGER_CORRUPT" false "A ledger row does not match its digest or the chain; restore the ledger from a backup.";
         InternalError "INTERNAL_ERROR" false "This is a defect; please report it with the detail.";

@@ -3,12 +3,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, Failure, Problem};
+use crate::{
+    Code, Failure, Problem,
+    schema::{Document, SchemaVersion},
+};
 
 /// A failure as a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorResponse {
+    /// Names this contract.
+    pub schema_version: SchemaVersion<Self>,
     /// The stable code.
     pub code: Code,
     /// Its category.
@@ -26,6 +31,7 @@ pub struct ErrorResponse {
 impl From<&Failure> for ErrorResponse {
     fn from(failure: &Failure) -> Self {
         Self {
+            schema_version: SchemaVersion::default(),
             code: failure.code,
             category: failure.code.category().as_str().to_owned(),
             retryable: failure.retryable(),
@@ -35,3 +41,5 @@ impl From<&Failure> for ErrorResponse {
         }
     }
 }
+
+impl Document for ErrorResponse {}

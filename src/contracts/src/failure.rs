@@ -55,6 +55,13 @@ impl Failure {
         Self { code, detail, problems: vec![problem], hint: None }
     }
 
+    /// The same failure under the code of the place where it was met.
+    #[must_use]
+    pub fn with_code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
     /// Replaces the code's own hint by a better one.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {

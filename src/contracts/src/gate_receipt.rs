@@ -58,6 +58,8 @@ pub struct CriterionResult {
 pub struct ChampionResult {
     /// The active bundle; null where there is none, which passes.
     pub champion: Option<BundleId>,
+    /// The champion's report.
+    pub champion_report: Option<Reference<EvalReport>>,
     /// The metric compared.
     pub metric: Name,
     /// The champion's value in its own report.

@@ -8,6 +8,7 @@
 
 pub mod artifacts;
 pub mod bundle;
+pub mod catalogue;
 pub mod code;
 pub mod dataset_manifest;
 pub mod error_response;
@@ -25,6 +26,7 @@ pub mod names;
 pub mod publication;
 pub mod resolution;
 pub mod resolved_plan;
+pub mod run_receipt;
 pub mod schema;
 pub mod scope;
 pub mod time;

@@ -9,7 +9,7 @@ use crate::{
     identity::digest::Digest,
     lifecycle_event::RegistryLifecycleEvent,
     names::{BundleId, BundleVersion, Name},
-    schema::Reference,
+    schema::{Document, Reference, SchemaVersion},
     scope::TargetScope,
 };
 
@@ -29,6 +29,8 @@ pub enum ResolutionOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BundleResolution {
+    /// Names this contract.
+    pub schema_version: SchemaVersion<Self>,
     /// The scope asked for.
     pub requested_scope: TargetScope,
     /// The scope that answered; null where none did.
@@ -50,3 +52,5 @@ pub struct BundleResolution {
     /// Revision of the policy in force at that event.
     pub policy_revision: Option<Name>,
 }
+
+impl Document for BundleResolution {}

@@ -105,7 +105,7 @@ impl<D: Document> Checked<D> {
 
     /// Checks the bytes of a JSON document.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let value = canonical::read(bytes).map_err(|failure| Failure { code: D::INVALID, ..failure })?;
+        let value = canonical::read(bytes).map_err(|failure| failure.with_code(D::INVALID))?;
         Self::from_value(value)
     }
 

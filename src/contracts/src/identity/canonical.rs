@@ -12,6 +12,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
+use super::finite;
 use crate::{Code, Failure, Result};
 
 /// Largest document that is read, in bytes.
@@ -42,6 +43,8 @@ pub fn read(bytes: &[u8]) -> Result<Value> {
 
 /// Canonical bytes of a value; refuses NaN and infinities with `NON_FINITE_INPUT`.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    finite::check(value)
+        .map_err(|error| Failure::new(Code::NonFiniteInput, format!("no canonical form: {error}")))?;
     let bytes = serde_json_canonicalizer::to_vec(value)
         .map_err(|error| Failure::new(Code::NonFiniteInput, format!("no canonical form: {error}")))?;
     scan(&bytes).map_err(|detail| Failure::new(Code::DocumentInvalid, detail))?;

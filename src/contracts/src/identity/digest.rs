@@ -37,7 +37,9 @@ impl<T> Digest<T> {
 
     /// The 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+        self.bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 
     const fn from_raw(bytes: [u8; 32]) -> Self {

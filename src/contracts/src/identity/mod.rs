@@ -6,5 +6,6 @@
 
 pub mod canonical;
 pub mod digest;
+mod finite;
 pub mod ids;
 pub mod recipe;

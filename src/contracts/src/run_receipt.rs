@@ -1,0 +1,81 @@
+//! That a run is complete: written once, after the ledger says so.
+//!
+//! A run is complete when its receipt says so, never because a file is there. The receipt also holds the head
+//! of the run's event chain outside the ledger, so that a ledger that lost or changed events is found out.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Code,
+    artifacts::ModelArtifact,
+    bundle::ModelBundle,
+    eval_report::EvalReport,
+    execution_record::ExecutionRecord,
+    gate_receipt::{GateReceipt, PublishEligibility},
+    identity::digest::Digest,
+    names::TrainRunId,
+    publication::BundlePublication,
+    resolved_plan::ResolvedTrainPlan,
+    schema::{Document, Reference, SchemaVersion},
+};
+
+/// Marks digests of ledger events.
+#[derive(Debug)]
+pub enum LedgerEvent {}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RunOutcome {
+    /// The gate said PASS; nothing is published yet.
+    Pass,
+    /// The gate said FAIL, or a stage refused.
+    Fail,
+    /// The bundle is in the registry.
+    Published,
+}
+
+/// Everything that a run left behind, as far as it came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Evidence {
+    /// What was to be done.
+    pub plan: Option<Reference<ResolvedTrainPlan>>,
+    /// The model.
+    pub model: Option<Reference<ModelArtifact>>,
+    /// What the fit did.
+    pub execution_record: Option<Reference<ExecutionRecord>>,
+    /// How good the model is.
+    pub eval_report: Option<Reference<EvalReport>>,
+    /// The gate's verdict.
+    pub gate_receipt: Option<Reference<GateReceipt>>,
+    /// What follows for publishing.
+    pub publish_eligibility: Option<Reference<PublishEligibility>>,
+    /// The bundle.
+    pub bundle: Option<Reference<ModelBundle>>,
+    /// That the bundle is published.
+    pub publication: Option<Reference<BundlePublication>>,
+}
+
+/// That a run is complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunReceipt {
+    /// Names this contract.
+    pub schema_version: SchemaVersion<Self>,
+    /// The run.
+    pub train_run_id: TrainRunId,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// The code that stopped it; null where the gate decided.
+    pub code: Option<Code>,
+    /// What it left behind.
+    pub evidence: Evidence,
+    /// Events of the run in the ledger up to its outcome.
+    pub ledger_events: u64,
+    /// Digest of the last of them.
+    pub ledger_head: Digest<LedgerEvent>,
+}
+
+impl Document for RunReceipt {}

@@ -1,0 +1,223 @@
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests look behind the store")]
+
+use std::{
+    env,
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    },
+    process::{Command, ExitStatus},
+    sync::Barrier,
+    thread,
+};
+
+use contracts::{Code, artifacts::ModelArtifact};
+
+use super::*;
+use crate::{failpoint, store::write_once};
+
+const CHILD_ROOT: &str = "MODEL_FACTORY_TEST_ROOT";
+
+fn key(text: &str) -> ObjectKey {
+    ObjectKey::new(text).unwrap()
+}
+
+fn store() -> (tempfile::TempDir, LocalStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path().join("deep/store")).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn an_object_is_put_once_and_never_changes() {
+    let (_folder, store) = store();
+    let object = key("run-1/mf/train_runs/tr_0/model");
+    assert_eq!(store.get(&object).unwrap(), None);
+    assert_eq!(store.put_if_absent(&object, b"first").unwrap(), Put::Created);
+    assert_eq!(store.put_if_absent(&object, b"other").unwrap(), Put::Exists);
+    assert_eq!(store.get(&object).unwrap().unwrap(), b"first");
+    let mode = fs::metadata(store.root().join(object.as_str())).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn one_of_many_racing_writers_creates() {
+    let (_folder, store) = store();
+    for round in 0..20 {
+        let object = key(&format!("race/{round}/object"));
+        let start = Barrier::new(4);
+        let puts: Vec<_> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..4_u8)
+                .map(|writer| {
+                    let (store, object, start) = (&store, &object, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        store.put_if_absent(object, &[writer; 5_000]).unwrap()
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let winner = puts.iter().position(|put| *put == Put::Created).unwrap();
+        assert_eq!(puts.iter().filter(|put| **put == Put::Created).count(), 1);
+        assert_eq!(store.get(&object).unwrap().unwrap(), [winner as u8; 5_000]);
+    }
+    assert_eq!(store.collect_staging().unwrap(), 0);
+}
+
+#[test]
+fn keys_are_listed_below_whole_segments_in_byte_order() {
+    let (_folder, store) = store();
+    for text in ["p/a/x", "p/a-b", "p/a.b", "p/a0", "pq/x", "p/b/c/d"] {
+        store.put_if_absent(&key(text), b"").unwrap();
+    }
+    fs::write(store.root().join("p/.hidden"), b"").unwrap();
+    let listed = |prefix| store.list(&key(prefix)).unwrap();
+    assert_eq!(listed("p"), ["p/a-b", "p/a.b", "p/a/x", "p/a0", "p/b/c/d"].map(key));
+    assert_eq!(listed("p/a"), [key("p/a/x")]);
+    assert_eq!(listed("p/a0"), []);
+    assert_eq!(listed("absent/too"), []);
+}
+
+#[test]
+fn links_and_special_files_are_refused() {
+    let (folder, store) = store();
+    store.put_if_absent(&key("real/object"), b"bytes").unwrap();
+    let outside = folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("object"), b"secret").unwrap();
+    symlink(&outside, store.root().join("linked")).unwrap();
+    symlink(outside.join("object"), store.root().join("real/link")).unwrap();
+    symlink(outside.join("nothing"), store.root().join("real/dangling")).unwrap();
+    let _listener = UnixListener::bind(store.root().join("real/socket")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, store.root().join("real/pipe"), Mode::RWXU).unwrap();
+    for text in ["linked/object", "linked/new", "real/link", "real/dangling", "real/socket", "real/pipe"] {
+        assert_eq!(store.get(&key(text)).unwrap_err().code, Code::StoreCorrupt, "{text}");
+        assert_eq!(store.put_if_absent(&key(text), b"x").unwrap_err().code, Code::StoreCorrupt, "{text}");
+    }
+    assert_eq!(store.list(&key("real")).unwrap_err().code, Code::StoreCorrupt);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert!(!outside.join("nothing").exists());
+}
+
+#[test]
+fn an_object_and_a_prefix_cannot_share_a_key() {
+    let (_folder, store) = store();
+    store.put_if_absent(&key("a/b"), b"").unwrap();
+    for text in ["a", "a/b/c", "a/b/c/d"] {
+        assert_eq!(store.put_if_absent(&key(text), b"").unwrap_err().code, Code::StoreKeyInvalid, "{text}");
+    }
+    assert_eq!(store.get(&key("a")).unwrap(), None);
+}
+
+#[test]
+fn a_relative_root_is_fixed_at_opening() {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let relative = Path::new(folder.path().file_name().unwrap()).join("store");
+    let store = LocalStore::open(&relative).unwrap();
+    assert!(store.root().is_absolute());
+    assert_eq!(store.root(), env::current_dir().unwrap().join(relative).canonicalize().unwrap());
+}
+
+#[test]
+fn a_root_that_is_no_folder_is_unavailable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    assert_eq!(LocalStore::open(&file).unwrap_err().code, Code::StoreUnavailable);
+    assert_eq!(LocalStore::open(file.join("below")).unwrap_err().code, Code::StoreUnavailable);
+}
+
+#[test]
+fn a_full_disk_and_other_troubles_have_their_codes() {
+    let code = |error: Errno| trouble(&error.into(), "write", None).code;
+    for full in [Errno::NOSPC, Errno::FBIG, Errno::DQUOT, Errno::NOMEM] {
+        assert_eq!(code(full), Code::ResourceExhausted);
+    }
+    for other in [Errno::ACCESS, Errno::IO, Errno::ROFS, Errno::MFILE] {
+        assert_eq!(code(other), Code::StoreUnavailable);
+    }
+}
+
+#[test]
+fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
+    let (_folder, store) = store();
+    fs::write(store.root().join(".staging/1-0"), b"half an obj").unwrap();
+    let staged = store.stage(&key("a/b")).unwrap();
+    assert_eq!(store.list(&key("a")).unwrap(), []);
+    assert_eq!(store.collect_staging().unwrap(), 1);
+    assert!(store.root().join(".staging").join(&staged.name).exists());
+    drop(staged);
+    assert_eq!(store.collect_staging().unwrap(), 0);
+    assert_eq!(fs::read_dir(store.root().join(".staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_name_in_the_staging_folder_that_is_taken_is_not_reused() {
+    let (_folder, store) = store();
+    let next = STAGED.load(Ordering::Relaxed);
+    for number in next..next + 100 {
+        fs::write(store.root().join(format!(".staging/{}-{number}", process::id())), b"old").unwrap();
+    }
+    store.put_if_absent(&key("a/b"), b"new").unwrap();
+    assert_eq!(store.get(&key("a/b")).unwrap().unwrap(), b"new");
+    assert_eq!(store.collect_staging().unwrap(), 100);
+}
+
+const POINTS: [Failpoint; 4] = [
+    Failpoint::StoreBeforeWrite,
+    Failpoint::StoreAfterWrite,
+    Failpoint::StoreBeforeLink,
+    Failpoint::StoreAfterLink,
+];
+
+/// Runs `child_puts_one_object` in a process of its own with a point armed.
+fn put_in_child(root: &Path, point: Failpoint, fault: &str) -> ExitStatus {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", "store::local::tests::child_puts_one_object", "--ignored", "--test-threads=1"])
+        .env(CHILD_ROOT, root)
+        .env(failpoint::VARIABLE, format!("{}={fault}", point.as_str()))
+        .output()
+        .unwrap()
+        .status
+}
+
+#[test]
+#[ignore = "runs in the child process of the tests below"]
+fn child_puts_one_object() {
+    let Some(root) = env::var_os(CHILD_ROOT) else { return };
+    let store = LocalStore::open(root).unwrap();
+    write_once::<ModelArtifact>(&store, &key("run/object"), b"bytes").unwrap();
+}
+
+#[test]
+fn a_writer_killed_at_any_point_leaves_nothing_or_the_whole_object() {
+    for point in POINTS {
+        let (_folder, store) = store();
+        assert!(!put_in_child(store.root(), point, "kill").success(), "{point:?}");
+        let expected = (point == Failpoint::StoreAfterLink).then(|| b"bytes".to_vec());
+        assert_eq!(store.get(&key("run/object")).unwrap(), expected, "{point:?}");
+        write_once::<ModelArtifact>(&store, &key("run/object"), b"bytes").unwrap();
+        let left = usize::from(matches!(point, Failpoint::StoreAfterWrite | Failpoint::StoreBeforeLink));
+        assert_eq!(store.collect_staging().unwrap(), left, "{point:?}");
+        assert_eq!(store.get(&key("run/object")).unwrap().unwrap(), b"bytes");
+    }
+}
+
+#[test]
+fn a_writer_that_fails_at_any_point_cleans_up_and_can_go_on() {
+    for point in POINTS {
+        let (_folder, store) = store();
+        assert!(!put_in_child(store.root(), point, "error").success(), "{point:?}");
+        assert_eq!(store.collect_staging().unwrap(), 0, "{point:?}");
+        write_once::<ModelArtifact>(&store, &key("run/object"), b"bytes").unwrap();
+    }
+}
+
+#[test]
+fn a_point_that_cannot_be_read_stops_the_writer() {
+    let (_folder, store) = store();
+    let status = put_in_child(store.root(), Failpoint::StoreAfterLink, "perhaps");
+    assert!(!status.success());
+    assert_eq!(store.get(&key("run/object")).unwrap(), None);
+}
