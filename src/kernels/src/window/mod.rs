@@ -1,1 +1,231 @@
-//! Not written yet.
+//! Point-in-time features over (entity, time) windows.
+//!
+//! ```text
+//!   entity, time ──► Grouped ──┐
+//!   columns ──► Column ────────┼─► compute ──► one vector a feature, in the caller's row order
+//!   Timeline ──► Labels ───────┘
+//! ```
+//!
+//! For a row at time `t` a window of width `w` and delay `d` holds the events of the same entity with a time
+//! in `(t - d - w, t - d]`: without delay the row itself, and with it every other event of the same instant.
+//! A feature is a function of the *set* of events in its window, so it depends neither on the order of the
+//! rows nor on events outside the window; sums are exact until one last rounding, hence never drift.
+//!
+//! Rows are sorted once; then each task of whole entities is swept once for all features.
+
+mod exact;
+pub(crate) mod group;
+mod rate;
+mod sweep;
+mod wide;
+
+use contracts::{Code, Failure, Result};
+use rayon::prelude::*;
+
+use crate::label::Timeline;
+pub use exact::Column;
+use group::Group;
+pub use group::Grouped;
+
+/// The stretch of time that a feature looks back on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Events at least this old, in nanoseconds, are in the window.
+    delay: u64,
+    /// Events of this age or more are too old; later than the delay.
+    horizon: u64,
+}
+
+impl Window {
+    /// A window of `width` nanoseconds that ends `delay` nanoseconds before the row.
+    ///
+    /// Refuses a width below one or a negative delay with `PARAMETER_INVALID`.
+    pub fn new(width: i64, delay: i64) -> Result<Self> {
+        for (name, value, least) in [("width", width, 1), ("delay", delay, 0)] {
+            if value < least {
+                let expected = format!("at least {least} ns");
+                return Err(Failure::at(Code::ParameterInvalid, name, expected, "a smaller number"));
+            }
+        }
+        Ok(Self { delay: delay as u64, horizon: delay as u64 + width as u64 })
+    }
+}
+
+/// What is told about the events of a window; numbers are positions in [`Inputs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregate {
+    /// Number of events.
+    Count,
+    /// Sum of a column, rounded once; 0 of no event.
+    Sum(usize),
+    /// Mean of a column; NaN of no event.
+    Mean(usize),
+    /// Least value of a column; NaN of no event.
+    Min(usize),
+    /// Greatest value of a column; NaN of no event.
+    Max(usize),
+    /// Sample standard deviation of a column (divisor n - 1); NaN of fewer than two events.
+    Std(usize),
+    /// Share of positives among the events whose label was known by the row's time; 0 where none was.
+    Rate(usize),
+    /// Seconds since the latest event in the window strictly before the row's time; NaN where there is none.
+    SinceLast,
+}
+
+/// One feature to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    /// Which events it looks at.
+    pub window: Window,
+    /// What it tells about them.
+    pub aggregate: Aggregate,
+}
+
+/// Labels as they became known, one timeline for each row, and which values count as positive.
+#[derive(Debug, Clone)]
+pub struct Labels<'a> {
+    timeline: &'a Timeline,
+    positive: [bool; 256],
+}
+
+impl<'a> Labels<'a> {
+    /// Joins a timeline, whose events are the rows, with the codes of the positive values.
+    pub fn new(timeline: &'a Timeline, positive: &[u8]) -> Self {
+        let mut flags = [false; 256];
+        for &code in positive {
+            flags[code as usize] = true;
+        }
+        Self { timeline, positive: flags }
+    }
+}
+
+/// What aggregates refer to by position; every column and timeline has one entry a row.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inputs<'a> {
+    /// Numeric columns.
+    pub columns: &'a [Column<'a>],
+    /// Labels.
+    pub labels: &'a [Labels<'a>],
+}
+
+/// Computes features: one vector each, in the order of `features`, with one value a row in the caller's order.
+///
+/// Uses the current rayon pool; the result does not depend on its size. Refuses with `SHAPE_MISMATCH` (an
+/// input with another number of rows) and `PARAMETER_INVALID` (an input that is not there).
+pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result<Vec<Vec<f64>>> {
+    check(grouped, inputs, features)?;
+    let mut windows: Vec<Window> = Vec::new();
+    for feature in features {
+        if !windows.contains(&feature.window) {
+            windows.push(feature.window);
+        }
+    }
+    let mut by_place = vec![vec![0.0; grouped.len()]; features.len()];
+    let mut tasks: Vec<_> = grouped.tasks().iter().map(|&bounds| (bounds, Vec::new())).collect();
+    for output in &mut by_place {
+        let mut rest = output.as_mut_slice();
+        for (bounds, slices) in &mut tasks {
+            let (slice, tail) = rest.split_at_mut(bounds.1 - bounds.0);
+            slices.push(slice);
+            rest = tail;
+        }
+    }
+    tasks.into_par_iter().for_each(|(bounds, mut outputs)| {
+        let mut scratch = Scratch::new(inputs, windows.len());
+        let mut done = 0;
+        for group in grouped.groups(bounds) {
+            scratch.fill(group, inputs, &windows);
+            let places = done..done + group.rows.len();
+            for (feature, output) in features.iter().zip(&mut outputs) {
+                let window = windows.iter().position(|window| *window == feature.window).unwrap_or_default();
+                scratch.evaluate(group, inputs, feature.aggregate, window, &mut output[places.clone()]);
+            }
+            done = places.end;
+        }
+    });
+    Ok(by_place.iter().map(|values| grouped.by_row(values)).collect())
+}
+
+fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result<()> {
+    let rows = grouped.len();
+    let columns = inputs.columns.iter().map(|column| ("columns", column.values().len()));
+    let labels = inputs.labels.iter().map(|labels| ("labels", labels.timeline.events()));
+    if let Some((name, length)) = columns.chain(labels).find(|&(_, length)| length != rows) {
+        let expected = format!("{rows} entries, one a row");
+        return Err(Failure::at(Code::ShapeMismatch, name, expected, format!("{length} entries")));
+    }
+    for feature in features {
+        let (name, number, there) = match feature.aggregate {
+            Aggregate::Count | Aggregate::SinceLast => continue,
+            Aggregate::Rate(number) => ("labels", number, inputs.labels.len()),
+            Aggregate::Sum(number)
+            | Aggregate::Mean(number)
+            | Aggregate::Min(number)
+            | Aggregate::Max(number)
+            | Aggregate::Std(number) => ("columns", number, inputs.columns.len()),
+        };
+        if number >= there {
+            let expected = format!("a position below {there}");
+            return Err(Failure::at(Code::ParameterInvalid, name, expected, number.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// What one task holds of the entity at hand; its memory is reused from entity to entity.
+struct Scratch {
+    /// By window: the window of each place, as bounds in places of the group.
+    bounds: Vec<Vec<(u32, u32)>>,
+    /// By column: the values by place.
+    values: Vec<Vec<f64>>,
+    /// By label: the changes of knowledge about the group's events.
+    changes: Vec<Vec<rate::Change>>,
+}
+
+impl Scratch {
+    fn new(inputs: &Inputs<'_>, windows: usize) -> Self {
+        Self {
+            bounds: vec![Vec::new(); windows],
+            values: vec![Vec::new(); inputs.columns.len()],
+            changes: vec![Vec::new(); inputs.labels.len()],
+        }
+    }
+
+    fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, windows: &[Window]) {
+        for (bounds, window) in self.bounds.iter_mut().zip(windows) {
+            sweep::bounds(group.times, *window, bounds);
+        }
+        for (values, column) in self.values.iter_mut().zip(inputs.columns) {
+            values.clear();
+            // Adding 0.0 makes -0.0 positive: the two are equal, so which is the least would be left to order.
+            values.extend(group.rows.iter().map(|&row| column.values()[row as usize] + 0.0));
+        }
+        for (changes, labels) in self.changes.iter_mut().zip(inputs.labels) {
+            rate::changes(group.rows, labels, changes);
+        }
+    }
+
+    fn evaluate(
+        &self,
+        group: Group<'_>,
+        inputs: &Inputs<'_>,
+        aggregate: Aggregate,
+        window: usize,
+        output: &mut [f64],
+    ) {
+        let bounds = &self.bounds[window];
+        match aggregate {
+            Aggregate::Count => sweep::count(bounds, output),
+            Aggregate::SinceLast => sweep::since_last(group.times, bounds, output),
+            Aggregate::Min(column) => sweep::extreme(&self.values[column], bounds, f64::lt, output),
+            Aggregate::Max(column) => sweep::extreme(&self.values[column], bounds, f64::gt, output),
+            Aggregate::Sum(column) => inputs.columns[column].sums(&self.values[column], bounds, output),
+            Aggregate::Mean(column) => inputs.columns[column].means(&self.values[column], bounds, output),
+            Aggregate::Std(column) => inputs.columns[column].deviations(&self.values[column], bounds, output),
+            Aggregate::Rate(labels) => rate::rates(group.times, &self.changes[labels], bounds, output),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What was known of each event's label at any time: the second axis.
+
+use contracts::Result;
+
+use super::Assertions;
+use crate::window::group::{Order, order_by_code};
+
+/// What is said about an event's label from some time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// One value, by its code.
+    Known(u8),
+    /// Equally late assertions disagree.
+    Conflict,
+}
+
+/// The changes of knowledge about every event, in order of observation.
+///
+/// Invariant: the observed times of one event rise strictly, and none lies after the cut.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    /// The changes of event `e` are `starts[e]..starts[e + 1]`.
+    starts: Vec<usize>,
+    changes: Vec<(i64, State)>,
+}
+
+impl Timeline {
+    /// Orders the assertions observed at or before `as_of` by event and time of observation.
+    ///
+    /// Refuses with `RESOURCE_EXHAUSTED` at 2^32 assertions.
+    pub fn new(assertions: &Assertions<'_>, as_of: i64) -> Result<Self> {
+        let columns = assertions.columns();
+        let Order { starts: bounds, rows } = order_by_code(columns.event, assertions.events())?;
+        let mut starts = Vec::with_capacity(bounds.len());
+        let mut changes = Vec::with_capacity(rows.len());
+        let mut of_event = Vec::new();
+        starts.push(0);
+        for bound in bounds.windows(2) {
+            of_event.clear();
+            of_event.extend(rows[bound[0]..bound[1]].iter().map(|&row| row as usize).filter_map(|row| {
+                let observed = columns.observed_time[row];
+                (observed <= as_of).then(|| (observed, columns.effective_time[row], columns.value[row]))
+            }));
+            of_event.sort_unstable();
+            push_changes(&of_event, &mut changes);
+            starts.push(changes.len());
+        }
+        Ok(Self { starts, changes })
+    }
+
+    /// Number of events.
+    pub fn events(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The changes of one event as (observed time, state from then on), observed times strictly rising.
+    pub fn changes(&self, event: usize) -> &[(i64, State)] {
+        &self.changes[self.starts[event]..self.starts[event + 1]]
+    }
+
+    /// What was known of an event at `time`, that instant included.
+    pub fn known_by(&self, event: usize, time: i64) -> Option<State> {
+        let changes = self.changes(event);
+        let known = changes.partition_point(|&(observed, _)| observed <= time);
+        known.checked_sub(1).map(|last| changes[last].1)
+    }
+}
+
+/// Appends one state for each observed time: that of the latest effective assertion of the instant.
+fn push_changes(sorted: &[(i64, i64, u8)], changes: &mut Vec<(i64, State)>) {
+    for instant in sorted.chunk_by(|a, b| a.0 == b.0) {
+        let Some(&(observed, effective, value)) = instant.last() else { continue };
+        let mut latest = instant.iter().rev().take_while(|assertion| assertion.1 == effective);
+        let agree = latest.all(|assertion| assertion.2 == value);
+        changes.push((observed, if agree { State::Known(value) } else { State::Conflict }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::label::tests::assertions;
+
+    proptest! {
+        #[test]
+        fn knowledge_at_any_time_is_the_rule_with_that_cut(owned in assertions(6), as_of in -1i64..12) {
+            let timeline = owned.with(|checked| Timeline::new(&checked.unwrap(), as_of)).unwrap();
+            prop_assert_eq!(timeline.events(), 6);
+            for event in 0..6 {
+                for time in -1..12 {
+                    let expected = owned.rule(event, time.min(as_of)).map(|value| {
+                        value.map_or(State::Conflict, State::Known)
+                    });
+                    prop_assert_eq!(timeline.known_by(event, time), expected);
+                }
+                prop_assert!(timeline.changes(event).windows(2).all(|pair| pair[0].0 < pair[1].0));
+            }
+        }
+    }
+}

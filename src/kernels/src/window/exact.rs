@@ -1,0 +1,230 @@
+//! Sums, means and standard deviations without drift, on the grid of a column's values.
+//!
+//! Every finite f64 is a whole number times a power of two. The least such power in a column is its *grid*:
+//! on it all values, sums and sums of squares are integers. Columns whose values span at most
+//! [`NARROW_BITS`] bits (amounts, counts, scores) use two or four limbs; any other column uses as many as
+//! the whole range of f64 needs. Both give the same bits, since only the last step rounds.
+
+use contracts::{Code, Failure, Result};
+use rayon::prelude::*;
+
+use super::{
+    sweep::{Accumulator, slide},
+    wide::{Wide, scale},
+};
+
+/// Widest span for the small integers: with fewer than 2^32 terms a sum then stays below 2^127, and
+/// n * (sum of squares) below 2^254.
+const NARROW_BITS: i32 = 95;
+/// Limbs for a sum of 2^32 values between 2^-1074 and 2^1024.
+const SUM_LIMBS: usize = 34;
+/// Limbs for 2^32 times the sum of their squares.
+const SQUARE_LIMBS: usize = 68;
+
+/// A checked column of finite numbers with its grid.
+#[derive(Debug, Clone, Copy)]
+pub struct Column<'a> {
+    values: &'a [f64],
+    /// Every value is a whole multiple of `2^grid`.
+    grid: i32,
+    narrow: bool,
+}
+
+impl<'a> Column<'a> {
+    /// Checks a column; `name` is for the refusal. Refuses NaN and infinities with `NON_FINITE_INPUT`.
+    pub fn new(name: &str, values: &'a [f64]) -> Result<Self> {
+        let strange = values.par_iter().filter(|value| !value.is_finite()).count();
+        if strange > 0 {
+            let found = format!("{strange} others");
+            return Err(Failure::at(Code::NonFiniteInput, name, "finite numbers", found)
+                .with_hint("A window feature needs a number in every row; fill or drop the rows without."));
+        }
+        let nonzero = values.par_iter().filter(|value| **value != 0.0).map(|value| {
+            let (significand, exponent) = parts(*value);
+            let length = (64 - significand.leading_zeros()) as i32;
+            (exponent + significand.trailing_zeros() as i32, exponent + length)
+        });
+        let span = nonzero.reduce(|| (i32::MAX, i32::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (grid, top) = if span.0 > span.1 { (0, 0) } else { span };
+        Ok(Self { values, grid, narrow: top - grid <= NARROW_BITS })
+    }
+
+    /// The values, one a row.
+    pub const fn values(&self) -> &'a [f64] {
+        self.values
+    }
+
+    pub(super) fn sums(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+        if self.narrow {
+            slide(Sum::<2, false>::new(values, self.grid), bounds, output);
+        } else {
+            slide(Sum::<SUM_LIMBS, false>::new(values, self.grid), bounds, output);
+        }
+    }
+
+    pub(super) fn means(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+        if self.narrow {
+            slide(Sum::<2, true>::new(values, self.grid), bounds, output);
+        } else {
+            slide(Sum::<SUM_LIMBS, true>::new(values, self.grid), bounds, output);
+        }
+    }
+
+    pub(super) fn deviations(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+        if self.narrow {
+            slide(Deviation::<4>::new(values, self.grid), bounds, output);
+        } else {
+            slide(Deviation::<SQUARE_LIMBS>::new(values, self.grid), bounds, output);
+        }
+    }
+}
+
+/// `|value|` as a whole number times `2^exponent`.
+const fn parts(value: f64) -> (u64, i32) {
+    let bits = value.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as i32;
+    let fraction = bits & ((1 << 52) - 1);
+    if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) }
+}
+
+/// `|value|` on the grid, as `whole * 2^shift`.
+const fn on_grid(value: f64, grid: i32) -> (u64, u32) {
+    let (significand, exponent) = parts(value);
+    if exponent >= grid {
+        (significand, (exponent - grid) as u32)
+    } else if grid - exponent < 64 {
+        (significand >> (grid - exponent), 0)
+    } else {
+        // Only zero has so few leading bits on the grid.
+        (0, 0)
+    }
+}
+
+/// The sum of a window, or its mean.
+struct Sum<'a, const N: usize, const MEAN: bool> {
+    values: &'a [f64],
+    grid: i32,
+    total: Wide<N>,
+}
+
+impl<'a, const N: usize, const MEAN: bool> Sum<'a, N, MEAN> {
+    const fn new(values: &'a [f64], grid: i32) -> Self {
+        Self { values, grid, total: Wide::ZERO }
+    }
+}
+
+impl<const N: usize, const MEAN: bool> Accumulator for Sum<'_, N, MEAN> {
+    fn enter(&mut self, place: usize) {
+        accumulate(&mut self.total, self.values[place], self.grid);
+    }
+
+    fn leave(&mut self, place: usize) {
+        accumulate(&mut self.total, -self.values[place], self.grid);
+    }
+
+    fn read(&self, events: u32) -> f64 {
+        let (significand, exponent) = self.total.rounded();
+        // No event: 0 / 0, which is the NaN that a mean of nothing is.
+        let significand = if MEAN { significand / f64::from(events) } else { significand };
+        if significand.is_nan() { f64::NAN } else { scale(significand, exponent + self.grid) }
+    }
+}
+
+fn accumulate<const N: usize>(sum: &mut Wide<N>, value: f64, grid: i32) {
+    let (whole, shift) = on_grid(value, grid);
+    let term = Wide::shifted(u128::from(whole), shift);
+    if value < 0.0 { sum.subtract(&term) } else { sum.add(&term) }
+}
+
+/// The sample standard deviation of a window: with integers n, S = Σx and Q = Σx², the variance is
+/// (n Q - S²) / (n (n - 1)), whose numerator is exact; cancellation cannot hurt it.
+struct Deviation<'a, const N: usize> {
+    values: &'a [f64],
+    grid: i32,
+    sum: Wide<N>,
+    squares: Wide<N>,
+}
+
+impl<'a, const N: usize> Deviation<'a, N> {
+    const fn new(values: &'a [f64], grid: i32) -> Self {
+        Self { values, grid, sum: Wide::ZERO, squares: Wide::ZERO }
+    }
+
+    fn square(&self, place: usize) -> Wide<N> {
+        let (whole, shift) = on_grid(self.values[place], self.grid);
+        Wide::shifted(u128::from(whole) * u128::from(whole), 2 * shift)
+    }
+}
+
+impl<const N: usize> Accumulator for Deviation<'_, N> {
+    fn enter(&mut self, place: usize) {
+        accumulate(&mut self.sum, self.values[place], self.grid);
+        self.squares.add(&self.square(place));
+    }
+
+    fn leave(&mut self, place: usize) {
+        accumulate(&mut self.sum, -self.values[place], self.grid);
+        self.squares.subtract(&self.square(place));
+    }
+
+    fn read(&self, events: u32) -> f64 {
+        if events < 2 {
+            return f64::NAN;
+        }
+        let events = u64::from(events);
+        let mut numerator = self.squares.times(events);
+        numerator.subtract(&self.sum.squared());
+        let (significand, exponent) = numerator.rounded();
+        let mut variance = significand / (events * (events - 1)) as f64;
+        let exponent = exponent + 2 * self.grid;
+        // The root halves the exponent, which must therefore be even.
+        if exponent % 2 != 0 {
+            variance *= 2.0;
+        }
+        scale(variance.sqrt(), exponent.div_euclid(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn narrow_and_wide_integers_give_the_same_bits(
+            values in prop::collection::vec(-1e4..1e4f64, 2..40),
+            length in 1u32..9,
+        ) {
+            let narrow = Column::new("values", &values).unwrap();
+            prop_assume!(narrow.narrow);
+            let wide = Column { narrow: false, ..narrow };
+            let bounds: Vec<_> =
+                (1..=values.len() as u32).map(|end| (end.saturating_sub(length), end)).collect();
+            let bits = |column: &Column<'_>| {
+                let mut outputs = vec![vec![0.0; values.len()]; 3];
+                column.sums(&values, &bounds, &mut outputs[0]);
+                column.means(&values, &bounds, &mut outputs[1]);
+                column.deviations(&values, &bounds, &mut outputs[2]);
+                outputs.concat().into_iter().map(f64::to_bits).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(bits(&narrow), bits(&wide));
+        }
+    }
+
+    #[test]
+    fn the_grid_spans_exactly_the_bits_in_use() {
+        let grid = |values: &[f64]| {
+            let column = Column::new("values", values).unwrap();
+            (column.grid, column.narrow)
+        };
+        assert_eq!(grid(&[0.0, -0.0]), (0, true));
+        assert_eq!(grid(&[0.75, -6.0, 0.0]), (-2, true));
+        assert_eq!(grid(&[1.0, (1_u128 << 94) as f64]), (0, true));
+        assert_eq!(grid(&[1.0, (1_u128 << 95) as f64]), (0, false));
+        assert_eq!(grid(&[5e-324, f64::MAX]), (-1074, false));
+    }
+}
