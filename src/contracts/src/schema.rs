@@ -88,6 +88,23 @@ impl Problems {
     }
 }
 
+impl Problems {
+    /// Refuses with `code` if any problem was noted; `name` says what was looked at.
+    pub fn refuse(self, code: Code, name: &str) -> Result<()> {
+        let Some(first) = self.0.first() else { return Ok(()) };
+        let detail = match self.0.len() {
+            1 => format!(
+                "{name}: {} should be {}, found {}",
+                pointer_text(&first.pointer),
+                first.expected,
+                first.found
+            ),
+            count => format!("{name}: {count} problems"),
+        };
+        Err(Failure::new(code, detail).with_problems(self.0))
+    }
+}
+
 /// A document that went through the door.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked<D> {
@@ -166,18 +183,8 @@ impl<D> Deref for Checked<D> {
 }
 
 fn refuse<D: Document>(problems: Vec<Problem>) -> Result<()> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let count = problems.len();
-    let first = problems.first().map(|problem| {
-        format!("{} should be {}, found {}", pointer_text(&problem.pointer), problem.expected, problem.found)
-    });
-    let detail = match count {
-        1 => format!("{}: {}", D::NAME, first.unwrap_or_default()),
-        _ => format!("{}: {count} problems", D::NAME),
-    };
-    Err(Failure::new(D::code(&problems), detail).with_problems(problems))
+    let code = if problems.is_empty() { D::INVALID } else { D::code(&problems) };
+    Problems(problems).refuse(code, D::NAME)
 }
 
 fn pointer_text(pointer: &str) -> &str {

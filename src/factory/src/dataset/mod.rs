@@ -1,1 +1,37 @@
-//! Not written yet.
+//! Datasets: built of raw events, label assertions and an as-of cut; read back verified.
+//!
+//! ```text
+//!   events ──► source ──► columns ──► events ──┬─► features ─┐
+//!                                      (order) │             ├─► partition ──► store ──► manifest
+//!   labels ──► source ──► columns ──► labels ──┴─► kernels ──┘                              │
+//!                                                                     Table ◄── read ◄──────┘
+//! ```
+//!
+//! Invariants. A dataset is a function of its rows and its request: neither the order in which rows came in
+//! nor how they were cut into batches or files shows in a byte. Features know what was known at the event's
+//! time, labels what was observed by the cut; an unknown label is null, never negative. Nothing is written
+//! before every check has passed, and the manifest is written last, so no reader meets half a dataset.
+
+mod build;
+mod columns;
+mod decode;
+mod events;
+mod features;
+mod ids;
+mod labels;
+mod layout;
+mod meter;
+mod parquet_guard;
+mod partition;
+mod read;
+mod source;
+mod spec;
+mod table;
+
+pub use build::{Built, Sources, build};
+pub use ids::{Ids, Texts};
+pub use read::{Selection, read};
+pub use source::Source;
+pub use spec::{DatasetSpec, LabelSpec, default_partition_rows};
+pub use table::{LabelOutcome, Table};
+

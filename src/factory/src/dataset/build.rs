@@ -1,0 +1,285 @@
+//! The conductor of a build: read, order, label, compute, and only then write.
+
+use std::ops::Range;
+
+use contracts::{
+    Checked, Code, Digest, Failure, Reference, Result,
+    artifacts::Partition,
+    dataset_manifest::{
+        BuildConfig, Column, ColumnRole, DatasetManifest, LabelBasis, PartitionEntry, PassProof, PassedCheck,
+        Provenance, ResolutionRule,
+    },
+    feature::FeatureDefinitionSet,
+    identity::{canonical, ids},
+    names::{ColumnName, Name, ObjectKey},
+    schema::SchemaVersion,
+    time::{TimeWindow, Timestamp},
+};
+use kernels::{
+    Progress,
+    label::{Outcome, Resolved, Timeline, resolve},
+};
+use rayon::prelude::*;
+
+use super::{
+    events::{self, Events},
+    features,
+    ids::Ids,
+    labels::{self, Joined, POSITIVE},
+    layout,
+    meter::Meter,
+    partition::{self, Values},
+    source::Source,
+    spec::DatasetSpec,
+};
+use crate::store::{self, Store};
+
+const DAY: i64 = 86_400_000_000_000;
+/// Release of this builder, as manifests name it.
+const RELEASE: &str = concat!("model_factory-", env!("CARGO_PKG_VERSION"));
+
+/// The raw rows.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// One row an event.
+    pub events: Source,
+    /// One row an assertion about an event's label.
+    pub labels: Source,
+}
+
+/// A dataset that was built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Built {
+    /// Its manifest.
+    pub manifest: Checked<DatasetManifest>,
+    /// Where the manifest stands.
+    pub reference: Reference<DatasetManifest>,
+}
+
+/// Everything that goes into the partitions, checked.
+struct Content {
+    events: Events,
+    features: Vec<Vec<f64>>,
+    labels: Resolved,
+    orphans: u64,
+}
+
+/// Builds a dataset and writes it; the same rows and request give the same bytes and the same manifest.
+///
+/// `now` only refuses a cut in the future. Progress counts rows read, swept and written.
+///
+/// Refuses, with nothing written: `PARAMETER_INVALID` (the request), `LABEL_ASOF_IN_FUTURE`, `DATASET_EMPTY`,
+/// `DUPLICATE_EVENT`, `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`, `NULL_NOT_ALLOWED`, `NON_FINITE_INPUT`,
+/// `SOURCE_UNREADABLE` and `RESOURCE_EXHAUSTED`.
+pub fn build(
+    store: &dyn Store,
+    spec: &DatasetSpec,
+    sources: Sources,
+    now: Timestamp,
+    progress: &dyn Progress,
+) -> Result<Built> {
+    spec.check()?;
+    let cut = spec.labels.label_asof_utc;
+    if cut > now {
+        let found = format!("{cut}, at {now}");
+        return Err(Failure::at(Code::LabelAsofInFuture, "/labels/label_asof_utc", "a moment that has passed", found));
+    }
+    let events = sources.events.survey(&events::wanted(spec))?;
+    let assertions = sources.labels.survey(&labels::wanted(spec))?;
+    let passes = spec.entity_columns().len() as u64 + 2;
+    let meter = Meter::new(progress, events.saturating_mul(passes).saturating_add(assertions));
+    let content = content(spec, sources, &meter)?;
+    let schema = layout::columns(spec, |name| content.events.ids(spec, name))?;
+    let partitions = write(store, spec, &content, &schema, &meter)?;
+    let manifest = Checked::new(manifest(spec, &content, schema, partitions)?)?;
+    // One dataset may be described more than once, say by two revisions of a request: the manifest stands under
+    // its own digest too.
+    let key = format!(
+        "{}/ofs/manifests/{}/{}.json",
+        spec.platform_run_id,
+        manifest.dataset_manifest_id,
+        manifest.digest().hex()
+    );
+    let reference = store::write_document(store, &ObjectKey::new(key)?, &manifest)?;
+    Ok(Built { manifest, reference })
+}
+
+fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Content> {
+    let columns = sources.events.read(&events::wanted(spec), meter)?;
+    drop(sources.events);
+    let (events, index) = Events::new(spec, columns)?;
+    require_weights(spec, &events)?;
+    let columns = sources.labels.read(&labels::wanted(spec), meter)?;
+    drop(sources.labels);
+    let joined = Joined::new(spec, columns, &index)?;
+    drop(index);
+    let cut = spec.labels.label_asof_utc.nanoseconds();
+    let assertions = joined.assertions(events.len())?;
+    let labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
+    require_observed(&labels, cut)?;
+    let timeline = Timeline::new(&assertions, cut)?;
+    let features = features::compute(&spec.features, &events, &timeline, meter)?;
+    Ok(Content { events, features, labels, orphans: joined.orphans })
+}
+
+fn require_weights(spec: &DatasetSpec, events: &Events) -> Result<()> {
+    let Some(name) = &spec.weight else { return Ok(()) };
+    let negative = events.numbers(name)?.iter().filter(|weight| **weight < 0.0).count();
+    if negative == 0 {
+        return Ok(());
+    }
+    let pointer = format!("events/{name}");
+    Err(Failure::at(Code::NonFiniteInput, pointer, "numbers of zero or more", format!("{negative} others"))
+        .with_hint("A weight says how much a row counts; it cannot be negative."))
+}
+
+/// The promise that the pass proof repeats, looked at once more where it matters most.
+fn require_observed(labels: &Resolved, cut: i64) -> Result<()> {
+    let known = labels.outcome.iter().zip(&labels.observed_time);
+    let late = known.filter(|(outcome, observed)| **outcome == Outcome::Known && **observed > cut).count();
+    if late == 0 {
+        return Ok(());
+    }
+    Err(Failure::at(Code::LabelAfterAsof, "labels", "labels observed by the cut", format!("{late} later")))
+}
+
+/// Encodes and writes the partitions: as many at a time as there are threads, in the order of their rows.
+fn write(
+    store: &dyn Store,
+    spec: &DatasetSpec,
+    content: &Content,
+    schema: &[Column],
+    meter: &Meter<'_>,
+) -> Result<Vec<PartitionEntry>> {
+    let times = &content.events.times;
+    let values = content.values(spec, schema)?;
+    let arrow_schema = layout::arrow_schema(schema);
+    let stretches = partition::split(times, spec.partition_rows as usize);
+    let mut entries = Vec::with_capacity(stretches.len());
+    for together in stretches.chunks(rayon::current_num_threads().max(1)) {
+        let encoded: Vec<Vec<u8>> = together
+            .par_iter()
+            .map(|rows| partition::encode(&arrow_schema, &values, rows.clone()))
+            .collect::<Result<_>>()?;
+        for (rows, bytes) in together.iter().zip(encoded) {
+            let digest: Digest<Partition> = Digest::of(&bytes);
+            let key = format!("{}/ofs/partitions/{}.parquet", spec.platform_run_id, digest.hex());
+            let reference: Reference<Partition> = store::write_once(store, &ObjectKey::new(key)?, &bytes)?;
+            entries.push(PartitionEntry {
+                uri: reference.uri,
+                digest: reference.digest,
+                rows: rows.len() as u64,
+                bytes: bytes.len() as u64,
+                time_window: window(times, rows)?,
+            });
+            meter.advance(rows.len() as u64)?;
+        }
+    }
+    Ok(entries)
+}
+
+/// From the first event to just after the last; `times` are in order and the rows are not none.
+fn window(times: &[i64], rows: &Range<usize>) -> Result<TimeWindow> {
+    let (Some(&first), Some(end)) = (times[rows.clone()].first(), times[rows.end - 1].checked_add(1)) else {
+        return Err(Failure::at(Code::ColumnTypeInvalid, "events", "times before the last nanosecond", "that one"));
+    };
+    Ok(TimeWindow { start: Timestamp::from_nanoseconds(first), end: Timestamp::from_nanoseconds(end) })
+}
+
+impl Content {
+    /// The values of each column of the schema.
+    fn values(&self, spec: &DatasetSpec, schema: &[Column]) -> Result<Vec<Values<'_>>> {
+        let mut features = self.features.iter();
+        schema
+            .iter()
+            .map(|column| {
+                Ok(match column.role {
+                    ColumnRole::EventId | ColumnRole::Entity => {
+                        Values::Ids(self.events.ids(spec, column.name.as_str())?)
+                    }
+                    ColumnRole::EventTime | ColumnRole::FeatureAsof => Values::Times(&self.events.times),
+                    ColumnRole::Feature => Values::Numbers(features.next().map_or(&[], Vec::as_slice)),
+                    ColumnRole::Slice | ColumnRole::Weight => Values::Numbers(self.events.numbers(&column.name)?),
+                    ColumnRole::Label => Values::Label(&self.labels),
+                    ColumnRole::LabelOutcome => Values::Outcome(&self.labels),
+                    ColumnRole::LabelObservedTime => Values::ObservedTime(&self.labels),
+                })
+            })
+            .collect()
+    }
+
+    fn label_basis(&self, spec: &DatasetSpec) -> LabelBasis {
+        let counts = &self.labels.counts;
+        let positive = self.labels.value.iter().filter(|value| **value == POSITIVE).count();
+        LabelBasis {
+            label_family: spec.labels.family.clone(),
+            label_asof_utc: spec.labels.label_asof_utc,
+            resolution_rule: ResolutionRule::LatestObservedWins,
+            maturity_days: spec.labels.maturity_days,
+            positive: positive as u64,
+            negative: (counts.known - positive) as u64,
+            censored: counts.censored as u64,
+            conflicting: counts.conflict as u64,
+            immature: counts.immature as u64,
+        }
+    }
+
+    fn checks(&self) -> Result<Vec<PassedCheck>> {
+        let rows = self.events.len() as u64;
+        [
+            ("unique_event_ids", rows),
+            ("features_as_of_event", rows),
+            ("features_finite_or_missing", rows),
+            ("labels_observed_by_asof", self.labels.counts.known as u64),
+            ("orphan_assertions_left_out", self.orphans),
+        ]
+        .into_iter()
+        .map(|(check, rows)| Ok(PassedCheck { check: Name::new(check)?, rows }))
+        .collect()
+    }
+}
+
+fn manifest(
+    spec: &DatasetSpec,
+    content: &Content,
+    schema: Vec<Column>,
+    partitions: Vec<PartitionEntry>,
+) -> Result<DatasetManifest> {
+    let times = &content.events.times;
+    let features = spec.features.iter().cloned().map(contracts::feature::Feature::pin);
+    let unset = Digest::of(&[]);
+    let mut manifest = DatasetManifest {
+        schema_version: SchemaVersion::default(),
+        dataset_manifest_id: ids::dataset_manifest_id(&unset)?,
+        dataset_fingerprint: unset,
+        platform_run_id: spec.platform_run_id.clone(),
+        partitions,
+        join_keys: join_keys(&schema),
+        schema,
+        time_window: window(times, &(0..times.len()))?,
+        replay_basis: spec.replay_basis.clone(),
+        label_basis: content.label_basis(spec),
+        feature_definition_set: FeatureDefinitionSet {
+            feature_set_id: spec.feature_definition_set.feature_set_id.clone(),
+            feature_set_version: spec.feature_definition_set.feature_set_version.clone(),
+            features: features.collect::<Result<_>>()?,
+        },
+        context_pins: spec.context_pins.clone(),
+        provenance: Provenance {
+            builder_release: Name::new(RELEASE)?,
+            config_revision: spec.config_revision.clone(),
+            run_config_digest: Digest::<BuildConfig>::of(&canonical::to_bytes(spec)?),
+        },
+        pass_proof: None,
+    };
+    let fingerprint = manifest.fingerprint()?;
+    manifest.dataset_fingerprint = fingerprint;
+    manifest.dataset_manifest_id = ids::dataset_manifest_id(&fingerprint)?;
+    manifest.pass_proof = Some(PassProof { dataset_fingerprint: fingerprint, checks: content.checks()? });
+    Ok(manifest)
+}
+
+fn join_keys(schema: &[Column]) -> Vec<ColumnName> {
+    let keys = schema.iter().filter(|column| matches!(column.role, ColumnRole::EventId | ColumnRole::Entity));
+    keys.map(|column| column.name.clone()).collect()
+}

@@ -1,0 +1,280 @@
+//! Raw columns as the types that the builder works on, with every refusal naming its column.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, LargeStringArray, PrimitiveArray, RecordBatch,
+    cast::AsArray,
+    types::{Float64Type, Int64Type, TimestampNanosecondType},
+};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{DataType, Schema, TimeUnit};
+use contracts::{Code, Failure, Problems, Result, names::ColumnName};
+
+use super::ids::{Ids, Texts};
+
+/// Longest text that is taken as an identifier, in bytes.
+const MAX_ID_BYTES: usize = 4_096;
+/// Names of the zone in which times are taken.
+const UTC: [&str; 5] = ["UTC", "Etc/UTC", "Z", "+00:00", "GMT"];
+
+/// The columns that are needed of one table.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// Names the table in refusals.
+    pub(super) table: &'static str,
+    /// Whether times without a zone are UTC.
+    pub(super) naive_times_are_utc: bool,
+    /// Columns of identifiers.
+    pub(super) ids: BTreeSet<ColumnName>,
+    /// Columns of times.
+    pub(super) times: BTreeSet<ColumnName>,
+    /// Columns of numbers, each with whether a null may stand in it.
+    pub(super) numbers: BTreeMap<ColumnName, bool>,
+}
+
+/// What a column is read as.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Id,
+    Time,
+    Number,
+}
+
+impl Kind {
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::Id => "integers or text",
+            Self::Time => "timestamps in UTC",
+            Self::Number => "numbers",
+        }
+    }
+}
+
+impl Wanted {
+    /// The names of all columns; one that is wanted as two kinds stands twice.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds().map(|(name, _)| name.as_str())
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = (&ColumnName, Kind)> {
+        let ids = self.ids.iter().map(|name| (name, Kind::Id));
+        let times = self.times.iter().map(|name| (name, Kind::Time));
+        let numbers = self.numbers.keys().map(|name| (name, Kind::Number));
+        ids.chain(times).chain(numbers)
+    }
+
+    /// Refuses with `COLUMN_MISSING` or `COLUMN_TYPE_INVALID`, naming every such column.
+    pub(super) fn check(&self, schema: &Schema) -> Result<()> {
+        let mut missing = Problems::default();
+        let mut wrong = Problems::default();
+        let mut naive = false;
+        for (name, kind) in self.kinds() {
+            let pointer = pointer(self.table, name);
+            let mut fields = schema.fields().iter().filter(|field| field.name() == name.as_str());
+            match (fields.next(), fields.next()) {
+                (None, _) => missing.add(pointer, "a column", "none of this name"),
+                (Some(_), Some(_)) => missing.add(pointer, "one column", "several of this name"),
+                (Some(field), None) => {
+                    let is_naive = matches!(field.data_type(), DataType::Timestamp(_, None));
+                    naive |= is_naive && matches!(kind, Kind::Time);
+                    let taken = self.takes(kind, field.data_type());
+                    wrong.require(taken, pointer, kind.expected(), type_text(field.data_type()));
+                }
+            }
+        }
+        missing.refuse(Code::ColumnMissing, self.table)?;
+        wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| {
+            if naive && !self.naive_times_are_utc {
+                failure.with_hint("A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.")
+            } else {
+                failure
+            }
+        })
+    }
+
+    fn takes(&self, kind: Kind, data_type: &DataType) -> bool {
+        if let DataType::Dictionary(_, values) = data_type {
+            return self.takes(kind, values);
+        }
+        match kind {
+            Kind::Id => data_type.is_integer() || data_type.is_string(),
+            Kind::Time => match data_type {
+                DataType::Timestamp(_, Some(zone)) => UTC.contains(&zone.as_ref()),
+                DataType::Timestamp(_, None) => self.naive_times_are_utc,
+                _ => false,
+            },
+            Kind::Number => data_type.is_numeric() || matches!(data_type, DataType::Boolean),
+        }
+    }
+}
+
+fn pointer(table: &str, name: &ColumnName) -> String {
+    format!("{table}/{name}")
+}
+
+/// A type in Arrow's words, without the fields of nested types.
+fn type_text(data_type: &DataType) -> String {
+    if data_type.is_nested() { "a nested type".to_owned() } else { data_type.to_string() }
+}
+
+/// Values that came in so far, and how many of them must not be there.
+#[derive(Debug, Default)]
+struct Filling<T> {
+    values: T,
+    nulls: usize,
+    not_finite: usize,
+}
+
+/// The wanted columns of all rows, in the order in which they came in.
+#[derive(Debug)]
+pub(super) struct Columns {
+    wanted: Wanted,
+    rows: u64,
+    ids: BTreeMap<ColumnName, Filling<Option<Ids>>>,
+    times: BTreeMap<ColumnName, Filling<Vec<i64>>>,
+    numbers: BTreeMap<ColumnName, Filling<Vec<f64>>>,
+}
+
+impl Columns {
+    pub(super) fn new(wanted: &Wanted) -> Self {
+        Self {
+            rows: 0,
+            ids: wanted.ids.iter().map(|name| (name.clone(), Filling::default())).collect(),
+            times: wanted.times.iter().map(|name| (name.clone(), Filling::default())).collect(),
+            numbers: wanted.numbers.keys().map(|name| (name.clone(), Filling::default())).collect(),
+            wanted: wanted.clone(),
+        }
+    }
+
+    pub(super) const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Takes over the wanted columns of a batch.
+    pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        let table = self.wanted.table;
+        let find = |name: &ColumnName| {
+            let found = batch.column_by_name(name.as_str());
+            found.ok_or_else(|| Failure::at(Code::ColumnMissing, pointer(table, name), "a column", "none"))
+        };
+        for (name, filling) in &mut self.ids {
+            append_ids(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
+        }
+        for (name, filling) in &mut self.times {
+            append_times(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
+        }
+        for (name, filling) in &mut self.numbers {
+            append_numbers(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
+        }
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Refuses nulls and numbers that are not finite, naming and counting them by column.
+    pub(super) fn finish(self) -> Result<Self> {
+        let table = self.wanted.table;
+        let mut nulls = Problems::default();
+        let mut require_none = |name: &ColumnName, count: usize| {
+            nulls.require(count == 0, pointer(table, name), "a value in every row", format!("{count} nulls"));
+        };
+        self.ids.iter().for_each(|(name, filling)| require_none(name, filling.nulls));
+        self.times.iter().for_each(|(name, filling)| require_none(name, filling.nulls));
+        for (name, filling) in &self.numbers {
+            let may_be_null = self.wanted.numbers.get(name).copied().unwrap_or_default();
+            require_none(name, if may_be_null { 0 } else { filling.nulls });
+        }
+        nulls.refuse(Code::NullNotAllowed, table)?;
+        let mut strange = Problems::default();
+        for (name, filling) in &self.numbers {
+            let count = filling.not_finite;
+            strange.require(count == 0, pointer(table, name), "finite numbers", format!("{count} others"));
+        }
+        strange.refuse(Code::NonFiniteInput, table).map_err(|failure| {
+            failure.with_hint("Write a missing value as null; NaN and infinities are not taken.")
+        })?;
+        Ok(self)
+    }
+
+    /// A column of identifiers; where there is no row at all they are numbers.
+    pub(super) fn take_ids(&mut self, name: &ColumnName) -> Result<Ids> {
+        let filling = self.ids.remove(name).ok_or_else(|| unasked(name))?;
+        Ok(filling.values.unwrap_or_else(|| Ids::Int(Vec::new())))
+    }
+
+    /// A column of times, in nanoseconds since the epoch.
+    pub(super) fn times(&self, name: &ColumnName) -> Result<&[i64]> {
+        self.times.get(name).map(|filling| filling.values.as_slice()).ok_or_else(|| unasked(name))
+    }
+
+    /// A column of numbers; NaN where it was null.
+    pub(super) fn take_numbers(&mut self, name: &ColumnName) -> Result<Vec<f64>> {
+        self.numbers.remove(name).map(|filling| filling.values).ok_or_else(|| unasked(name))
+    }
+}
+
+fn unasked(name: &ColumnName) -> Failure {
+    Failure::new(Code::InternalError, format!("column {name} was not asked for"))
+}
+
+fn wrong(table: &str, name: &ColumnName, expected: &str) -> Failure {
+    Failure::at(Code::ColumnTypeInvalid, pointer(table, name), expected, "others")
+}
+
+/// Converts an array, refusing values that do not fit.
+fn convert<T: ArrowPrimitiveType>(array: &ArrayRef, to: &DataType) -> Option<PrimitiveArray<T>> {
+    cast_exactly(array, to)?.as_primitive_opt::<T>().cloned()
+}
+
+fn cast_exactly(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
+    cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() }).ok()
+}
+
+/// The type of the values, whether or not they stand in a dictionary.
+fn value_type(data_type: &DataType) -> &DataType {
+    if let DataType::Dictionary(_, values) = data_type { values } else { data_type }
+}
+
+fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef) -> Result<(), String> {
+    filling.nulls += array.logical_null_count();
+    let more = if value_type(array.data_type()).is_integer() {
+        let numbers =
+            convert::<Int64Type>(array, &DataType::Int64).ok_or_else(|| "integers below 2^63".to_owned())?;
+        Ids::Int(numbers.values().to_vec())
+    } else {
+        let texts = cast_exactly(array, &DataType::LargeUtf8).ok_or_else(|| "text".to_owned())?;
+        let texts: &LargeStringArray = texts.as_string_opt().ok_or_else(|| "text".to_owned())?;
+        if texts.iter().flatten().any(|text| text.len() > MAX_ID_BYTES) {
+            return Err(format!("texts of at most {MAX_ID_BYTES} bytes"));
+        }
+        Ids::Text(texts.iter().map(Option::unwrap_or_default).collect::<Texts>())
+    };
+    match &mut filling.values {
+        None => filling.values = Some(more),
+        Some(values) if values.append(&more) => {}
+        Some(_) => return Err("either integers or text, the same in every batch".to_owned()),
+    }
+    Ok(())
+}
+
+fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(), String> {
+    filling.nulls += array.logical_null_count();
+    let zone = match value_type(array.data_type()) {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let times = convert::<TimestampNanosecondType>(array, &DataType::Timestamp(TimeUnit::Nanosecond, zone))
+        .ok_or_else(|| "times between the years 1678 and 2262".to_owned())?;
+    filling.values.extend_from_slice(times.values());
+    Ok(())
+}
+
+fn append_numbers(filling: &mut Filling<Vec<f64>>, array: &ArrayRef) -> Result<(), String> {
+    filling.nulls += array.logical_null_count();
+    let numbers = convert::<Float64Type>(array, &DataType::Float64).ok_or_else(|| "numbers".to_owned())?;
+    let not_finite = numbers.iter().flatten().filter(|number| !number.is_finite()).count();
+    filling.not_finite += not_finite;
+    // Adding 0.0 makes -0.0 positive: equal content, equal bytes.
+    filling.values.extend(numbers.iter().map(|number| number.map_or(f64::NAN, |number| number + 0.0)));
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! One verified partition as columns, held strictly against its manifest.
+
+use arrow_array::{
+    Array, BooleanArray, Float64Array, RecordBatch, StringArray,
+    types::{Int64Type, TimestampNanosecondType},
+};
+use arrow_schema::Schema;
+use bytes::Bytes;
+use contracts::{
+    Code, Failure, Result,
+    dataset_manifest::{Column, ColumnType, DatasetManifest, PartitionEntry},
+};
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+};
+
+use super::{
+    ids::{Ids, Texts},
+    layout::{self, OUTCOMES},
+    parquet_guard::guarded,
+    source::BATCH_ROWS,
+    table::LabelOutcome,
+};
+
+/// The columns of a manifest that a reader needs.
+#[derive(Debug, Clone)]
+pub(super) struct Needed<'a> {
+    pub(super) event_id: &'a Column,
+    pub(super) event_time: &'a Column,
+    pub(super) feature_asof: &'a Column,
+    pub(super) label: &'a Column,
+    pub(super) label_outcome: &'a Column,
+    pub(super) label_observed_time: &'a Column,
+    pub(super) features: Vec<&'a Column>,
+    pub(super) entities: Vec<&'a Column>,
+    pub(super) slices: Vec<&'a Column>,
+    pub(super) weight: Option<&'a Column>,
+}
+
+/// The needed columns of some rows.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) event_ids: Ids,
+    pub(super) event_time: Vec<i64>,
+    pub(super) feature_asof: Vec<i64>,
+    pub(super) label: Vec<Option<bool>>,
+    pub(super) label_outcome: Vec<LabelOutcome>,
+    pub(super) label_observed_time: Vec<Option<i64>>,
+    pub(super) features: Vec<Vec<f64>>,
+    pub(super) entities: Vec<Ids>,
+    pub(super) slices: Vec<Vec<f64>>,
+    pub(super) weights: Option<Vec<f64>>,
+}
+
+impl<'a> Needed<'a> {
+    fn all(&self) -> impl Iterator<Item = &'a Column> {
+        let fixed = [
+            self.event_id,
+            self.event_time,
+            self.feature_asof,
+            self.label,
+            self.label_outcome,
+            self.label_observed_time,
+        ];
+        let lists = [&self.features, &self.entities, &self.slices].into_iter().flatten().copied();
+        fixed.into_iter().chain(lists.collect::<Vec<_>>()).chain(self.weight)
+    }
+}
+
+/// Reads the needed columns of a partition whose bytes are those that the manifest pins.
+///
+/// Refuses with `PARTITION_INVALID` whatever is not exactly what the manifest says: columns, types, which may
+/// be null, rows, event times, outcomes, and labels that do not agree with their outcome.
+pub(super) fn decode(
+    manifest: &DatasetManifest,
+    entry: &PartitionEntry,
+    needed: &Needed<'_>,
+    bytes: Vec<u8>,
+) -> Result<Part> {
+    let place = entry.uri.as_str();
+    if bytes.len() as u64 != entry.bytes {
+        return Err(invalid(place, &format!("{} bytes", entry.bytes), &format!("{}", bytes.len())));
+    }
+    let damaged = |kind: &'static str| invalid(place, "a well-formed Parquet file", kind);
+    let bytes = Bytes::from(bytes);
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = guarded(damaged, || ArrowReaderMetadata::load(&bytes, options))?;
+    require_schema(place, manifest, metadata.schema())?;
+    let rows = metadata.metadata().file_metadata().num_rows();
+    if u64::try_from(rows).is_ok_and(|rows| rows != entry.rows) {
+        return Err(invalid(place, &format!("{} rows", entry.rows), &format!("{rows}")));
+    }
+    let positions = needed.all().filter_map(|column| metadata.schema().index_of(column.name.as_str()).ok());
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), positions.collect::<Vec<_>>());
+    let mut reader = guarded(damaged, || {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
+            .with_projection(mask)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+    })?;
+    let mut part = Part::new(needed);
+    while let Some(batch) = guarded(damaged, || reader.next().transpose().map_err(Into::into))? {
+        part.append(needed, &batch).map_err(|(column, expected)| {
+            invalid(&format!("{place}/{}", column.name), expected, "other values")
+        })?;
+    }
+    part.require(entry)?;
+    Ok(part)
+}
+
+fn invalid(place: &str, expected: &str, found: &str) -> Failure {
+    Failure::at(Code::PartitionInvalid, place, expected, found)
+}
+
+fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Result<()> {
+    let expected = layout::arrow_schema(&manifest.schema);
+    let alike = expected.fields().len() == found.fields().len()
+        && expected.fields().iter().zip(found.fields()).all(|(a, b)| {
+            a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
+        });
+    if alike { Ok(()) } else { Err(invalid(place, "the columns that its manifest says", "others")) }
+}
+
+/// A column and what its values should have been.
+type Wrong<'a> = (&'a Column, &'static str);
+
+impl Part {
+    fn new(needed: &Needed<'_>) -> Self {
+        let ids = |column: &Column| match column.r#type {
+            ColumnType::Utf8 => Ids::Text(Texts::default()),
+            _ => Ids::Int(Vec::new()),
+        };
+        Self {
+            event_ids: ids(needed.event_id),
+            event_time: Vec::new(),
+            feature_asof: Vec::new(),
+            label: Vec::new(),
+            label_outcome: Vec::new(),
+            label_observed_time: Vec::new(),
+            features: vec![Vec::new(); needed.features.len()],
+            entities: needed.entities.iter().map(|column| ids(column)).collect(),
+            slices: vec![Vec::new(); needed.slices.len()],
+            weights: needed.weight.map(|_| Vec::new()),
+        }
+    }
+
+    fn append<'a>(&mut self, needed: &Needed<'a>, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
+        append_ids(&mut self.event_ids, needed.event_id, batch)?;
+        self.event_time.extend(times(needed.event_time, batch)?.into_iter().flatten());
+        self.feature_asof.extend(times(needed.feature_asof, batch)?.into_iter().flatten());
+        self.label.extend(booleans(needed.label, batch)?.iter());
+        self.label_outcome.extend(outcomes(needed.label_outcome, batch)?);
+        self.label_observed_time.extend(times(needed.label_observed_time, batch)?);
+        for (ids, column) in self.entities.iter_mut().zip(&needed.entities) {
+            append_ids(ids, column, batch)?;
+        }
+        let numbers = self.features.iter_mut().zip(&needed.features);
+        let numbers = numbers.chain(self.slices.iter_mut().zip(&needed.slices));
+        for (values, column) in numbers.chain(self.weights.iter_mut().zip(&needed.weight)) {
+            append_numbers(values, column, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Checks what only shows once all rows are there.
+    fn require(&self, entry: &PartitionEntry) -> Result<()> {
+        let place = entry.uri.as_str();
+        let rows = self.event_time.len();
+        if rows as u64 != entry.rows {
+            return Err(invalid(place, &format!("{} rows", entry.rows), &format!("{rows}")));
+        }
+        let window = entry.time_window.start.nanoseconds()..entry.time_window.end.nanoseconds();
+        if !self.event_time.iter().all(|time| window.contains(time)) {
+            return Err(invalid(place, "event times inside the partition's window", "others"));
+        }
+        let known = self.label_outcome.iter().map(|outcome| *outcome == LabelOutcome::Known);
+        let labels = self.label.iter().zip(&self.label_observed_time);
+        if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known) {
+            return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
+        }
+        Ok(())
+    }
+}
+
+fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Result<&'b T, Wrong<'a>> {
+    let found = batch.column_by_name(column.name.as_str()).and_then(|array| array.as_any().downcast_ref());
+    found.ok_or((column, "the type that the manifest says"))
+}
+
+fn times<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<Option<i64>>, Wrong<'a>> {
+    let array: &arrow_array::PrimitiveArray<TimestampNanosecondType> = array(column, batch)?;
+    Ok(array.iter().collect())
+}
+
+fn booleans<'a, 'b>(column: &'a Column, batch: &'b RecordBatch) -> Result<&'b BooleanArray, Wrong<'a>> {
+    array(column, batch)
+}
+
+fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutcome>, Wrong<'a>> {
+    let texts: &StringArray = array(column, batch)?;
+    let outcome = |text: &str| {
+        let position = OUTCOMES.iter().position(|outcome| *outcome == text);
+        position.map(|position| LabelOutcome::ALL[position]).ok_or((column, "known outcomes"))
+    };
+    texts.iter().flatten().map(outcome).collect()
+}
+
+fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
+    match ids {
+        Ids::Int(values) => {
+            let array: &arrow_array::PrimitiveArray<Int64Type> = array(column, batch)?;
+            values.extend_from_slice(array.values());
+        }
+        Ids::Text(texts) => {
+            let array: &StringArray = array(column, batch)?;
+            array.iter().flatten().for_each(|text| texts.push(text));
+        }
+    }
+    Ok(())
+}
+
+fn append_numbers<'a>(
+    values: &mut Vec<f64>,
+    column: &'a Column,
+    batch: &RecordBatch,
+) -> Result<(), Wrong<'a>> {
+    let array: &Float64Array = array(column, batch)?;
+    if array.iter().flatten().any(|value| !value.is_finite()) {
+        return Err((column, "finite numbers, or null"));
+    }
+    values.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
+    Ok(())
+}

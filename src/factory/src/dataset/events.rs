@@ -1,0 +1,125 @@
+//! The events in the order in which the dataset holds them: by time, then by id.
+
+use std::collections::BTreeMap;
+
+use contracts::{Code, Failure, Result, names::ColumnName};
+use rayon::prelude::*;
+
+use super::{
+    columns::{Columns, Wanted},
+    ids::Ids,
+    spec::DatasetSpec,
+};
+
+/// Name of the table of events in refusals.
+const TABLE: &str = "events";
+
+/// Events as columns, ordered by (time, id): the order in which they came in cannot show.
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) ids: Ids,
+    /// Nanoseconds since the epoch, UTC.
+    pub(super) times: Vec<i64>,
+    pub(super) entities: BTreeMap<ColumnName, Ids>,
+    /// Raw numbers, NaN where there was none.
+    pub(super) numbers: BTreeMap<ColumnName, Vec<f64>>,
+}
+
+/// Finds an event's row by its id.
+#[derive(Debug)]
+pub(super) struct EventIndex {
+    sorted: Ids,
+    /// Row of each sorted id.
+    rows: Vec<u32>,
+}
+
+/// The columns that are needed of the events.
+pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
+    let mut ids = spec.entity_columns();
+    ids.insert(spec.event_id.clone());
+    Wanted {
+        table: TABLE,
+        naive_times_are_utc: spec.naive_times_are_utc,
+        ids,
+        times: [spec.event_time.clone()].into(),
+        numbers: spec.number_columns(),
+    }
+}
+
+impl Events {
+    /// Orders the events. Refuses with `DATASET_EMPTY` and `DUPLICATE_EVENT`.
+    pub(super) fn new(spec: &DatasetSpec, mut columns: Columns) -> Result<(Self, EventIndex)> {
+        let ids = columns.take_ids(&spec.event_id)?;
+        if ids.is_empty() {
+            return Err(Failure::at(Code::DatasetEmpty, TABLE, "at least one row", "none"));
+        }
+        let by_id = ids.order();
+        let sorted = ids.select(&by_id);
+        let repeated = sorted.repeated();
+        if repeated > 0 {
+            let pointer = format!("{TABLE}/{}", spec.event_id);
+            let found = format!("{repeated} repetitions");
+            return Err(Failure::at(Code::DuplicateEvent, pointer, "each event once", found));
+        }
+        let times = columns.times(&spec.event_time)?;
+        let mut order = by_id.clone();
+        // The sort is stable: events of one instant stay in the order of their ids.
+        order.par_sort_by_key(|&row| times[row as usize]);
+        let mut places = vec![0_u32; order.len()];
+        for (place, &row) in order.iter().enumerate() {
+            places[row as usize] = place as u32;
+        }
+        let index = EventIndex { sorted, rows: by_id.iter().map(|&row| places[row as usize]).collect() };
+        let mut events = Self {
+            ids: ids.select(&order),
+            times: pick(times, &order),
+            entities: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        };
+        for name in spec.entity_columns() {
+            let entities = columns.take_ids(&name)?.select(&order);
+            events.entities.insert(name, entities);
+        }
+        for name in spec.number_columns().into_keys() {
+            let numbers = pick(&columns.take_numbers(&name)?, &order);
+            events.numbers.insert(name, numbers);
+        }
+        Ok((events, index))
+    }
+
+    /// Number of events.
+    pub(super) const fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// The identifiers of a column: events or entities.
+    pub(super) fn ids(&self, spec: &DatasetSpec, name: &str) -> Result<&Ids> {
+        if name == spec.event_id.as_str() {
+            return Ok(&self.ids);
+        }
+        let found = self.entities.iter().find(|(column, _)| column.as_str() == name);
+        found.map(|(_, ids)| ids).ok_or_else(|| absent(name))
+    }
+
+    /// A raw column of numbers.
+    pub(super) fn numbers(&self, name: &ColumnName) -> Result<&[f64]> {
+        self.numbers.get(name).map(Vec::as_slice).ok_or_else(|| absent(name.as_str()))
+    }
+}
+
+impl EventIndex {
+    /// The row of each event named; `None` if the ids are of another type than the events'.
+    pub(super) fn rows(&self, ids: &Ids) -> Option<Vec<Option<u32>>> {
+        let found = self.sorted.positions(ids)?;
+        Some(found.into_iter().map(|place| place.map(|place| self.rows[place as usize])).collect())
+    }
+}
+
+fn absent(name: &str) -> Failure {
+    Failure::new(Code::InternalError, format!("column {name} was not read"))
+}
+
+/// The values of some rows, in their order.
+pub(super) fn pick<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
+    rows.iter().map(|&row| values[row as usize]).collect()
+}

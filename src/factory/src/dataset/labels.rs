@@ -1,0 +1,90 @@
+//! Label assertions joined to the events that they speak about.
+
+use contracts::{Code, Failure, Result};
+use kernels::label::{Assertions, Columns as AssertionColumns};
+
+use super::{
+    columns::{Columns, Wanted},
+    events::EventIndex,
+    spec::DatasetSpec,
+};
+
+/// Name of the table of assertions in refusals.
+const TABLE: &str = "labels";
+/// Code of a positive label.
+pub(super) const POSITIVE: u8 = 1;
+
+/// The columns that are needed of the assertions.
+pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
+    let labels = &spec.labels;
+    Wanted {
+        table: TABLE,
+        naive_times_are_utc: spec.naive_times_are_utc,
+        ids: [labels.event_id.clone()].into(),
+        times: [labels.effective_time.clone(), labels.observed_time.clone()].into(),
+        numbers: [(labels.value.clone(), false)].into(),
+    }
+}
+
+/// Assertions about events at hand.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    event: Vec<u32>,
+    value: Vec<u8>,
+    effective_time: Vec<i64>,
+    observed_time: Vec<i64>,
+    /// Assertions about other events, which nothing here rests on.
+    pub(super) orphans: u64,
+}
+
+impl Joined {
+    /// Joins assertions to events by id.
+    ///
+    /// Refuses with `COLUMN_TYPE_INVALID` ids of another type than the events' and values other than true
+    /// and false, 1 and 0.
+    pub(super) fn new(spec: &DatasetSpec, mut columns: Columns, index: &EventIndex) -> Result<Self> {
+        let labels = &spec.labels;
+        let ids = columns.take_ids(&labels.event_id)?;
+        let values = columns.take_numbers(&labels.value)?;
+        let others = values.iter().filter(|value| **value != 0.0 && **value != 1.0).count();
+        if others > 0 {
+            let pointer = format!("{TABLE}/{}", labels.value);
+            let expected = "true and false, or 1 and 0";
+            return Err(Failure::at(Code::ColumnTypeInvalid, pointer, expected, format!("{others} others")));
+        }
+        if ids.is_empty() {
+            return Ok(Self::default());
+        }
+        let rows = index.rows(&ids).ok_or_else(|| {
+            let pointer = format!("{TABLE}/{}", labels.event_id);
+            Failure::at(Code::ColumnTypeInvalid, pointer, "the type of the events' ids", "another type")
+        })?;
+        let effective_time = columns.times(&labels.effective_time)?;
+        let observed_time = columns.times(&labels.observed_time)?;
+        let mut joined = Self::default();
+        for (assertion, row) in rows.into_iter().enumerate() {
+            let Some(row) = row else {
+                joined.orphans += 1;
+                continue;
+            };
+            joined.event.push(row);
+            joined.value.push(if values[assertion] == 1.0 { POSITIVE } else { 0 });
+            joined.effective_time.push(effective_time[assertion]);
+            joined.observed_time.push(observed_time[assertion]);
+        }
+        Ok(joined)
+    }
+
+    /// The assertions as the kernels take them.
+    pub(super) fn assertions(&self, events: usize) -> Result<Assertions<'_>> {
+        Assertions::new(
+            events,
+            AssertionColumns {
+                event: &self.event,
+                value: &self.value,
+                effective_time: &self.effective_time,
+                observed_time: &self.observed_time,
+            },
+        )
+    }
+}

@@ -1,0 +1,210 @@
+//! What a dataset is to be built of: columns, labels, features and the cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contracts::{
+    Code, Problems, Result,
+    dataset_manifest::{ColumnRole, ContextPins, PrivacyClass, ReplayBasis},
+    feature::{Definition, Feature, FeatureSetName},
+    names::{ColumnName, Name, PlatformRunId},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Column that says up to which moment a row's features know.
+pub(super) const FEATURE_ASOF: &str = "feature_asof";
+/// Column of the labels.
+pub(super) const LABEL: &str = "label";
+/// Column that says why a label is known or not.
+pub(super) const LABEL_OUTCOME: &str = "label_outcome";
+/// Column that says when a label became known.
+pub(super) const LABEL_OBSERVED_TIME: &str = "label_observed_time";
+
+/// Most rows of one partition, which is encoded and read as a whole.
+const MAX_PARTITION_ROWS: u32 = 1 << 24;
+
+/// Where the labels come from and as of when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelSpec {
+    /// What is labelled, such as `card_fraud`.
+    pub family: Name,
+    /// Column of the event that an assertion speaks about.
+    pub event_id: ColumnName,
+    /// Column of the asserted value: true or false, or 1 or 0.
+    pub value: ColumnName,
+    /// Column of when the fact became true.
+    pub effective_time: ColumnName,
+    /// Column of when the fact became known.
+    pub observed_time: ColumnName,
+    /// Nothing observed after this moment is used.
+    pub label_asof_utc: Timestamp,
+    /// Days a label needs before it counts as final.
+    pub maturity_days: u32,
+}
+
+/// The request to build a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSpec {
+    /// Run that owns the data.
+    pub platform_run_id: PlatformRunId,
+    /// Column that names the event.
+    pub event_id: ColumnName,
+    /// Column of when the event happened.
+    pub event_time: ColumnName,
+    /// Whether times without a zone are UTC; otherwise they are refused.
+    #[serde(default)]
+    pub naive_times_are_utc: bool,
+    /// Columns of entities that are kept beside those that the features name.
+    #[serde(default)]
+    pub entities: BTreeSet<ColumnName>,
+    /// The labels.
+    pub labels: LabelSpec,
+    /// Name and version of the features.
+    pub feature_definition_set: FeatureSetName,
+    /// The features, in column order.
+    pub features: Vec<Feature>,
+    /// Columns of numbers that are kept to group rows in reports.
+    #[serde(default)]
+    pub slices: BTreeSet<ColumnName>,
+    /// Column of weights.
+    #[serde(default)]
+    pub weight: Option<ColumnName>,
+    /// What columns of the dataset say about a person; the others say nothing.
+    #[serde(default)]
+    pub privacy_classes: BTreeMap<ColumnName, PrivacyClass>,
+    /// Pins of the run that made the raw data.
+    #[serde(default)]
+    pub context_pins: Option<ContextPins>,
+    /// Stretches of event logs that the data stands for.
+    #[serde(default)]
+    pub replay_basis: Vec<ReplayBasis>,
+    /// Most rows of one partition.
+    #[serde(default = "default_partition_rows")]
+    pub partition_rows: u32,
+    /// Revision of this request.
+    pub config_revision: Name,
+}
+
+/// Most rows of one partition where nothing else is said.
+pub const fn default_partition_rows() -> u32 {
+    1 << 18
+}
+
+impl DatasetSpec {
+    /// Refuses with `PARAMETER_INVALID`, naming every place that is wrong.
+    pub fn check(&self) -> Result<()> {
+        let mut problems = Problems::default();
+        let outputs = self.outputs()?;
+        for (index, (name, role)) in outputs.iter().enumerate() {
+            let taken = outputs[..index].iter().find(|(other, _)| other == name);
+            if let Some((_, other)) = taken {
+                problems.add(
+                    place(*role, name),
+                    "a name that no other column of the dataset has",
+                    format!("the name of a column of the role {other:?}"),
+                );
+            }
+        }
+        problems.require(
+            !self.features.is_empty(),
+            "/features",
+            "at least one feature",
+            "none",
+        );
+        for (index, feature) in self.features.iter().enumerate() {
+            let pointer = format!("/features/{index}");
+            feature.check(&pointer, &mut problems);
+            if let Definition::HourBetween { first, last } = feature.definition {
+                let pointer = format!("{pointer}/definition");
+                problems.require(first <= 23 && last <= 23, pointer, "hours from 0 to 23", "a later hour");
+            }
+        }
+        for name in self.privacy_classes.keys() {
+            let held = outputs.iter().any(|(output, _)| output == name);
+            let pointer = format!("/privacy_classes/{name}");
+            problems.require(held, pointer, "a column of the dataset", "another name");
+        }
+        let maturity = self.labels.maturity_days;
+        problems.require(
+            maturity <= 36_500,
+            "/labels/maturity_days",
+            "at most 36500",
+            "more",
+        );
+        let rows = self.partition_rows;
+        let expected = format!("from 1 to {MAX_PARTITION_ROWS}");
+        problems.require((1..=MAX_PARTITION_ROWS).contains(&rows), "/partition_rows", expected, "another number");
+        problems.refuse(Code::ParameterInvalid, "dataset request")
+    }
+
+    /// Columns of entities: those that features name and those asked for, by name.
+    pub(super) fn entity_columns(&self) -> BTreeSet<ColumnName> {
+        let of_features = self.features.iter().filter_map(|feature| match &feature.definition {
+            Definition::Window { entity, .. } => Some(entity.clone()),
+            _ => None,
+        });
+        of_features.chain(self.entities.iter().cloned()).collect()
+    }
+
+    /// Columns of numbers that are read, each with whether a null may stand in it: a null in a feature of
+    /// the event itself is a missing value, but a window, a slice or a weight needs a number.
+    pub(super) fn number_columns(&self) -> BTreeMap<ColumnName, bool> {
+        let mut columns = BTreeMap::new();
+        for feature in &self.features {
+            match &feature.definition {
+                Definition::Column { column } => {
+                    columns.entry(column.clone()).or_insert(true);
+                }
+                Definition::Window { column: Some(column), .. } => {
+                    columns.insert(column.clone(), false);
+                }
+                _ => {}
+            }
+        }
+        columns.extend(self.slice_columns().into_iter().chain(self.weight.clone()).map(|name| (name, false)));
+        columns
+    }
+
+    /// Slices that are not at hand as a feature of the same name and content.
+    pub(super) fn slice_columns(&self) -> BTreeSet<ColumnName> {
+        let is_feature = |name: &ColumnName| {
+            self.features.iter().any(|feature| {
+                feature.name == *name
+                    && matches!(&feature.definition, Definition::Column { column } if column == name)
+            })
+        };
+        self.slices.iter().filter(|name| !is_feature(name)).cloned().collect()
+    }
+
+    /// The columns of the dataset with their roles, in their order.
+    pub(super) fn outputs(&self) -> Result<Vec<(ColumnName, ColumnRole)>> {
+        let mut outputs = vec![
+            (self.event_id.clone(), ColumnRole::EventId),
+            (self.event_time.clone(), ColumnRole::EventTime),
+            (ColumnName::new(FEATURE_ASOF)?, ColumnRole::FeatureAsof),
+        ];
+        let feature_names = self.features.iter().map(|feature| feature.name.clone());
+        outputs.extend(self.entity_columns().into_iter().map(|name| (name, ColumnRole::Entity)));
+        outputs.extend(feature_names.map(|name| (name, ColumnRole::Feature)));
+        outputs.extend(self.slice_columns().into_iter().map(|name| (name, ColumnRole::Slice)));
+        outputs.extend(self.weight.clone().map(|name| (name, ColumnRole::Weight)));
+        outputs.push((ColumnName::new(LABEL)?, ColumnRole::Label));
+        outputs.push((ColumnName::new(LABEL_OUTCOME)?, ColumnRole::LabelOutcome));
+        outputs.push((ColumnName::new(LABEL_OBSERVED_TIME)?, ColumnRole::LabelObservedTime));
+        Ok(outputs)
+    }
+}
+
+/// Where in the request a column of the dataset is named.
+fn place(role: ColumnRole, name: &ColumnName) -> String {
+    match role {
+        ColumnRole::EventId => "/event_id".to_owned(),
+        ColumnRole::EventTime => "/event_time".to_owned(),
+        ColumnRole::Entity => format!("/entities/{name}"),
+        ColumnRole::Slice => format!("/slices/{name}"),
+        ColumnRole::Weight => "/weight".to_owned(),
+        _ => format!("/features/{name}"),
+    }
+}
