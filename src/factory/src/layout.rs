@@ -5,6 +5,8 @@ use contracts::{
     names::{ObjectKey, PlatformRunId, TrainRunId},
 };
 
+use crate::ledger::State;
+
 /// A run's own object.
 pub fn of_run(platform_run: &PlatformRunId, run: &TrainRunId, name: &str) -> Result<ObjectKey> {
     ObjectKey::new(format!("{platform_run}/mf/train_runs/{run}/{name}"))
@@ -19,4 +21,9 @@ pub fn plan(platform_run: &PlatformRunId, run: &TrainRunId) -> Result<ObjectKey>
 /// or `job_requests`.
 pub fn by_content<T>(platform_run: &PlatformRunId, folder: &str, digest: &Digest<T>) -> Result<ObjectKey> {
     ObjectKey::new(format!("{platform_run}/mf/{folder}/{}.json", digest.hex()))
+}
+
+/// The receipt of a run that is at rest in this state.
+pub fn receipt(platform_run: &PlatformRunId, run: &TrainRunId, state: State) -> Result<ObjectKey> {
+    of_run(platform_run, run, &format!("run_receipt_{}.json", state.as_str().to_lowercase()))
 }

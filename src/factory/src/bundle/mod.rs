@@ -67,7 +67,8 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
     let candidate = passed.candidate();
     let record = store::read_document(store, &candidate.execution_record)?;
     let missing_allowed = plan.training_config.model.family() == "gradient_boosting";
-    let input_schema: Vec<_> = plan.features.iter().map(|name| InputColumn { name: name.clone(), missing_allowed }).collect();
+    let input_schema: Vec<_> =
+        plan.features.iter().map(|name| InputColumn { name: name.clone(), missing_allowed }).collect();
     let compatibility = Compatibility {
         model_format: Name::new(artifact::FORMAT)?,
         family: record.family.clone(),
@@ -115,6 +116,10 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
 }
 
 fn used_features(set: &FeatureDefinitionSet, used: &[contracts::names::ColumnName]) -> FeatureDefinitionSet {
-    let features = used.iter().filter_map(|name| set.features.iter().find(|feature| feature.name == *name)).cloned().collect();
+    let features = used
+        .iter()
+        .filter_map(|name| set.features.iter().find(|feature| feature.name == *name))
+        .cloned()
+        .collect();
     FeatureDefinitionSet { features, ..set.clone() }
 }

@@ -82,7 +82,12 @@ pub fn build(
     let cut = spec.labels.label_asof_utc;
     if cut > now {
         let found = format!("{cut}, at {now}");
-        return Err(Failure::at(Code::LabelAsofInFuture, "/labels/label_asof_utc", "a moment that has passed", found));
+        return Err(Failure::at(
+            Code::LabelAsofInFuture,
+            "/labels/label_asof_utc",
+            "a moment that has passed",
+            found,
+        ));
     }
     let events = sources.events.survey(&events::wanted(spec))?;
     let assertions = sources.labels.survey(&labels::wanted(spec))?;
@@ -181,7 +186,12 @@ fn write(
 /// From the first event to just after the last; `times` are in order and the rows are not none.
 fn window(times: &[i64], rows: &Range<usize>) -> Result<TimeWindow> {
     let (Some(&first), Some(end)) = (times[rows.clone()].first(), times[rows.end - 1].checked_add(1)) else {
-        return Err(Failure::at(Code::ColumnTypeInvalid, "events", "times before the last nanosecond", "that one"));
+        return Err(Failure::at(
+            Code::ColumnTypeInvalid,
+            "events",
+            "times before the last nanosecond",
+            "that one",
+        ));
     };
     Ok(TimeWindow { start: Timestamp::from_nanoseconds(first), end: Timestamp::from_nanoseconds(end) })
 }
@@ -199,7 +209,9 @@ impl Content {
                     }
                     ColumnRole::EventTime | ColumnRole::FeatureAsof => Values::Times(&self.events.times),
                     ColumnRole::Feature => Values::Numbers(features.next().map_or(&[], Vec::as_slice)),
-                    ColumnRole::Slice | ColumnRole::Weight => Values::Numbers(self.events.numbers(&column.name)?),
+                    ColumnRole::Slice | ColumnRole::Weight => {
+                        Values::Numbers(self.events.numbers(&column.name)?)
+                    }
                     ColumnRole::Label => Values::Label(&self.labels),
                     ColumnRole::LabelOutcome => Values::Outcome(&self.labels),
                     ColumnRole::LabelObservedTime => Values::ObservedTime(&self.labels),

@@ -86,7 +86,9 @@ impl Wanted {
         missing.refuse(Code::ColumnMissing, self.table)?;
         wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| {
             if naive && !self.naive_times_are_utc {
-                failure.with_hint("A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.")
+                failure.with_hint(
+                    "A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.",
+                )
             } else {
                 failure
             }

@@ -49,8 +49,13 @@ pub(super) fn compute(
         let infinite = column.par_iter().filter(|value| value.is_infinite()).count();
         if infinite > 0 {
             let pointer = format!("features/{}", feature.name);
-            return Err(Failure::at(Code::NonFiniteInput, pointer, "finite numbers", format!("{infinite} others"))
-                .with_hint("The sum of a window is beyond the range of a float; scale the column."));
+            return Err(Failure::at(
+                Code::NonFiniteInput,
+                pointer,
+                "finite numbers",
+                format!("{infinite} others"),
+            )
+            .with_hint("The sum of a window is beyond the range of a float; scale the column."));
         }
         columns.push(column);
     }

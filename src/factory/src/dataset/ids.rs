@@ -112,7 +112,8 @@ impl Ids {
     pub(super) fn order(&self) -> Vec<u32> {
         match self {
             Self::Int(values) => {
-                let mut keyed: Vec<_> = values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
+                let mut keyed: Vec<_> =
+                    values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
                 keyed.par_sort_unstable();
                 keyed.into_iter().map(|(_, row)| row).collect()
             }

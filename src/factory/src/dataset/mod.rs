@@ -34,4 +34,3 @@ pub use read::{Selection, read};
 pub use source::Source;
 pub use spec::{DatasetSpec, LabelSpec, default_partition_rows};
 pub use table::{LabelOutcome, Table};
-
