@@ -137,6 +137,12 @@ impl Run {
         Ok((run, event))
     }
 
+    /// The run after another submission asked for it, whoever holds it.
+    pub(super) fn join(&self, submission: &Submission, now: Timestamp) -> Result<(Self, Event)> {
+        let step = Step::Join { publish_allowed: submission.publish_allowed };
+        self.after(step, self.holder.clone(), submission.news(EventKind::RequestJoined, now))
+    }
+
     /// The run after a step, with the event that says so.
     pub(super) fn after(&self, step: Step, holder: Option<Holder>, news: News) -> Result<(Self, Event)> {
         let progress = self.progress.apply(step)?;
@@ -258,7 +264,7 @@ fn request_detail(request_id: &str, payload_hash: &str, requester: &str, publish
 
 impl Submission {
     /// The event of this submission.
-    pub(super) fn news(&self, kind: EventKind, now: Timestamp) -> News {
+    fn news(&self, kind: EventKind, now: Timestamp) -> News {
         let detail = request_detail(
             self.request_id.as_str(),
             &self.payload_hash.to_string(),

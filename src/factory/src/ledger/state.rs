@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(State::from_text(state.as_str()), Some(*state));
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }
-        assert_eq!(Mode::ALL.iter().map(|mode| Mode::from_text(mode.as_str())).flatten().count(), 3);
+        assert_eq!(Mode::ALL.iter().filter_map(|mode| Mode::from_text(mode.as_str())).count(), 3);
         assert_eq!(State::from_text("queued"), None);
     }
 

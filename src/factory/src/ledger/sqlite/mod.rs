@@ -110,20 +110,17 @@ impl Ledger for SqliteLedger {
             if let Some(request) = rows::request(transaction, &submission.request_id)? {
                 return again(transaction, submission, &request);
             }
-            let (run, event, fresh) = match rows::run(transaction, &submission.run_id)? {
-                Some(before) => {
-                    let step = Step::Join { publish_allowed: submission.publish_allowed };
-                    let news = submission.news(EventKind::RequestJoined, now);
-                    let (run, event) = before.after(step, before.holder.clone(), news)?;
-                    rows::update_run(transaction, &run, before.progress.epoch)?;
-                    (run, event, false)
-                }
-                None => {
-                    let (run, event) = Run::admit(submission, now)?;
-                    rows::insert_run(transaction, &run)?;
-                    (run, event, true)
-                }
+            let known = rows::run(transaction, &submission.run_id)?;
+            let fresh = known.is_none();
+            let (run, event) = match known {
+                None => Run::admit(submission, now)?,
+                Some(before) => before.join(submission, now)?,
             };
+            if fresh {
+                rows::insert_run(transaction, &run)?;
+            } else {
+                rows::update_run(transaction, &run, run.progress.epoch)?;
+            }
             rows::insert_event(transaction, &event)?;
             rows::insert_request(transaction, &RequestRow::new(submission, &event))?;
             Ok(Admission { run, fresh })
@@ -284,7 +281,7 @@ fn private_file(path: &Path) -> io::Result<File> {
 }
 
 fn configure(connection: &Connection) -> Result<()> {
-    connection.busy_timeout(Duration::from_secs(60)).map_err(trouble)?;
+    connection.busy_timeout(Duration::from_mins(1)).map_err(trouble)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(trouble)?;
     if mode != "wal" {

@@ -12,7 +12,7 @@ use contracts::{
     time::Timestamp,
 };
 use rusqlite::{
-    Connection, Params, Row, ToSql,
+    Connection, OptionalExtension, Params, Row, ToSql,
     types::{FromSql, Value},
 };
 
@@ -26,13 +26,13 @@ use super::{
 };
 
 /// A row with the name that failures call it by.
-struct Cells<'a> {
-    row: &'a Row<'a>,
+struct Cells<'row> {
+    row: &'row Row<'row>,
     run: String,
 }
 
-impl<'a> Cells<'a> {
-    fn of(row: &'a Row<'a>) -> Self {
+impl<'row> Cells<'row> {
+    fn of(row: &'row Row<'row>) -> Self {
         Self { row, run: row.get("run_id").unwrap_or_else(|_| "of unreadable id".to_owned()) }
     }
 
@@ -58,7 +58,10 @@ impl<'a> Cells<'a> {
     }
 
     fn count(&self, column: &str) -> Result<u64> {
-        u64::try_from(self.cell::<i64>(column)?).map_err(|_| self.unreadable(column))
+        u64::try_from(self.cell::<i64>(column)?)
+            .ok()
+            .filter(|count| *count <= canonical::MAX_INTEGER)
+            .ok_or_else(|| self.unreadable(column))
     }
 
     fn flag(&self, column: &str) -> Result<bool> {
@@ -92,62 +95,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    fn run(&self) -> Result<Run> {
-        let run = Run {
-            run_id: self.parsed("run_id")?,
-            run_key: self.parsed("run_key")?,
-            progress: Progress {
-                state: self.chosen("state", State::from_text)?,
-                mode: self.chosen("mode", Mode::from_text)?,
-                epoch: self.count("epoch")?,
-                publish_allowed: self.flag("publish_allowed")?,
-                full_attempts: self.count("full_attempts")?,
-                publish_attempts: self.count("publish_attempts")?,
-            },
-            holder: self.holder()?,
-            reason: self.reason()?,
-            submitted_at: self.time("submitted_at")?,
-            updated_at: self.time("updated_at")?,
-            events: self.count("events")?,
-            head: self.parsed("head")?,
-            request: self.cell::<String>("request")?.into_bytes(),
-        };
-        self.compare(run.row_digest()?.to_string()).map(|()| run)
-    }
-
-    fn event(&self) -> Result<Event> {
-        let detail: String = self.cell("detail")?;
-        let event = Event {
-            run_id: self.parsed("run_id")?,
-            sequence: self.count("sequence")?,
-            kind: self.chosen("kind", EventKind::from_text)?,
-            state: self.chosen("state", State::from_text)?,
-            mode: self.chosen("mode", Mode::from_text)?,
-            epoch: self.count("epoch")?,
-            publish_allowed: self.flag("publish_allowed")?,
-            recorded_at: self.time("recorded_at")?,
-            reason: self.reason()?,
-            detail: canonical::read(detail.as_bytes()).map_err(|_| self.unreadable("detail"))?,
-            previous: self.optional("previous")?,
-            hash: self.parsed("hash")?,
-        };
-        if event.detail_text()? == detail { Ok(event) } else { Err(self.unreadable("detail")) }
-    }
-
-    fn request(&self) -> Result<RequestRow> {
-        let request = RequestRow {
-            request_id: self.cell("request_id")?,
-            payload_hash: self.cell("payload_hash")?,
-            run_id: self.cell("run_id")?,
-            requester: self.cell("requester")?,
-            publish_allowed: self.flag("publish_allowed")?,
-            submitted_at: self.time("submitted_at")?,
-            sequence: self.count("sequence")?,
-        };
-        self.compare(request.row_digest()?.to_string()).map(|()| request)
-    }
-
-    fn compare(&self, computed: String) -> Result<()> {
+    fn compare(&self, computed: &str) -> Result<()> {
         if self.cell::<String>("digest")? == computed {
             Ok(())
         } else {
@@ -156,24 +104,84 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn select<T>(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl Params,
-    read: impl Fn(&Cells<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
+/// What is read from the rows of one table.
+trait FromCells: Sized {
+    fn read(cells: &Cells<'_>) -> Result<Self>;
+}
+
+impl FromCells for Run {
+    fn read(cells: &Cells<'_>) -> Result<Self> {
+        let run = Run {
+            run_id: cells.parsed("run_id")?,
+            run_key: cells.parsed("run_key")?,
+            progress: Progress {
+                state: cells.chosen("state", State::from_text)?,
+                mode: cells.chosen("mode", Mode::from_text)?,
+                epoch: cells.count("epoch")?,
+                publish_allowed: cells.flag("publish_allowed")?,
+                full_attempts: cells.count("full_attempts")?,
+                publish_attempts: cells.count("publish_attempts")?,
+            },
+            holder: cells.holder()?,
+            reason: cells.reason()?,
+            submitted_at: cells.time("submitted_at")?,
+            updated_at: cells.time("updated_at")?,
+            events: cells.count("events")?,
+            head: cells.parsed("head")?,
+            request: cells.cell::<String>("request")?.into_bytes(),
+        };
+        cells.compare(&run.row_digest()?.to_string()).map(|()| run)
+    }
+}
+
+impl FromCells for Event {
+    fn read(cells: &Cells<'_>) -> Result<Self> {
+        let detail: String = cells.cell("detail")?;
+        let event = Event {
+            run_id: cells.parsed("run_id")?,
+            sequence: cells.count("sequence")?,
+            kind: cells.chosen("kind", EventKind::from_text)?,
+            state: cells.chosen("state", State::from_text)?,
+            mode: cells.chosen("mode", Mode::from_text)?,
+            epoch: cells.count("epoch")?,
+            publish_allowed: cells.flag("publish_allowed")?,
+            recorded_at: cells.time("recorded_at")?,
+            reason: cells.reason()?,
+            detail: canonical::read(detail.as_bytes()).map_err(|_| cells.unreadable("detail"))?,
+            previous: cells.optional("previous")?,
+            hash: cells.parsed("hash")?,
+        };
+        if event.detail_text()? == detail { Ok(event) } else { Err(cells.unreadable("detail")) }
+    }
+}
+
+impl FromCells for RequestRow {
+    fn read(cells: &Cells<'_>) -> Result<Self> {
+        let request = RequestRow {
+            request_id: cells.cell("request_id")?,
+            payload_hash: cells.cell("payload_hash")?,
+            run_id: cells.cell("run_id")?,
+            requester: cells.cell("requester")?,
+            publish_allowed: cells.flag("publish_allowed")?,
+            submitted_at: cells.time("submitted_at")?,
+            sequence: cells.count("sequence")?,
+        };
+        cells.compare(&request.row_digest()?.to_string()).map(|()| request)
+    }
+}
+
+fn select<T: FromCells>(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<T>> {
     let mut statement = connection.prepare_cached(sql).map_err(trouble)?;
     let mut rows = statement.query(parameters).map_err(trouble)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(trouble)? {
-        found.push(read(&Cells::of(row))?);
+        found.push(T::read(&Cells::of(row))?);
     }
     Ok(found)
 }
 
 pub(super) fn run(connection: &Connection, id: &TrainRunId) -> Result<Option<Run>> {
-    select(connection, "SELECT * FROM runs WHERE run_id = ?1", [id.as_str()], |cells| cells.run())
-        .map(|mut runs| runs.pop())
+    select(connection, "SELECT * FROM runs WHERE run_id = ?1", [id.as_str()]).map(|mut runs| runs.pop())
 }
 
 /// The runs that a claim may find free, the one that has waited longest first.
@@ -183,39 +191,39 @@ pub(super) fn claimable(connection: &Connection, now: Timestamp) -> Result<Vec<R
           AND (lease_expires IS NULL OR lease_expires <= ?1)
           AND (state <> 'PASS' OR publish_allowed = 1)
         ORDER BY updated_at, run_id";
-    select(connection, sql, [now.nanoseconds()], |cells| cells.run())
+    select(connection, sql, [now.nanoseconds()])
 }
 
 pub(super) fn latest(connection: &Connection, state: Option<State>, limit: u32) -> Result<Vec<Run>> {
     let sql = "SELECT * FROM runs WHERE ?1 IS NULL OR state = ?1
         ORDER BY submitted_at DESC, run_id LIMIT ?2";
-    select(connection, sql, (state.map(State::as_str), limit), |cells| cells.run())
+    select(connection, sql, (state.map(State::as_str), limit))
 }
 
 pub(super) fn all_runs(connection: &Connection) -> Result<Vec<Run>> {
-    select(connection, "SELECT * FROM runs ORDER BY run_id", [], |cells| cells.run())
+    select(connection, "SELECT * FROM runs ORDER BY run_id", [])
 }
 
 pub(super) fn events(connection: &Connection, id: &TrainRunId) -> Result<Vec<Event>> {
     let sql = "SELECT * FROM events WHERE run_id = ?1 ORDER BY sequence";
-    select(connection, sql, [id.as_str()], |cells| cells.event())
+    select(connection, sql, [id.as_str()])
 }
 
 pub(super) fn request(connection: &Connection, id: &RequestId) -> Result<Option<RequestRow>> {
     let sql = "SELECT * FROM requests WHERE request_id = ?1";
-    select(connection, sql, [id.as_str()], |cells| cells.request()).map(|mut requests| requests.pop())
+    select(connection, sql, [id.as_str()]).map(|mut requests| requests.pop())
 }
 
 pub(super) fn requests(connection: &Connection, id: &TrainRunId) -> Result<Vec<RequestRow>> {
     let sql = "SELECT * FROM requests WHERE run_id = ?1 ORDER BY sequence";
-    select(connection, sql, [id.as_str()], |cells| cells.request())
+    select(connection, sql, [id.as_str()])
 }
 
 /// The run that a row belongs to whose run is not there, if there is such a row.
 pub(super) fn orphan(connection: &Connection) -> Result<Option<String>> {
     let sql = "SELECT run_id FROM events WHERE run_id NOT IN (SELECT run_id FROM runs)
         UNION SELECT run_id FROM requests WHERE run_id NOT IN (SELECT run_id FROM runs)";
-    select(connection, sql, [], |cells| cells.cell("run_id")).map(|mut orphans| orphans.pop())
+    connection.query_row(sql, [], |row| row.get(0)).optional().map_err(trouble)
 }
 
 pub(super) fn insert_run(connection: &Connection, run: &Run) -> Result<()> {
