@@ -24,7 +24,6 @@ use rayon::prelude::*;
 use super::{
     events::{self, Events},
     features,
-    ids::Ids,
     labels::{self, Joined, POSITIVE},
     layout,
     meter::Meter,
@@ -82,7 +81,12 @@ pub fn build(
     let cut = spec.labels.label_asof_utc;
     if cut > now {
         let found = format!("{cut}, at {now}");
-        return Err(Failure::at(Code::LabelAsofInFuture, "/labels/label_asof_utc", "a moment that has passed", found));
+        return Err(Failure::at(
+            Code::LabelAsofInFuture,
+            "/labels/label_asof_utc",
+            "a moment that has passed",
+            found,
+        ));
     }
     let events = sources.events.survey(&events::wanted(spec))?;
     let assertions = sources.labels.survey(&labels::wanted(spec))?;
@@ -117,8 +121,9 @@ fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Co
     let assertions = joined.assertions(events.len())?;
     let labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
     require_observed(&labels, cut)?;
-    let timeline = Timeline::new(&assertions, cut)?;
-    let features = features::compute(&spec.features, &events, &timeline, meter)?;
+    let looks_at_labels = spec.features.iter().any(features::uses_labels);
+    let timeline = looks_at_labels.then(|| Timeline::new(&assertions, cut)).transpose()?;
+    let features = features::compute(&spec.features, &events, timeline.as_ref(), meter)?;
     Ok(Content { events, features, labels, orphans: joined.orphans })
 }
 
@@ -181,7 +186,12 @@ fn write(
 /// From the first event to just after the last; `times` are in order and the rows are not none.
 fn window(times: &[i64], rows: &Range<usize>) -> Result<TimeWindow> {
     let (Some(&first), Some(end)) = (times[rows.clone()].first(), times[rows.end - 1].checked_add(1)) else {
-        return Err(Failure::at(Code::ColumnTypeInvalid, "events", "times before the last nanosecond", "that one"));
+        return Err(Failure::at(
+            Code::ColumnTypeInvalid,
+            "events",
+            "times before the last nanosecond",
+            "that one",
+        ));
     };
     Ok(TimeWindow { start: Timestamp::from_nanoseconds(first), end: Timestamp::from_nanoseconds(end) })
 }
@@ -199,7 +209,9 @@ impl Content {
                     }
                     ColumnRole::EventTime | ColumnRole::FeatureAsof => Values::Times(&self.events.times),
                     ColumnRole::Feature => Values::Numbers(features.next().map_or(&[], Vec::as_slice)),
-                    ColumnRole::Slice | ColumnRole::Weight => Values::Numbers(self.events.numbers(&column.name)?),
+                    ColumnRole::Slice | ColumnRole::Weight => {
+                        Values::Numbers(self.events.numbers(&column.name)?)
+                    }
                     ColumnRole::Label => Values::Label(&self.labels),
                     ColumnRole::LabelOutcome => Values::Outcome(&self.labels),
                     ColumnRole::LabelObservedTime => Values::ObservedTime(&self.labels),

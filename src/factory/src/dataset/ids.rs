@@ -80,14 +80,6 @@ impl Ids {
         }
     }
 
-    /// No rows of the same type.
-    pub(super) fn none_alike(&self) -> Self {
-        match self {
-            Self::Int(_) => Self::Int(Vec::new()),
-            Self::Text(_) => Self::Text(Texts::default()),
-        }
-    }
-
     /// Adds the rows of another column, unless it is of another type.
     pub(super) fn append(&mut self, other: &Self) -> bool {
         match (self, other) {
@@ -112,7 +104,8 @@ impl Ids {
     pub(super) fn order(&self) -> Vec<u32> {
         match self {
             Self::Int(values) => {
-                let mut keyed: Vec<_> = values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
+                let mut keyed: Vec<_> =
+                    values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
                 keyed.par_sort_unstable();
                 keyed.into_iter().map(|(_, row)| row).collect()
             }

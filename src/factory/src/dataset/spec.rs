@@ -107,12 +107,7 @@ impl DatasetSpec {
                 );
             }
         }
-        problems.require(
-            !self.features.is_empty(),
-            "/features",
-            "at least one feature",
-            "none",
-        );
+        problems.require(!self.features.is_empty(), "/features", "at least one feature", "none");
         for (index, feature) in self.features.iter().enumerate() {
             let pointer = format!("/features/{index}");
             feature.check(&pointer, &mut problems);
@@ -127,15 +122,15 @@ impl DatasetSpec {
             problems.require(held, pointer, "a column of the dataset", "another name");
         }
         let maturity = self.labels.maturity_days;
-        problems.require(
-            maturity <= 36_500,
-            "/labels/maturity_days",
-            "at most 36500",
-            "more",
-        );
+        problems.require(maturity <= 36_500, "/labels/maturity_days", "at most 36500", "more");
         let rows = self.partition_rows;
         let expected = format!("from 1 to {MAX_PARTITION_ROWS}");
-        problems.require((1..=MAX_PARTITION_ROWS).contains(&rows), "/partition_rows", expected, "another number");
+        problems.require(
+            (1..=MAX_PARTITION_ROWS).contains(&rows),
+            "/partition_rows",
+            expected,
+            "another number",
+        );
         problems.refuse(Code::ParameterInvalid, "dataset request")
     }
 
