@@ -24,7 +24,6 @@ use rayon::prelude::*;
 use super::{
     events::{self, Events},
     features,
-    ids::Ids,
     labels::{self, Joined, POSITIVE},
     layout,
     meter::Meter,
@@ -122,8 +121,9 @@ fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Co
     let assertions = joined.assertions(events.len())?;
     let labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
     require_observed(&labels, cut)?;
-    let timeline = Timeline::new(&assertions, cut)?;
-    let features = features::compute(&spec.features, &events, &timeline, meter)?;
+    let looks_at_labels = spec.features.iter().any(features::uses_labels);
+    let timeline = looks_at_labels.then(|| Timeline::new(&assertions, cut)).transpose()?;
+    let features = features::compute(&spec.features, &events, timeline.as_ref(), meter)?;
     Ok(Content { events, features, labels, orphans: joined.orphans })
 }
 

@@ -80,14 +80,6 @@ impl Ids {
         }
     }
 
-    /// No rows of the same type.
-    pub(super) fn none_alike(&self) -> Self {
-        match self {
-            Self::Int(_) => Self::Int(Vec::new()),
-            Self::Text(_) => Self::Text(Texts::default()),
-        }
-    }
-
     /// Adds the rows of another column, unless it is of another type.
     pub(super) fn append(&mut self, other: &Self) -> bool {
         match (self, other) {

@@ -34,3 +34,6 @@ pub use read::{Selection, read};
 pub use source::Source;
 pub use spec::{DatasetSpec, LabelSpec, default_partition_rows};
 pub use table::{LabelOutcome, Table};
+
+#[cfg(test)]
+mod tests;
