@@ -154,6 +154,7 @@ codes! {
         LedgerUnavailable "LEDGER_UNAVAILABLE" true "The ledger did not answer; run again.";
         LedgerCorrupt "LEDGER_CORRUPT" false "A ledger row does not match its digest or the chain; restore the ledger from a backup.";
         InternalError "INTERNAL_ERROR" false "This is a defect; please report it with the detail.";
+        Interrupted "INTERRUPTED" true "The caller stopped the work; run again.";
     }
     Publish "PUBLISH" {
         PublishNotEligible "PUBLISH_NOT_ELIGIBLE" false "The gate said FAIL; its receipt names the criteria.";
