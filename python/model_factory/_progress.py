@@ -1,138 +1,124 @@
 """Progress of long work: a bar on a terminal, a bar in a notebook, silence everywhere else.
 
-A reporter is called with ``(stage, done, total)``; ``total`` is 0 while a stage's size is not known.
-
-    >>> reporter(False) is None
-    True
+A bar is there while a call works and gone when the call is over, so that it never stands between results.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-__all__ = ["NotebookBar", "Reporter", "TerminalBar", "reporter"]
+__all__ = ["NotebookBar", "Progress", "Report", "TerminalBar", "reporting"]
+
+Report: TypeAlias = Callable[[str, int, int], object]
+"""Takes the stage, the steps done and the steps in all; these are 0 while they are not known."""
+Progress: TypeAlias = "Report | Literal[False] | None"
 
 WIDTH = 28
-FULL, EMPTY = "█", "·"
-SECONDS_BETWEEN_DRAWINGS = 0.08
+ERASE = "\r\x1b[2K"
 
 
-class Reporter(Protocol):
-    """What long work tells its progress to."""
-
-    def __call__(self, stage: str, done: int, total: int) -> object:
-        """Say that ``done`` of ``total`` steps of the stage are done."""
-
-
-def reporter(
-    progress: bool | Callable[[str, int, int], object] | None = None,  # noqa: FBT001 - False is a word here
-    stream: IO[str] | None = None,
-) -> Reporter | None:
-    """The reporter that a caller asks for: None chooses by where the output goes, False is silence."""
+@contextmanager
+def reporting(progress: Progress) -> Iterator[Report | None]:
+    """Give what a call reports to: the caller's own callable, a bar, or nothing."""
     if progress is False:
-        return None
-    if callable(progress):
-        return progress
+        yield None
+        return
+    bar = _bar() if progress is None else None
+    try:
+        yield bar if progress is None else progress
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _bar() -> TerminalBar | NotebookBar | None:
+    """Choose by where the output goes."""
     if _in_notebook():
         return NotebookBar()
-    stream = sys.stderr if stream is None else stream
-    return TerminalBar(stream) if stream is not None and stream.isatty() else None
+    return TerminalBar(sys.stderr) if sys.stderr is not None and sys.stderr.isatty() else None
 
 
-class _Stages:
-    """Which stage runs and since when; draws at most every now and then."""
+class _Stage:
+    """Which stage runs, since when, and how far it is."""
 
     def __init__(self) -> None:
-        self.stage: str | None = None
-        self.began = 0.0
+        self.name = ""
         self.share: float | None = None
-        self._drawn = 0.0
+        self._began = time.monotonic()
+
+    def move(self, name: str, done: int, total: int) -> None:
+        """Take in a report; a stage that goes over its rows again does not go back."""
+        if name != self.name:
+            self.name, self.share, self._began = name, None, time.monotonic()
+        if total > 0:
+            self.share = max(self.share or 0.0, min(1.0, done / total))
+
+    @property
+    def seconds(self) -> float:
+        """For how long the stage has run."""
+        return time.monotonic() - self._began
+
+
+class TerminalBar:
+    """One line that is drawn over itself, and wiped when the work is over."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._stage = _Stage()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if stage != self.stage:
-            self.finish()
-            self.stage, self.began, self.share, self._drawn = stage, now, None, 0.0
-        # A stage may go over its rows more than once; its bar never runs backwards.
-        share = min(1.0, done / total) if total > 0 else None
-        if share is not None:
-            self.share = max(self.share or 0.0, share)
-        if now - self._drawn >= SECONDS_BETWEEN_DRAWINGS:
-            self._drawn = now
-            self.draw(now - self.began)
+        self._stage.move(stage, done, total)
+        share = self._stage.share
+        filled = round(WIDTH * (share or 0.0))
+        percent = "      " if share is None else f"{100 * share:4.0f} %"
+        bar = "█" * filled + "·" * (WIDTH - filled)
+        self._write(f"{ERASE}  {stage:<9} {bar} {percent} {self._stage.seconds:5.1f} s")
 
-    def finish(self) -> None:
-        """Close the stage that runs; the next call begins another."""
-        if self.stage is not None:
-            self.close(time.monotonic() - self.began)
-            self.stage = None
-
-    def draw(self, seconds: float) -> None:
-        raise NotImplementedError
-
-    def close(self, seconds: float) -> None:
-        raise NotImplementedError
-
-
-class TerminalBar(_Stages):
-    """One line a stage: rewritten while it runs, left with its time when it is done."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def draw(self, seconds: float) -> None:
-        """Rewrite the line."""
-        filled = round(WIDTH * (self.share or 0.0))
-        shown = "" if self.share is None else f" {100 * self.share:3.0f} %"
-        bar = FULL * filled + EMPTY * (WIDTH - filled)
-        self._write(f"\r\x1b[2K  {self.stage or '':<9} {bar}{shown} {seconds:5.1f} s")
-
-    def close(self, seconds: float) -> None:
-        """Leave the line as it ends."""
-        self._write(f"\r\x1b[2K  {self.stage or '':<9} {FULL * WIDTH} done  {seconds:5.1f} s\n")
+    def close(self) -> None:
+        """Leave the line as it was before."""
+        self._write(ERASE)
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        self._out.write(text)
+        self._out.flush()
 
 
-class NotebookBar(_Stages):
-    """A bar of the browser's own below the cell; it goes away when the work is done."""
+class NotebookBar:
+    """A bar of the browser's own below the cell, taken away when the work is over."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._stage = _Stage()
         self._handle: Any = None
 
-    def draw(self, seconds: float) -> None:
-        """Show or update the bar."""
-        # What is optional and heavy is imported where it is used.
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self._stage.move(stage, done, total)
+        share = self._stage.share
+        value = "" if share is None else f" value='{share:.3f}'"
+        self._show(f"<progress max='1'{value}></progress> {stage} {self._stage.seconds:.1f} s")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._handle is not None:
+            self._show("")
+
+    def _show(self, html: str) -> None:
+        # Optional and slow to import, and there already wherever a notebook runs.
         from IPython.display import HTML, display  # noqa: PLC0415
 
-        value = "" if self.share is None else f' value="{self.share:.3f}"'
-        bar = HTML(f"<progress max='1'{value}></progress> {self.stage} {seconds:.1f} s")
         if self._handle is None:
-            self._handle = display(bar, display_id=True)
+            self._handle = display(HTML(html), display_id=True)
         else:
-            self._handle.update(bar)
-
-    def close(self, seconds: float) -> None:
-        """Take the bar away."""
-        del seconds
-        if self._handle is not None:
-            from IPython.display import HTML  # noqa: PLC0415
-
-            self._handle.update(HTML(""))
-            self._handle = None
+            self._handle.update(HTML(html))
 
 
 def _in_notebook() -> bool:
-    """Whether the code runs in a kernel that shows HTML; never imports IPython itself."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+    """Say whether the code runs in a kernel that shows HTML; never imports IPython itself."""
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")

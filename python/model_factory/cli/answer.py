@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from model_factory.errors import ModelFactoryError
 
-__all__ = ["Answer", "columns", "failure_document", "failure_text", "facts", "to_json"]
+__all__ = ["Answer", "columns", "facts", "failure_document", "failure_text", "to_json"]
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,22 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table with aligned columns; words to the left, numbers to the right."""
+    """Give a table with aligned columns; words to the left, numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     numeric = [all(_is_number(row[place]) for row in cells) for place in range(len(head))]
     wide = [max(len(row[place]) for row in [list(head), *cells]) for place in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
         shown = zip(row, wide, numeric, strict=True)
-        return "  ".join(f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in shown).rstrip()
+        return "  ".join(
+            f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in shown
+        ).rstrip()
 
     return "\n".join([line(head), *map(line, cells)])
 
 
 def failure_document(failure: ModelFactoryError) -> dict[str, Any]:
-    """A failure as an ``ErrorResponse``."""
+    """Give a failure as an ``ErrorResponse``."""
     return {
         "schema_version": "model_factory.error_response.v1",
         "code": failure.code.value,
@@ -62,7 +64,7 @@ def failure_document(failure: ModelFactoryError) -> dict[str, Any]:
 
 
 def failure_text(failure: ModelFactoryError) -> str:
-    """A failure as people read it: what, where, and what to do about it."""
+    """Give a failure as people read it: what, where, and what to do about it."""
     lines = [f"{failure.category}/{failure.code.value}: {failure.detail}"]
     for problem in failure.problems:
         where = problem["pointer"] or "/"

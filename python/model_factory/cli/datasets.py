@@ -1,16 +1,15 @@
-"""``dataset build``: Parquet files and a request in TOML or JSON become a dataset that is named and pinned."""
+"""``dataset build``: Parquet files and a request in TOML or JSON become a dataset that can be named."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import model_factory as mf
+from model_factory import features as define
 from model_factory.cli.answer import Answer, facts
 from model_factory.cli.options import opened, read_mapping, refuse, verb
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
 
     from model_factory.cli.options import Options, Verbs
@@ -38,9 +37,21 @@ SPEC holds the arguments of factory.datasets.build, and each feature as a table:
 """
 
 ARGUMENTS = (
-    "config_revision entities event_id event_time feature_set features label_asof label_columns label_family "
-    "maturity_days naive_times_are_utc partition_rows privacy_classes slices weight"
-).split()
+    "entities",
+    "event_id",
+    "event_time",
+    "feature_set",
+    "features",
+    "label_asof",
+    "label_columns",
+    "label_family",
+    "maturity_days",
+    "naive_times_are_utc",
+    "partition_rows",
+    "privacy_classes",
+    "slices",
+    "weight",
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -59,7 +70,7 @@ def _build(options: Options) -> Answer:
     unknown = sorted(set(spec) - set(ARGUMENTS))
     if unknown:
         refuse("PARAMETER_INVALID", f"/{unknown[0]}", "one of " + ", ".join(ARGUMENTS), "another name")
-    spec["features"] = features(spec.get("features"))
+    spec["features"] = _features(spec.get("features"))
     with opened(options, make=True, threads=options.threads) as factory:
         try:
             dataset = factory.datasets.build(events=options.events, labels=options.labels, **spec)
@@ -68,8 +79,8 @@ def _build(options: Options) -> Answer:
     return _answer(dataset)
 
 
-def features(tables: object) -> list[Any]:
-    """The features of a request, each from its table."""
+def _features(tables: object) -> list[Any]:
+    """Give the features of a request, each from its table."""
     if not isinstance(tables, list):
         refuse("PARAMETER_INVALID", "/features", "a list of tables", type(tables).__name__)
     return [_feature(table, f"/features/{place}") for place, table in enumerate(tables)]
@@ -78,21 +89,22 @@ def features(tables: object) -> list[Any]:
 def _feature(table: object, pointer: str) -> Any:
     match table:
         case {"window": str(length), "entity": str(entity), "aggregate": str(aggregate), **rest}:
-            return _window(length, entity, aggregate, rest, pointer)
+            window = define.window(entity, length, delay=str(rest.pop("delay", "0d")))
+            return _window(window, aggregate, rest, pointer)
         case {"weekend": True, **rest}:
-            return mf.weekend(**_only(rest, ("name",), pointer))
+            return define.weekend(**_only(rest, ("name",), pointer))
         case {"hours": [int(first), int(last)], **rest}:
-            return mf.hours(first, last, **_only(rest, ("name",), pointer))
+            return define.hours(first, last, **_only(rest, ("name",), pointer))
         case {"column": str(column), **rest}:
-            return mf.column(column, **_only(rest, ("name",), pointer))
-    return refuse("PARAMETER_INVALID", pointer, "a feature's table, as `dataset build --help` shows", "another")
+            return define.column(column, **_only(rest, ("name",), pointer))
+    return refuse(
+        "PARAMETER_INVALID", pointer, "a feature's table, as `dataset build --help` shows", "another"
+    )
 
 
-def _window(length: str, entity: str, aggregate: str, rest: Mapping[str, Any], pointer: str) -> Any:
-    settings = dict(_only(rest, ("name", "delay", "column"), pointer))
-    delay = settings.pop("delay", "0d")
+def _window(window: define.Window, aggregate: str, rest: Mapping[str, Any], pointer: str) -> Any:
+    settings = dict(_only(rest, ("name", "column"), pointer))
     column = settings.pop("column", None)
-    window = mf.window(entity, length, delay=delay)
     match aggregate:
         case "count" | "time_since_last":
             return getattr(window, aggregate)(**settings)

@@ -24,11 +24,17 @@ Run again in the same folder, it finds what it left behind and the same ids come
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
-    added = verb(verbs, "demo", _demo, "run the whole line on card payments, in seconds", description=DESCRIPTION)
+    added = verb(
+        verbs, "demo", _demo, "run the whole line on card payments, in seconds", description=DESCRIPTION
+    )
     added.set_defaults(root=Path("factory-demo"))
     added.add_argument("--seed", type=int, default=1, metavar="N", help="of the simulated payments")
-    added.add_argument("--data", type=Path, metavar="DIR", help="folder with the handbook's transactions.parquet")
-    added.add_argument("--threads", type=int, metavar="N", help="threads to use; they change no byte of the result")
+    added.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with the handbook's transactions.parquet"
+    )
+    added.add_argument(
+        "--threads", type=int, metavar="N", help="threads to use; they change no byte of the result"
+    )
 
 
 def _demo(options: Options) -> Answer:

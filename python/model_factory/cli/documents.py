@@ -18,10 +18,16 @@ __all__ = ["add"]
 def add(verbs: Verbs) -> None:
     """Add the verbs."""
     schema = verb(verbs, "schema", _schema, "print the JSON Schema of a document, or list all", root=False)
-    schema.add_argument("name", nargs="?", metavar="NAME", help="such as training_config; left out, all are listed")
-    validate = verb(verbs, "validate", _validate, "check a TOML or JSON document against its contract", root=False)
+    schema.add_argument(
+        "name", nargs="?", metavar="NAME", help="such as training_config; left out, all are listed"
+    )
+    validate = verb(
+        verbs, "validate", _validate, "check a TOML or JSON document against its contract", root=False
+    )
     validate.add_argument("name", metavar="NAME", help="kind of document, such as training_config")
-    validate.add_argument("file", type=Path, metavar="FILE", help="read as TOML where the name ends so, else as JSON")
+    validate.add_argument(
+        "file", type=Path, metavar="FILE", help="read as TOML where the name ends so, else as JSON"
+    )
 
 
 def _schema(options: Options) -> Answer:

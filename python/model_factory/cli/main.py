@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
+    """Give the parser of all verbs."""
     whole = argparse.ArgumentParser(
         prog="model-factory",
         description="From a dataset you can name to a model you can prove.",

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import model_factory as mf
 from model_factory import _native
+from model_factory import factory as factories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,9 @@ def verb(
     added.set_defaults(carry_out=carry_out)
     added.add_argument("--json", action="store_true", help="answer with one JSON object")
     if root:
-        added.add_argument("--root", type=Path, default=Path("factory"), metavar="DIR", help="the factory's folder")
+        added.add_argument(
+            "--root", type=Path, default=Path("factory"), metavar="DIR", help="the factory's folder"
+        )
     return added
 
 
@@ -60,7 +62,7 @@ def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Fact
         refuse("SOURCE_UNREADABLE", "--root", "the folder of a factory", "none there")
     if options.json:
         how.setdefault("progress", False)
-    yield mf.open(options.root, **how)
+    yield factories.open(options.root, **how)
 
 
 def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:
@@ -69,7 +71,7 @@ def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:
 
 
 def read_mapping(path: Path, pointer: str) -> dict[str, Any]:
-    """A TOML or JSON file that holds one mapping."""
+    """Give a TOML or JSON file that holds one mapping."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -78,20 +80,11 @@ def read_mapping(path: Path, pointer: str) -> dict[str, Any]:
 
 
 def _mapping(text: str, pointer: str, *, toml: bool) -> dict[str, Any]:
+    language = "TOML" if toml else "JSON"
     try:
-        value = _from_toml(text, pointer) if toml else json.loads(text)
+        value = json.loads(_native.toml_as_json(text) or "" if toml else text)
     except ValueError as error:
-        if isinstance(error, mf.ModelFactoryError):
-            raise
-        refuse("DOCUMENT_INVALID", pointer, "well-formed TOML" if toml else "well-formed JSON", type(error).__name__)
+        refuse("DOCUMENT_INVALID", pointer, f"well-formed {language}", type(error).__name__)
     if not isinstance(value, dict):
         refuse("DOCUMENT_INVALID", pointer, "a mapping", type(value).__name__)
     return value
-
-
-def _from_toml(text: str, pointer: str) -> dict[str, Any]:
-    try:
-        import tomllib  # noqa: PLC0415 - not in Python 3.10, where JSON serves
-    except ModuleNotFoundError:
-        refuse("SOURCE_UNREADABLE", pointer, "JSON (TOML needs Python 3.11)", "TOML")
-    return tomllib.loads(text)

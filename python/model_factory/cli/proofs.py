@@ -27,14 +27,16 @@ def add(verbs: Verbs) -> None:
 def _verify(options: Options) -> Answer:
     with opened(options) as factory:
         found = factory.verify(options.bundle)
-    told = f"{found['objects']:,} objects, {found['bytes']:,} bytes: all as they were pinned; the verdict is confirmed"
+    told = f"{found['objects']:,} objects, {found['bytes']:,} bytes: as they were pinned; verdict confirmed"
     return Answer({"bundle_id": options.bundle, **found}, f"{options.bundle}: {told}")
 
 
 def _rebuild(options: Options) -> Answer:
     with opened(options) as factory:
         factory.rebuild(options.bundle)
-    return Answer({"bundle_id": options.bundle, "identical": True}, f"{options.bundle}: the same model, byte for byte")
+    return Answer(
+        {"bundle_id": options.bundle, "identical": True}, f"{options.bundle}: the same model, byte for byte"
+    )
 
 
 def _fsck(options: Options) -> Answer:

@@ -1,4 +1,4 @@
-"""``approve``, ``promote``, ``rollback``, ``retire``, ``resolve`` and ``score``: what serves, and what it says."""
+"""``approve``, ``promote``, ``rollback``, ``retire``, ``resolve`` and ``score``: what serves."""
 
 from __future__ import annotations
 
@@ -35,11 +35,15 @@ def add(verbs: Verbs) -> None:
     acting(rollback)
     resolve = verb(verbs, "resolve", _resolve, "say what serves a scope; exits 17 where nothing may")
     resolve.add_argument("scope", metavar="SCOPE", help="environment/mode/bundle_slot[/tenant]")
-    resolve.add_argument("--fallback", metavar="BUNDLE", help="the bundle that may serve where the scope has none")
+    resolve.add_argument(
+        "--fallback", metavar="BUNDLE", help="the bundle that may serve where the scope has none"
+    )
     score = verb(verbs, "score", _score, "score a table of features with what serves a scope")
     score.add_argument("scope", metavar="SCOPE", help="environment/mode/bundle_slot[/tenant]")
     score.add_argument("events", type=Path, metavar="EVENTS", help="a Parquet file with the model's features")
-    score.add_argument("--out", type=Path, metavar="FILE", help="write the table with its scores as Parquet or .csv")
+    score.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the table with its scores as Parquet or .csv"
+    )
 
 
 def _change(name: str) -> Callable[[Options], Answer]:

@@ -30,7 +30,9 @@ def add(verbs: Verbs) -> None:
     listed.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many")
     show = verb(verbs, "show", _show, "show a run with its metrics, its verdict and its evidence")
     show.add_argument("run", metavar="RUN")
-    retry = verb(verbs, "publish-retry", _publish_retry, "carry on with a publication that is pending; never trains")
+    retry = verb(
+        verbs, "publish-retry", _publish_retry, "carry on with a publication that is pending; never trains"
+    )
     retry.add_argument("run", metavar="RUN")
 
 
@@ -43,15 +45,8 @@ def _submit(options: Options) -> Answer:
 
 def _work(options: Options) -> Answer:
     with opened(options, threads=options.threads) as factory:
-        run = _one(factory, options.run)
-    if run is None:
-        return Answer({"train_run_id": None}, "nothing to do")
-    return _shown(run)
-
-
-def _one(factory: Any, run_id: str | None) -> Run | None:
-    run: Run | None = factory.work(once=True) if run_id is None else factory.work(once=True, run=run_id)
-    return run
+        run = factory.work(options.run)
+        return Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
 
 
 def _runs(options: Options) -> Answer:
@@ -93,7 +88,7 @@ def _line(run: Run) -> str:
 def _shown(run: Run) -> Answer:
     document = {
         **_brief(run),
-        "metrics": dict(run.metrics or {}),
+        "metrics": dict(run.metrics),
         "evidence": dict(run.evidence),
         "request": dict(run.request),
         "receipt": run.receipt,

@@ -1,6 +1,6 @@
 """The whole line on card payments, in seconds: the module behind ``model-factory demo``.
 
-    payments ──► dataset ──► baseline, model ──► gate ──► publish, approve, promote ──► resolve, score ──► verify
+    payments ──► dataset ──► baseline, model ──► gate ──► publish, promote ──► resolve, score ──► verify
 
 The payments are simulated from a seed, or the handbook's public ones. Done again in the same root, every step
 finds what it left behind and the same ids come out.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import model_factory as mf
+from model_factory import factory as factories
 from model_factory.demo import pages, sources, today
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The outcome as one JSON object; ids and digests do not depend on root, threads or time."""
+        """Give the outcome as one JSON object; ids and digests do not depend on root, threads or time."""
         evidence = self.run.evidence
         return {
             "train_run_id": self.run.id,
@@ -65,7 +65,11 @@ class Outcome:
             "bundle_id": None if self.bundle is None else self.bundle.id,
             "bundle_version": None if self.bundle is None else self.bundle.version,
             "metrics": dict(self.run.metrics),
-            "baseline": {"train_run_id": self.baseline.id, "gate": self.baseline.gate, "metrics": dict(self.baseline.metrics)},
+            "baseline": {
+                "train_run_id": self.baseline.id,
+                "gate": self.baseline.gate,
+                "metrics": dict(self.baseline.metrics),
+            },
             "scored": None if self.scores is None else int(self.scores.size),
             "seconds": self.seconds,
             "root": str(self.root),
@@ -82,7 +86,7 @@ class _Steps:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
-        """A step of the demo; what it yields takes the sentence that tells how it came out."""
+        """Give a step of the demo; what it yields takes the sentence that tells how it came out."""
         began = time.perf_counter()
         yield lambda told: self.say(f"{name:<9} {told}")
         self.seconds[name] = round(time.perf_counter() - began, 3)
@@ -129,7 +133,7 @@ def run(
     with steps.step("payments") as told:
         source = sources.simulated(seed) if data is None else sources.handbook(Path(data))
         told(source.told)
-    factory = mf.open(place, threads=threads, progress=progress)
+    factory = factories.open(place, threads=threads, progress=progress)
     outcome = _built(factory, place, source, steps)
     if outcome.run.gate == "PASS":
         _served(factory, source, outcome, steps)
@@ -178,12 +182,16 @@ def _served(factory: Factory, source: Source, outcome: Outcome, steps: _Steps) -
     with steps.step("promote") as told:
         resolution = factory.registry.resolve(source.scope)
         if resolution.bundle_id != bundle.id:
-            factory.registry.approve(bundle, actor=APPROVER, reason="The gate said PASS, and the report reads well.")
+            factory.registry.approve(
+                bundle, actor=APPROVER, reason="The gate said PASS, and the report reads well."
+            )
             factory.registry.promote(bundle, actor=PROMOTER, reason="It goes into service with the demo.")
         told(f"approved by {APPROVER}, ACTIVE in {source.scope} by {PROMOTER}")
     with steps.step("score") as told:
         model = factory.registry.resolve(source.scope).load()
-        features = today.features(outcome.dataset.manifest["feature_definition_set"]["features"], source.history, source.today)
+        features = today.features(
+            outcome.dataset.manifest["feature_definition_set"]["features"], source.history, source.today
+        )
         outcome.scores = model.predict_proba(features)
         threshold = bundle.document["decision_policy"]["alert_threshold"]
         alerts = int((outcome.scores >= threshold).sum())

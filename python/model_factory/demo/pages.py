@@ -17,12 +17,12 @@ HIGHEST = 10
 
 
 def report(outcome: Outcome, source: Source) -> str:
-    """The page as an HTML document."""
+    """Give the page as an HTML document."""
     return display.page(
         "From payments to an active model",
         markup.fragment(f"<p>{markup.escape(source.told)}.</p>", _compared(outcome), _scored(outcome)),
         display.run_html(outcome.run),
-        display.dataset_html(outcome.dataset.manifest),
+        display.dataset_html(outcome.dataset),
     )
 
 
@@ -40,5 +40,5 @@ def _scored(outcome: Outcome) -> str:
         return ""
     highest = sorted((float(score) for score in outcome.scores), reverse=True)[:HIGHEST]
     shown = ", ".join(markup.number(score, 3) for score in highest)
-    told = f"{outcome.scores.size:,} payments scored with {markup.short(outcome.bundle.id)}; the highest: {shown}."
-    return markup.section("Today", f"<p>{told}</p>")
+    told = f"{outcome.scores.size:,} payments scored with {markup.short(outcome.bundle.id)}"
+    return markup.section("Today", f"<p>{told}; the highest: {shown}.</p>")

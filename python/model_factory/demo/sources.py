@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import model_factory as mf
-from model_factory import _native
+from model_factory import _native, features, simulate
 from model_factory.demo.today import History
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Source:
 
 def simulated(seed: int) -> Source:
     """Three months of payments; the last day is today, whose labels nobody knows."""
-    events, labels = mf.simulate.payments(days=SIMULATED_DAYS, seed=seed)
+    events, labels = simulate.payments(days=SIMULATED_DAYS, seed=seed)
     today = np.datetime64("2024-03-30T00:00:00", "ns")
     past = events["time"] < today
     columns = {name: events[name] for name in ("event_id", "time", "customer", "terminal", "amount")}
@@ -93,22 +92,22 @@ def simulated(seed: int) -> Source:
 
 
 def _simulated_features() -> list[Any]:
-    customer = [mf.window("customer", span) for span in ("1d", "7d", "30d")]
-    terminal = [mf.window("terminal", span) for span in ("1d", "7d", "30d")]
+    customer = [features.window("customer", span) for span in ("1d", "7d", "30d")]
+    terminal = [features.window("terminal", span) for span in ("1d", "7d", "30d")]
     return [
-        mf.column("amount"),
+        features.column("amount"),
         *(window.count() for window in customer),
         *(window.mean("amount") for window in customer),
         *(window.count() for window in terminal),
         # Only labels that are known at the payment's time count: the builder sees to that.
-        *(mf.window("terminal", span).rate("label") for span in ("7d", "14d", "30d")),
-        mf.weekend(name="weekend"),
-        mf.hours(0, 6, name="night"),
+        *(features.window("terminal", span).rate("label") for span in ("7d", "14d", "30d")),
+        features.weekend(name="weekend"),
+        features.hours(0, 6, name="night"),
     ]
 
 
 def handbook(folder: Path) -> Source:
-    """The handbook's transactions; the last day of its test week is scored."""
+    """Give the handbook's transactions; the last day of its test week is scored."""
     path = folder / "transactions.parquet"
     table = _transactions(path)
     time, fraud = table["TX_DATETIME"], table["TX_FRAUD"].astype(np.bool_)
@@ -152,12 +151,12 @@ def handbook(folder: Path) -> Source:
 
 def _handbook_features() -> list[Any]:
     days = (1, 7, 30)
-    customer = {day: mf.window("CUSTOMER_ID", f"{day}d") for day in days}
-    terminal = {day: mf.window("TERMINAL_ID", f"{day}d", delay="7d") for day in days}
+    customer = {day: features.window("CUSTOMER_ID", f"{day}d") for day in days}
+    terminal = {day: features.window("TERMINAL_ID", f"{day}d", delay="7d") for day in days}
     return [
-        mf.column("TX_AMOUNT"),
-        mf.weekend(name="TX_DURING_WEEKEND"),
-        mf.hours(0, 6, name="TX_DURING_NIGHT"),
+        features.column("TX_AMOUNT"),
+        features.weekend(name="TX_DURING_WEEKEND"),
+        features.hours(0, 6, name="TX_DURING_NIGHT"),
         *(window.count(name=f"CUSTOMER_ID_NB_TX_{day}DAY_WINDOW") for day, window in customer.items()),
         *(
             window.mean("TX_AMOUNT", name=f"CUSTOMER_ID_AVG_AMOUNT_{day}DAY_WINDOW")
@@ -169,17 +168,17 @@ def _handbook_features() -> list[Any]:
 
 
 def _transactions(path: Path) -> dict[str, Any]:
-    """The columns of the handbook's file as numpy arrays; the labels' timeline is made of them."""
+    """Give the columns of the handbook's file as numpy arrays; the labels' timeline is made of them."""
     refusal = ("SOURCE_UNREADABLE", "--data")
     try:
-        import pyarrow  # noqa: PLC0415 - optional, so imported where it is needed
+        import pyarrow as pa  # noqa: PLC0415 - optional, so imported where it is needed
         from pyarrow import parquet  # noqa: PLC0415
     except ModuleNotFoundError:
         raise _native.refusal(*refusal, "pyarrow (pip install 'model-factory[pyarrow]')", "none") from None
     names = ["TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD"]
     try:
         table = parquet.read_table(path, columns=names)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, pa.ArrowException) as error:
         found = type(error).__name__
         raise _native.refusal(*refusal, "a folder with transactions.parquet", found) from None
     missing = [name for name in names if name not in table.column_names]

@@ -1,8 +1,8 @@
-"""What a decision service does while the factory sleeps: features of events that happen now, from their history.
+"""What a decision service does: features of events that happen now, from their history.
 
-Written in numpy and apart from the builder on purpose: the definitions in a bundle are all that it knows, and a
-test holds its features equal to the dataset's. It offers what the demo's features need: the event's own columns,
-counts, means and label rates of windows, weekends and hours.
+Written in numpy and apart from the builder on purpose: the definitions in a manifest are all that it knows,
+and a test holds its features equal to the dataset's. It offers what the demo's features need: the event's own
+columns, counts, means and label rates of windows, weekends and hours.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class History:
     observed: NDArray[np.int64]
 
 
-def features(definitions: Sequence[Mapping[str, Any]], history: History, since: int) -> dict[str, NDArray[np.float64]]:
+def features(
+    definitions: Sequence[Mapping[str, Any]], history: History, since: int
+) -> dict[str, NDArray[np.float64]]:
     """Features of the events from ``since`` on, by name, as the feature definitions of a manifest say."""
     first = int(np.searchsorted(history.time, since))
     return {each["name"]: _feature(each["definition"], history, first) for each in definitions}
@@ -111,7 +113,7 @@ def _windows(
 
 
 def _nanoseconds(span: str) -> int:
-    """A span such as ``7d``."""
+    """Give a span such as ``7d``."""
     return int(span[:-1]) * UNITS[span[-1]] * SECOND
 
 
@@ -134,7 +136,7 @@ class _Knowledge:
         return sum(known) / len(known) if known else 0.0
 
     def _latest(self, start: int, end: int, now: int) -> bool | None:
-        """The latest assertion observed by now, of those about one event."""
+        """Give the latest assertion observed by now, of those about one event."""
         for place in self._order[start:end][::-1]:
             if self._observed[place] <= now:
                 return bool(self._positive[place])

@@ -1,4 +1,4 @@
-"""The unit that is published: a ``ModelBundle`` as HTML, with every pin that shows where it came from."""
+"""The unit that is published: a bundle as HTML, with every pin that shows where it came from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from model_factory.display.markup import count, definitions, escape, fold, fragm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from model_factory.runs import Bundle
 
 __all__ = ["bundle_html", "bundle_parts"]
 
@@ -23,17 +25,17 @@ EVIDENCE = (
 )
 
 
-def bundle_html(bundle: Mapping[str, Any]) -> str:
-    """A ``ModelBundle`` as HTML for a notebook's cell."""
+def bundle_html(bundle: Bundle) -> str:
+    """Show a bundle as HTML for a notebook's cell."""
     heading = (
-        f"<h2>Bundle {short(bundle['bundle_id'])}</h2>"
-        f"<p class='quiet'>version {escape(bundle['bundle_version'])}, for {escape(scope_text(bundle))}</p>"
+        f"<h2>Bundle {short(bundle.id)}</h2>"
+        f"<p class='quiet'>version {escape(bundle.version)}, for {escape(bundle.scope)}</p>"
     )
-    return fragment(heading, bundle_parts(bundle))
+    return fragment(heading, bundle_parts(bundle.document))
 
 
 def bundle_parts(bundle: Mapping[str, Any]) -> str:
-    """What the bundle is, what it needs, and what it rests on."""
+    """Give what the bundle is, what it needs, and what it rests on."""
     facts = [
         ("family", escape(bundle["compatibility"]["family"])),
         ("size", f"{count(bundle['model_bytes'])} bytes"),
@@ -46,8 +48,14 @@ def bundle_parts(bundle: Mapping[str, Any]) -> str:
         [escape(column["name"]), "may be missing" if column["missing_allowed"] else "must be there"]
         for column in bundle["input_schema"]
     ]
-    pins = [*((name, bundle[name]) for name in EVIDENCE), *(("dataset", each) for each in bundle["dataset_manifests"])]
-    rows = [[escape(name.replace("_", " ")), f"<code>{escape(pin['uri'])}</code>", short(pin["digest"])] for name, pin in pins]
+    pins = [
+        *((name, bundle[name]) for name in EVIDENCE),
+        *(("dataset", each) for each in bundle["dataset_manifests"]),
+    ]
+    rows = [
+        [escape(name.replace("_", " ")), f"<code>{escape(pin['uri'])}</code>", short(pin["digest"])]
+        for name, pin in pins
+    ]
     return (
         definitions(facts)
         + section("Inputs", table(["feature", "value"], inputs, texts=2))
@@ -56,7 +64,7 @@ def bundle_parts(bundle: Mapping[str, Any]) -> str:
 
 
 def scope_text(bundle: Mapping[str, Any]) -> str:
-    """The scope as ``environment/mode/bundle_slot``, with the tenant where there is one."""
+    """Give the scope as ``environment/mode/bundle_slot``, with the tenant where there is one."""
     scope = bundle["target_scope"]
     parts = [scope["environment"], scope["mode"], scope["bundle_slot"], scope.get("tenant_id")]
     return "/".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""What a dataset holds and rests on: a ``DatasetManifest`` as HTML."""
+"""What a dataset holds and rests on: its manifest as HTML."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from model_factory.display.markup import count, definitions, escape, fold, fragm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from model_factory.datasets import Dataset
+
 __all__ = ["dataset_html"]
 
 
-def dataset_html(manifest: Mapping[str, Any]) -> str:
-    """A ``DatasetManifest`` as HTML for a notebook's cell."""
+def dataset_html(dataset: Dataset) -> str:
+    """Show a dataset as HTML for a notebook's cell."""
+    manifest = dataset.manifest
     rows = sum(partition["rows"] for partition in manifest["partitions"])
     named = manifest["feature_definition_set"]
     heading = (
@@ -36,7 +39,7 @@ def _labels(basis: Mapping[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value of a document as text: nested ones as pairs."""
+    """Give a value of a document as text: nested ones as pairs."""
     if isinstance(value, dict):
         return ", ".join(f"{escape(name)} {_plain(inner)}" for name, inner in value.items())
     if isinstance(value, list):
@@ -52,7 +55,7 @@ def _features(features: list[Mapping[str, Any]]) -> str:
 
 
 def _definition(definition: Mapping[str, Any]) -> str:
-    """A feature's definition in words."""
+    """Give a feature's definition in words."""
     match definition["kind"]:
         case "column":
             return f"the event's own {definition['column']}"
@@ -60,7 +63,9 @@ def _definition(definition: Mapping[str, Any]) -> str:
             of = f" of {definition['column']}" if definition.get("column") else ""
             delay = definition.get("delay", "0s")
             late = "" if delay.rstrip("smhd") == "0" else f", ending {delay} before"
-            return f"{definition['aggregate']}{of} by {definition['entity']} over {definition['window']}{late}"
+            return (
+                f"{definition['aggregate']}{of} by {definition['entity']} over {definition['window']}{late}"
+            )
         case kind:
             rest = ", ".join(f"{name} {value}" for name, value in definition.items() if name != "kind")
             return f"{kind} {rest}".replace("_", " ").strip()
@@ -73,7 +78,10 @@ def _columns(schema: list[Mapping[str, Any]]) -> str:
 
 
 def _partitions(partitions: list[Mapping[str, Any]]) -> str:
-    rows = [[f"<code>{escape(part['uri'])}</code>", short(part["digest"]), count(part["rows"])] for part in partitions]
+    rows = [
+        [f"<code>{escape(part['uri'])}</code>", short(part["digest"]), count(part["rows"])]
+        for part in partitions
+    ]
     return table(["uri", "digest", "rows"], rows, texts=2)
 
 

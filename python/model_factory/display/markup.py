@@ -1,8 +1,8 @@
 """Pieces of HTML that every page is made of: escaped text, numbers, tables, and one style sheet.
 
-Strings and numbers flow in, HTML flows out. Invariant: whatever comes from outside goes through :func:`escape`,
-so no name in a document becomes markup. Colours are taken from the page around (``currentColor``), and the
-accents are of middle brightness, so that the same HTML reads well on light and on dark.
+Strings and numbers flow in, HTML flows out. Invariant: whatever comes from outside goes through
+:func:`escape`, so no name in a document becomes markup. Colours are taken from the page around
+(``currentColor``), and the accents are of middle brightness: the same HTML reads well on light and on dark.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ __all__ = [
     "table",
 ]
 
-DASH = "–"
+DASH = "-"
 
 STYLE = """
 .mf{font:14px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:1080px;
- --blue:#3d87d6;--orange:#dd8432;--green:#2f9e60;--red:#d94c4c;--line:color-mix(in srgb,currentColor 18%,transparent)}
+ --blue:#3d87d6;--orange:#dd8432;--green:#2f9e60;--red:#d94c4c;
+ --line:color-mix(in srgb,currentColor 18%,transparent)}
 .mf h2{font-size:20px;font-weight:650;margin:0 0 2px}
 .mf h3{font-size:15px;font-weight:650;margin:26px 0 8px}
 .mf h4{font-size:13px;font-weight:600;margin:14px 0 4px;opacity:.85}
@@ -56,7 +57,8 @@ STYLE = """
 .mf svg .title{font-weight:650;font-size:13px}
 .mf svg .note{opacity:.72}
 .mf .scroll{overflow-x:auto}
-.mf table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:0 0 6px;color:inherit}
+.mf table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:0 0 6px;
+ color:inherit}
 .mf th,.mf td{padding:3px 14px 3px 0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;
  background:none;vertical-align:baseline}
 .mf th{font-weight:600;font-size:12px;opacity:.75}
@@ -79,12 +81,12 @@ body{margin:0;padding:28px 32px 60px;background:Canvas;color:CanvasText}
 
 
 def escape(value: object) -> str:
-    """The value as text that is safe in HTML and in attributes."""
+    """Give the value as text that is safe in HTML and in attributes."""
     return html.escape(str(value), quote=True)
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number in ``digits`` significant digits; a dash where there is none."""
+    """Give a number in ``digits`` significant digits; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return DASH
     if value == 0:
@@ -98,14 +100,14 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def count(value: float | None) -> str:
-    """A number of things, with commas; weights may make it a fraction."""
+    """Give a number of things, with commas; weights may make it a fraction."""
     if value is None or not math.isfinite(value):
         return DASH
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def interval(estimate: Mapping[str, float | None]) -> str:
-    """A metric with its confidence interval, as HTML."""
+    """Give a metric with its confidence interval, as HTML."""
     shown = number(estimate.get("value"))
     lower, upper = estimate.get("lower"), estimate.get("upper")
     if lower is None or upper is None:
@@ -114,7 +116,7 @@ def interval(estimate: Mapping[str, float | None]) -> str:
 
 
 def short(digest: object) -> str:
-    """A digest or id as code, shortened where it is long; the whole stands in the tooltip."""
+    """Give a digest or id as code, shortened where it is long; the whole stands in the tooltip."""
     text = str(digest)
     algorithm, colon, digits = text.partition(":")
     shown = f"{algorithm}{colon}{digits[:12]}…" if colon and len(digits) > 16 else text
@@ -122,7 +124,7 @@ def short(digest: object) -> str:
 
 
 def badge(text: object) -> str:
-    """A verdict or state as a coloured word."""
+    """Give a verdict or state as a coloured word."""
     good = {"PASS", "PUBLISHED", "ACTIVE", "APPROVED", "RESOLVED", "MET"}
     bad = {"FAIL", "FAIL_CLOSED", "RETIRED", "NOT_MET", "MISSING"}
     word = str(text)
@@ -131,7 +133,7 @@ def badge(text: object) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """A table of cells that are HTML already; the first ``texts`` columns are words, the others numbers."""
+    """Give a table of cells that are HTML already; the first ``texts`` columns are words, the others numbers."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
         marks = [' class="text"' if place < texts else "" for place in range(len(values))]
@@ -148,7 +150,7 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A titled part of a page, left out where it has no content."""
+    """Give a titled part of a page, left out where it has no content."""
     body = "".join(parts)
     return f"<h3>{escape(title)}</h3>{body}" if body else ""
 
@@ -164,10 +166,12 @@ def fragment(*parts: str) -> str:
 
 
 def page(title: str, *fragments: str) -> str:
-    """A whole HTML document that needs nothing from outside."""
+    """Give a whole HTML document that needs nothing from outside."""
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}{PAGE_STYLE}</style>"
     )
     heading = f'<div class="mf"><h1>{escape(title)}</h1></div>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{heading}{"".join(fragments)}</body></html>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}</head><body>{heading}{"".join(fragments)}</body></html>'
+    )

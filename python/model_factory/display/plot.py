@@ -1,6 +1,6 @@
 """Small plots as inline SVG: axes with labels, lines, points and bars; no library needed.
 
-Numbers flow in, an ``<svg>`` element flows out. Invariant: every text is escaped, and a coordinate that is not
+Numbers flow in, an ``<svg>`` element flows out. Invariant: every text is escaped, and a point that is not
 finite is left out of the drawing.
 
     >>> unit = Axis("recall", 0.0, 1.0)
@@ -68,7 +68,7 @@ class Bars:
 
 
 def scale(label: str, values: Iterable[float | None], *, from_zero: bool = True) -> Axis:
-    """An axis around the values, with round ends."""
+    """Give an axis around the values, with round ends."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if from_zero:
@@ -80,7 +80,7 @@ def scale(label: str, values: Iterable[float | None], *, from_zero: bool = True)
 
 
 def draw(title: str, across: Axis, up: Axis, marks: Sequence[Line | Bars], *, note: str = "") -> str:
-    """The plot as an ``<svg>`` element."""
+    """Give the plot as an ``<svg>`` element."""
     drawn = "".join(_mark(mark, across, up) for mark in marks)
     legend = _legend([mark for mark in marks if mark.name])
     label = escape(f"{title}: {up.label} by {across.label}")
@@ -93,7 +93,7 @@ def draw(title: str, across: Axis, up: Axis, marks: Sequence[Line | Bars], *, no
 
 
 def _round_step(raw: float) -> float:
-    """The next of 1, 2, 2.5, 5 or 10 times a power of ten."""
+    """Give the next of 1, 2, 2.5, 5 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(raw))
     return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * (1 - 1e-9))
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from model_factory.display.markup import badge, definitions, escape, fold, fragment, number, section, short, table
+from model_factory.display.markup import (
+    badge,
+    definitions,
+    escape,
+    fold,
+    fragment,
+    number,
+    section,
+    short,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,13 +26,15 @@ BOUNDS = {"point": "", "lower_bound": ", lower bound", "upper_bound": ", upper b
 
 
 def receipt_html(receipt: Mapping[str, Any]) -> str:
-    """A ``GateReceipt`` as HTML for a notebook's cell."""
-    heading = f"<h2>Gate {badge(receipt['decision'])}</h2><p class='quiet'>run {short(receipt['train_run_id'])}</p>"
+    """Show a ``GateReceipt`` as HTML for a notebook's cell."""
+    heading = (
+        f"<h2>Gate {badge(receipt['decision'])}</h2><p class='quiet'>run {short(receipt['train_run_id'])}</p>"
+    )
     return fragment(heading, receipt_parts(receipt))
 
 
 def receipt_parts(receipt: Mapping[str, Any]) -> str:
-    """The criteria, the comparison with the champion, and what the verdict rests on."""
+    """Give the criteria, the comparison with the champion, and what the verdict rests on."""
     head = ["criterion", "judged", "asked", "observed", "verdict", ""]
     rows = [_criterion(result) for result in receipt["criteria"]]
     names = ("eval_report", "governance_profile", "model", "plan")

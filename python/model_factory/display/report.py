@@ -36,7 +36,7 @@ MOST_BARS = 60
 
 
 def report_html(report: Mapping[str, Any]) -> str:
-    """An ``EvalReport`` as HTML for a notebook's cell."""
+    """Show an ``EvalReport`` as HTML for a notebook's cell."""
     heading = f"<h2>Evaluation</h2><p class='quiet'>run {short(report['train_run_id'])}</p>"
     return fragment(heading, report_parts(report))
 
@@ -55,14 +55,17 @@ def report_parts(report: Mapping[str, Any]) -> str:
             section("Thresholds", _thresholds(judged["thresholds"])),
             section("Drift from train to test", _drift(report["drift"])),
             fold("Day by day", _days(judged["capacity"], report["stability"])),
-            *(fold(f"Window {split['split']}", _plots(split, []) + _slices(split["slices"])) for split in others),
+            *(
+                fold(f"Window {split['split']}", _plots(split, []) + _slices(split["slices"]))
+                for split in others
+            ),
             fold("Leakage audit", _audit(report)),
         ]
     )
 
 
 def tiles(metrics: Mapping[str, Any]) -> str:
-    """The metrics that matter most, large."""
+    """Give the metrics that matter most, large."""
     names = [name for name in HEADLINES if name in metrics]
     names += [name for name in metrics if name.startswith(("capacity_precision", "recall_at_fpr"))][:2]
     return f'<div class="tiles">{"".join(_tile(name, metrics[name]) for name in names)}</div>'
@@ -77,7 +80,7 @@ def _tile(name: str, estimate: Mapping[str, float | None]) -> str:
 
 
 def words(name: str) -> str:
-    """A metric's name as people say it."""
+    """Give a metric's name as people say it."""
     spoken = {"roc_auc": "ROC AUC", "brier": "Brier score", "f1": "F1"}
     if name in spoken:
         return spoken[name]
@@ -95,7 +98,13 @@ def _rows(report: Mapping[str, Any]) -> str:
         rows = split["rows"]
         share = rows["positive"] / rows["rows"] if rows["rows"] else None
         left_out = [count(rows["unknown_label"]), count(rows["known_positive"])]
-        return [escape(split["split"]), count(rows["rows"]), count(rows["positive"]), _percent(share), *left_out]
+        return [
+            escape(split["split"]),
+            count(rows["rows"]),
+            count(rows["positive"]),
+            _percent(share),
+            *left_out,
+        ]
 
     head = ["window", "rows", "positive", "share", "left out: label unknown", "left out: known positive"]
     return section("Rows", table(head, [row(split) for split in report["splits"]]))
@@ -109,7 +118,7 @@ def _plots(split: Mapping[str, Any], stability: Sequence[Mapping[str, Any]]) -> 
     plots = [_roc(split), _precision_recall(split), _reliability(split)]
     if 0 < len(split["capacity"]) <= MOST_BARS:
         plots.append(_capacity(split["capacity"]))
-    if 1 < len(stability):
+    if len(stability) > 1:
         plots.append(_stability(stability))
     return f'<div class="plots">{"".join(f"<figure>{drawn}</figure>" for drawn in plots if drawn)}</div>'
 
@@ -133,7 +142,10 @@ def _precision_recall(split: Mapping[str, Any]) -> str:
     points = [(point["recall"], point["precision"]) for point in split["precision_recall_curve"]]
     rows = split["rows"]
     base = rows["positive"] / rows["rows"] if rows["rows"] else 0.0
-    marks = [plot.Line([(0, base), (1, base)], "currentColor", dashed=True), plot.Line(points, "var(--orange)")]
+    marks = [
+        plot.Line([(0, base), (1, base)], "currentColor", dashed=True),
+        plot.Line(points, "var(--orange)"),
+    ]
     note = _value(split, "average_precision", "AP")
     across, up = _named("recall"), _named("precision")
     return plot.draw("Precision and recall", across, up, marks, note=note) if points else ""
@@ -170,7 +182,9 @@ def _stability(days: Sequence[Mapping[str, Any]]) -> str:
 def _metrics(splits: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> str:
     names = sorted({name for split in splits for name in split["metrics"]}, key=_importance)
     head = ["metric", *(split["split"] for split in splits)]
-    rows = [[_metric(name), *(interval(split["metrics"].get(name, {})) for split in splits)] for name in names]
+    rows = [
+        [_metric(name), *(interval(split["metrics"].get(name, {})) for split in splits)] for name in names
+    ]
     level = report.get("interval_level")
     told = f"{100 * level:g} % intervals of {report['replicates']} bootstrap replicates." if level else ""
     return table(head, rows) + (f"<p class='quiet'>{told}</p>" if told else "")
@@ -229,12 +243,14 @@ def _ratio(part: float, whole: float) -> str:
 
 def _drift(rows: Sequence[Mapping[str, Any]]) -> str:
     ordered = sorted(rows, key=lambda row: (row["name"] != "score", -(row.get("psi") or 0.0)))
-    cells = [[escape(row["name"]), number(row.get("psi")), number(row.get("ks")), _shift(row)] for row in ordered]
+    cells = [
+        [escape(row["name"]), number(row.get("psi")), number(row.get("ks")), _shift(row)] for row in ordered
+    ]
     return table(["column", "PSI", "KS distance", "shift"], cells) if cells else ""
 
 
 def _shift(row: Mapping[str, Any]) -> str:
-    """The usual reading of a population stability index: 0.1 and 0.25 are the field's marks."""
+    """Give the usual reading of a population stability index: 0.1 and 0.25 are the field's marks."""
     value = row.get("psi")
     if value is None:
         return DASH
@@ -261,6 +277,9 @@ def _days(capacity: Sequence[Mapping[str, Any]], stability: Sequence[Mapping[str
 
 
 def _audit(report: Mapping[str, Any]) -> str:
-    rows = [[f"<code>{escape(check['guard'])}</code>", count(check["checked"])] for check in report["leakage_audit"]]
+    rows = [
+        [f"<code>{escape(check['guard'])}</code>", count(check["checked"])]
+        for check in report["leakage_audit"]
+    ]
     pins = definitions([("model", short(report["model"])), ("plan", short(report["plan"]))])
     return (table(["guard that found nothing", "rows or documents looked at"], rows) if rows else "") + pins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from model_factory.display.bundle import bundle_parts, scope_text
 from model_factory.display.markup import badge, count, definitions, escape, fold, fragment, number, short
@@ -12,32 +12,13 @@ from model_factory.display.report import report_parts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RunView", "run_html"]
+    from model_factory.runs import Run
+
+__all__ = ["run_html"]
 
 
-class RunView(Protocol):
-    """What a page about a run needs of it; a document is None where the run has not come that far."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def reason(self) -> str | None: ...
-    @property
-    def request(self) -> Mapping[str, Any]: ...
-    @property
-    def report(self) -> Mapping[str, Any] | None: ...
-    @property
-    def receipt(self) -> Mapping[str, Any] | None: ...
-    @property
-    def bundle(self) -> Mapping[str, Any] | None: ...
-    @property
-    def measurements(self) -> Mapping[str, Any] | None: ...
-
-
-def run_html(run: RunView) -> str:
-    """A run as HTML for a notebook's cell or a page."""
+def run_html(run: Run) -> str:
+    """Show a run as HTML for a notebook's cell or a page."""
     parts = [_heading(run)]
     if run.receipt is not None:
         parts.append(receipt_parts(run.receipt))
@@ -50,7 +31,7 @@ def run_html(run: RunView) -> str:
     return fragment(*parts)
 
 
-def _heading(run: RunView) -> str:
+def _heading(run: Run) -> str:
     receipt = run.receipt
     verdict = "" if receipt is None else f" {badge(receipt['decision'])}"
     state = "" if receipt is not None and run.state == receipt["decision"] else f" {badge(run.state)}"
