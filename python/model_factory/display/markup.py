@@ -133,7 +133,7 @@ def badge(text: object) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """Give a table of cells that are HTML already; the first ``texts`` columns are words, the others numbers."""
+    """Give a table of cells that are HTML already; the first ``texts`` columns are words."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
         marks = [' class="text"' if place < texts else "" for place in range(len(values))]

@@ -112,7 +112,7 @@ def _axes(across: Axis, up: Axis) -> str:
     for tick in up.ticks():
         y = _y(up, tick)
         parts.append(
-            f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" stroke-opacity=".12"/>'
+            f'<path d="M{LEFT} {y:.1f}H{right}" stroke="currentColor" stroke-opacity=".12"/>'
             f'<text class="note" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.10g}</text>'
         )
     for tick in across.ticks():
@@ -126,9 +126,13 @@ def _axes(across: Axis, up: Axis) -> str:
     return (
         "".join(parts)
         + f'<path d="M{LEFT} {TOP}V{bottom}H{right}" fill="none" stroke="currentColor" stroke-opacity=".5"/>'
-        + f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(across.label)}</text>'
-        + f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(up.label)}</text>'
+        + _text(f'x="{(LEFT + right) / 2}" y="{HEIGHT - 8}"', across.label)
+        + _text(f'transform="translate(12 {middle}) rotate(-90)"', up.label)
     )
+
+
+def _text(place: str, label: str) -> str:
+    return f'<text {place} text-anchor="middle">{escape(label)}</text>'
 
 
 def _mark(mark: Line | Bars, across: Axis, up: Axis) -> str:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["report_html", "report_parts"]
 
-Document = "Mapping[str, Any]"
-
 HEADLINES = ("average_precision", "roc_auc", "brier")
 RATE = plot.Axis("", 0.0, 1.0)
 MOST_BARS = 60
@@ -75,8 +73,8 @@ def _tile(name: str, estimate: Mapping[str, float | None]) -> str:
     lower, upper = estimate.get("lower"), estimate.get("upper")
     known = lower is not None and upper is not None
     span = f"{number(lower)} … {number(upper)}" if known else "&nbsp;"
-    title = escape(words(name))
-    return f'<div class="tile"><span>{title}</span><b>{number(estimate.get("value"))}</b><span>{span}</span></div>'
+    title, value = escape(words(name)), number(estimate.get("value"))
+    return f'<div class="tile"><span>{title}</span><b>{value}</b><span>{span}</span></div>'
 
 
 def words(name: str) -> str:
