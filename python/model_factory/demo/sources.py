@@ -19,7 +19,7 @@ __all__ = ["FILES", "Source", "handbook", "simulated"]
 FILES = Path(__file__).resolve().parent.parent / "demo_files"
 """The demo's configs and governance profiles: examples to start one's own from."""
 
-SIMULATED_DAYS = 90
+SCALE = {"customers": 2_500, "terminals": 800, "days": 90}
 HANDBOOK_DELAY = np.timedelta64(7, "D")
 
 
@@ -53,7 +53,7 @@ class Source:
 
 def simulated(seed: int) -> Source:
     """Three months of payments; the last day is today, whose labels nobody knows."""
-    events, labels = simulate.payments(days=SIMULATED_DAYS, seed=seed)
+    events, labels = simulate.payments(**SCALE, seed=seed)
     today = np.datetime64("2024-03-30T00:00:00", "ns")
     past = events["time"] < today
     columns = {name: events[name] for name in ("event_id", "time", "customer", "terminal", "amount")}
@@ -68,7 +68,7 @@ def simulated(seed: int) -> Source:
     )
     share = 100 * events["fraud"].mean()
     return Source(
-        told=f"{past.size:,} simulated payments in {SIMULATED_DAYS} days, {share:.1f} % of them fraudulent",
+        told=f"{past.size:,} simulated payments in {SCALE['days']} days, {share:.1f} % of them fraudulent",
         files="simulated",
         scope="demo/card/primary",
         arguments={
