@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_factory.cli.answer import Answer, columns, facts
 from model_factory.cli.options import opened, read_mapping, verb
+from model_factory.display.receipt import SIGNS, subject
 
 if TYPE_CHECKING:
     from model_factory.cli.options import Options, Verbs
@@ -115,14 +116,14 @@ def _facts(run: Run) -> str:
 def _criteria(receipt: Any) -> str:
     if not receipt or "criteria" not in receipt:
         return ""
-    signs = {"at_least": ">=", "at_most": "<="}
 
     def row(result: Any) -> list[object]:
         criterion = result["criterion"]
-        asked = f"{signs[criterion['comparison']]} {criterion['threshold']:g}"
-        return [criterion["name"], criterion["metric"], asked, result.get("observed"), result["verdict"]]
+        judged = subject(criterion, result.get("group"))
+        asked = f"{SIGNS[criterion['comparison']]} {criterion['threshold']:g}"
+        return [criterion["name"], judged, asked, result.get("observed"), result["verdict"]]
 
-    return columns(["criterion", "metric", "asked", "observed", "verdict"], map(row, receipt["criteria"]))
+    return columns(["criterion", "judged", "asked", "observed", "verdict"], map(row, receipt["criteria"]))
 
 
 def _metrics(metrics: Any) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from model_factory import display
 from model_factory.display import markup
+from model_factory.display.report import words
 
 if TYPE_CHECKING:
     from model_factory.demo.line import Outcome
@@ -20,8 +21,9 @@ def report(outcome: Outcome, source: Source) -> str:
     """Give the page as an HTML document."""
     return display.page(
         "From payments to an active model",
-        markup.fragment(f"<p>{markup.escape(source.told)}.</p>", _compared(outcome), _scored(outcome)),
+        markup.fragment(f"<p>{markup.escape(source.told)}.</p>"),
         display.run_html(outcome.run),
+        markup.fragment(_compared(outcome), _scored(outcome)),
         display.dataset_html(outcome.dataset),
     )
 
@@ -29,7 +31,9 @@ def report(outcome: Outcome, source: Source) -> str:
 def _compared(outcome: Outcome) -> str:
     runs = (outcome.baseline, outcome.run)
     names = [name for name in outcome.run.metrics if name in outcome.baseline.metrics]
-    rows = [[markup.escape(name), *(markup.number(run.metrics[name]) for run in runs)] for name in names]
+    rows = [
+        [markup.escape(words(name)), *(markup.number(run.metrics[name]) for run in runs)] for name in names
+    ]
     rows.append(["gate", *(markup.badge(run.gate) for run in runs)])
     head = ["metric (test window)", "logistic regression", "gradient boosting"]
     return markup.section("Model and baseline", markup.table(head, rows))

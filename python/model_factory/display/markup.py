@@ -50,7 +50,7 @@ STYLE = """
 .mf .tile{border:1px solid var(--line);border-radius:8px;padding:8px 14px;min-width:130px}
 .mf .tile b{display:block;font-size:22px;font-weight:650;font-variant-numeric:tabular-nums}
 .mf .tile span{display:block;font-size:12px;opacity:.7;font-variant-numeric:tabular-nums}
-.mf .plots{display:flex;flex-wrap:wrap;gap:14px}
+.mf .plots{display:flex;flex-wrap:wrap;gap:14px;margin:16px 0 0}
 .mf .plots figure{margin:0;flex:0 1 330px;min-width:250px}
 .mf svg{display:block;width:100%;height:auto}
 .mf svg text{fill:currentColor;font:11px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -63,7 +63,8 @@ STYLE = """
  background:none;vertical-align:baseline}
 .mf th{font-weight:600;font-size:12px;opacity:.75}
 .mf th.text,.mf td.text{text-align:left}
-.mf td .range{opacity:.62;font-size:12px;margin-left:6px}
+.mf td .range{display:inline-block;min-width:116px;text-align:left;opacity:.62;font-size:12px;
+ margin-left:6px}
 .mf dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:6px 0;font-size:13px}
 .mf dt{opacity:.68}
 .mf dd{margin:0;overflow-wrap:anywhere}
@@ -108,11 +109,10 @@ def count(value: float | None) -> str:
 
 def interval(estimate: Mapping[str, float | None]) -> str:
     """Give a metric with its confidence interval, as HTML."""
-    shown = number(estimate.get("value"))
     lower, upper = estimate.get("lower"), estimate.get("upper")
-    if lower is None or upper is None:
-        return shown
-    return f'{shown}<span class="range">{number(lower)} … {number(upper)}</span>'
+    known = lower is not None and upper is not None
+    span = f"{number(lower)} … {number(upper)}" if known else ""
+    return f'{number(estimate.get("value"))}<span class="range">{span}</span>'
 
 
 def short(digest: object) -> str:

@@ -19,7 +19,7 @@ from model_factory.display.markup import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["receipt_html", "receipt_parts"]
+__all__ = ["SIGNS", "receipt_html", "receipt_parts", "subject"]
 
 SIGNS = {"at_least": "≥", "at_most": "≤"}
 BOUNDS = {"point": "", "lower_bound": ", lower bound", "upper_bound": ", upper bound"}
@@ -45,9 +45,9 @@ def receipt_parts(receipt: Mapping[str, Any]) -> str:
 
 def _criterion(result: Mapping[str, Any]) -> list[str]:
     criterion = result["criterion"]
-    asked = f"{SIGNS[criterion['comparison']]} {number(criterion['threshold'])}"
+    asked = f"{SIGNS[criterion['comparison']]} {criterion['threshold']:g}"
     reason = "" if result["reason"] == "MET" else escape(result["reason"])
-    judged = escape(_subject(criterion, result.get("group")))
+    judged = escape(subject(criterion, result.get("group")))
     return [
         escape(criterion["name"]),
         judged,
@@ -58,7 +58,8 @@ def _criterion(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _subject(criterion: Mapping[str, Any], group: int | None) -> str:
+def subject(criterion: Mapping[str, Any], group: int | None) -> str:
+    """Say what a criterion judges: metric, bound, window and group."""
     where = criterion.get("split", "test")
     chosen = criterion.get("slice")
     if chosen is not None:

@@ -26,7 +26,7 @@ from model_factory.display.markup import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["report_html", "report_parts"]
+__all__ = ["detail_parts", "overview_parts", "report_html", "words"]
 
 HEADLINES = ("average_precision", "roc_auc", "brier")
 RATE = plot.Axis("", 0.0, 1.0)
@@ -36,30 +36,33 @@ MOST_BARS = 60
 def report_html(report: Mapping[str, Any]) -> str:
     """Show an ``EvalReport`` as HTML for a notebook's cell."""
     heading = f"<h2>Evaluation</h2><p class='quiet'>run {short(report['train_run_id'])}</p>"
-    return fragment(heading, report_parts(report))
+    return fragment(heading, overview_parts(report), detail_parts(report))
 
 
-def report_parts(report: Mapping[str, Any]) -> str:
-    """All parts of an ``EvalReport``, the judged window first."""
+def overview_parts(report: Mapping[str, Any]) -> str:
+    """Give what is looked at first: the judged window's main metrics and its curves."""
+    judged = _judged(report["splits"])
+    return tiles(judged["metrics"]) + _plots(judged, report["stability"])
+
+
+def detail_parts(report: Mapping[str, Any]) -> str:
+    """Give everything else, the judged window first."""
     judged = _judged(report["splits"])
     others = [split for split in report["splits"] if split is not judged]
-    return "".join(
-        [
-            tiles(judged["metrics"]),
-            _rows(report),
-            _plots(judged, report["stability"]),
-            section("Metrics", _metrics([judged, *others], report)),
-            section("Slices", _slices(judged["slices"])),
-            section("Thresholds", _thresholds(judged["thresholds"])),
-            section("Drift from train to test", _drift(report["drift"])),
-            fold("Day by day", _days(judged["capacity"], report["stability"])),
-            *(
-                fold(f"Window {split['split']}", _plots(split, []) + _slices(split["slices"]))
-                for split in others
-            ),
-            fold("Leakage audit", _audit(report)),
-        ]
-    )
+    folded = [
+        fold(f"Window {other['split']}", _plots(other, []) + _slices(other["slices"])) for other in others
+    ]
+    parts = [
+        _rows(report),
+        section("Metrics", _metrics([judged, *others], report)),
+        section("Slices", _slices(judged["slices"])),
+        section("Thresholds", _thresholds(judged["thresholds"])),
+        section("Drift from train to test", _drift(report["drift"])),
+        fold("Day by day", _days(judged["capacity"], report["stability"])),
+        *folded,
+        fold("Leakage audit", _audit(report)),
+    ]
+    return "".join(parts)
 
 
 def tiles(metrics: Mapping[str, Any]) -> str:
@@ -79,12 +82,12 @@ def _tile(name: str, estimate: Mapping[str, float | None]) -> str:
 
 def words(name: str) -> str:
     """Give a metric's name as people say it."""
-    spoken = {"roc_auc": "ROC AUC", "brier": "Brier score", "f1": "F1"}
+    spoken = {"roc_auc": "ROC AUC", "brier": "Brier score"}
     if name in spoken:
         return spoken[name]
-    for part, said in ((" at fpr ", " at FPR "), (" at k ", "@"), (" at threshold ", " ≥ ")):
-        name = name.replace("_", " ").replace(part, said)
-    return name
+    for part, said in (("_at_fpr_", " at FPR "), ("_at_k_", "@"), ("_at_threshold_", " ≥ "), ("f1", "F1")):
+        name = name.replace(part, said)
+    return name.replace("_", " ")
 
 
 def _judged(splits: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -229,7 +232,7 @@ def _thresholds(rows: Sequence[Mapping[str, float]]) -> str:
         positive = found["true_positives"] + found["false_negatives"]
         names = ("true_positives", "false_positives", "false_negatives", "true_negatives")
         rates = [_ratio(found["true_positives"], flagged), _ratio(found["true_positives"], positive)]
-        return [number(found["threshold"]), count(flagged), *(count(found[name]) for name in names), *rates]
+        return [f"{found['threshold']:g}", count(flagged), *(count(found[name]) for name in names), *rates]
 
     head = ["score at least", "flagged", "true positives", "false positives", "missed", "passed rightly"]
     return table([*head, "precision", "recall"], [row(found) for found in rows], texts=0) if rows else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from model_factory.display.bundle import bundle_parts, scope_text
 from model_factory.display.markup import badge, count, definitions, escape, fold, fragment, number, short
 from model_factory.display.receipt import receipt_parts
-from model_factory.display.report import report_parts
+from model_factory.display.report import detail_parts, overview_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,13 @@ __all__ = ["run_html"]
 
 def run_html(run: Run) -> str:
     """Show a run as HTML for a notebook's cell or a page."""
-    parts = [_heading(run)]
-    if run.receipt is not None:
-        parts.append(receipt_parts(run.receipt))
-    if run.report is not None:
-        parts.append(report_parts(run.report))
+    report, receipt = run.report, run.receipt
+    parts = [
+        _heading(run),
+        "" if report is None else overview_parts(report),
+        "" if receipt is None else receipt_parts(receipt),
+        "" if report is None else detail_parts(report),
+    ]
     if run.bundle is not None:
         parts.append(fold(f"Bundle {run.bundle['bundle_id']}", bundle_parts(run.bundle)))
     if run.measurements is not None:
