@@ -63,7 +63,7 @@ STYLE = """
  background:none;vertical-align:baseline}
 .mf th{font-weight:600;font-size:12px;opacity:.75}
 .mf th.text,.mf td.text{text-align:left}
-.mf td .range{display:inline-block;min-width:116px;text-align:left;opacity:.62;font-size:12px;
+.mf td .range{display:inline-block;min-width:128px;text-align:left;opacity:.62;font-size:12px;
  margin-left:6px}
 .mf dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:6px 0;font-size:13px}
 .mf dt{opacity:.68}

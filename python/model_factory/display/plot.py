@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "Bars", "Line", "draw", "scale"]
 
 WIDTH, HEIGHT = 340, 264
-LEFT, RIGHT, TOP, BOTTOM = 50, 18, 30, 42
+LEFT, RIGHT, TOP, BOTTOM = 58, 18, 30, 42
 
 Point = tuple[float, float]
 
