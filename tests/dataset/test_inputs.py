@@ -33,9 +33,9 @@ def reader(columns: Columns) -> pa.RecordBatchReader:
 
 
 def categorical(columns: Columns) -> pd.DataFrame:
-    frame = pd.DataFrame(columns)
-    entities = [name for name in ("customer", "terminal") if name in frame]
-    return frame.astype(dict.fromkeys(entities, "category"))
+    kinds = {name: "category" for name in ("customer", "terminal") if name in columns}
+    frame: pd.DataFrame = pd.DataFrame(columns).astype(kinds)
+    return frame
 
 
 INPUTS: dict[str, Callable[[Columns], Any]] = {
