@@ -17,7 +17,8 @@ use std::{
 
 use contracts::{
     Checked, Code, Failure, Result,
-    names::{Name, TrainRunId},
+    identity::ids::TrainRunId,
+    names::Name,
     run_receipt::{Evidence, RunOutcome, RunReceipt},
     schema::SchemaVersion,
     time::Timestamp,

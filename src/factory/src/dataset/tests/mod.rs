@@ -183,6 +183,8 @@ pub(super) fn spec() -> DatasetSpec {
         naive_times_are_utc: false,
         entities: [column("card")].into(),
         labels: LabelSpec {
+            positive_values: vec![1],
+            negative_values: vec![0],
             family: name("card_fraud"),
             event_id: column("event_id"),
             value: column("value"),

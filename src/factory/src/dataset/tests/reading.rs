@@ -1,6 +1,8 @@
 //! What is read back: what was built, and nothing that is not what the manifest pins.
 
-use contracts::{Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids};
+use contracts::{
+    Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids::DatasetManifestId,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -138,7 +140,7 @@ fn forged(
     let mut forged = manifest.clone().into_inner();
     change(&mut forged);
     forged.dataset_fingerprint = forged.fingerprint().unwrap();
-    forged.dataset_manifest_id = ids::dataset_manifest_id(&forged.dataset_fingerprint).unwrap();
+    forged.dataset_manifest_id = DatasetManifestId::of(&forged.dataset_fingerprint).unwrap();
     Checked::new(forged).unwrap()
 }
 
