@@ -3,7 +3,7 @@
 # model_factory.errors.
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,4 +100,4 @@ def bootstrap(
 ) -> tuple[_Float, _Float, _Float, int, int]: ...
 def payments(
     customers: int, terminals: int, days: int, seed: int
-) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.generic]]]: ...
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]: ...

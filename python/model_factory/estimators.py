@@ -138,7 +138,8 @@ class _Classifier:
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Give the likelier class of each row, of shape (rows,); the first class where both are as likely."""
-        labels: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likelier = self.predict_proba(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[likelier]
         return labels
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
