@@ -212,18 +212,39 @@ pub fn schema<D: Document>() -> Value {
     schema.to_value()
 }
 
+/// Reads a part of a document that callers may give on its own; `name` says what it is.
+///
+/// Refuses with `PARAMETER_INVALID`, showing every problem at once.
+pub fn read_part<T: JsonSchema + DeserializeOwned>(name: &'static str, bytes: &[u8]) -> Result<T> {
+    let of_part = |failure: Failure| failure.with_code(Code::ParameterInvalid);
+    let value = canonical::read(bytes).map_err(of_part)?;
+    let validator = compiled(name, || {
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+    })?;
+    Problems(validator.iter_errors(&value).flat_map(|error| explain(&error)).collect())
+        .refuse(Code::ParameterInvalid, name)?;
+    serde_json::from_value(value).map_err(|error| {
+        Failure::new(Code::ParameterInvalid, format!("{name} passed its schema but not its type: {error}"))
+    })
+}
+
 static VALIDATORS: Mutex<BTreeMap<&'static str, Arc<Validator>>> = Mutex::new(BTreeMap::new());
 
 fn validator<D: Document>() -> Result<Arc<Validator>> {
+    compiled(D::NAME, schema::<D>)
+}
+
+/// The validator of this name, compiled once.
+fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Validator>> {
     let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(validator) = validators.get(D::NAME) {
+    if let Some(validator) = validators.get(name) {
         return Ok(Arc::clone(validator));
     }
-    let validator = jsonschema::draft202012::options().build(&schema::<D>()).map_err(|error| {
-        Failure::new(Code::InternalError, format!("schema of {} does not compile: {error}", D::NAME))
+    let validator = jsonschema::draft202012::options().build(&schema()).map_err(|error| {
+        Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
     })?;
     let validator = Arc::new(validator);
-    validators.insert(D::NAME, Arc::clone(&validator));
+    validators.insert(name, Arc::clone(&validator));
     Ok(validator)
 }
 
