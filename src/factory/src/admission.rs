@@ -4,12 +4,9 @@
 //! all of this holds, so that a refused request leaves nothing behind.
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result,
-    governance_profile::GovernanceProfile,
-    identity::ids::TrainRunKey,
-    names::{ObjectKey, TrainRunId},
-    train_request::TrainBuildRequest,
-    training_config::TrainingConfig,
+    Checked, Code, Failure, Reference, Result, governance_profile::GovernanceProfile,
+    identity::ids::TrainRunId, names::ObjectKey, train_request::TrainBuildRequest,
+    train_run_key::TrainRunKey, training_config::TrainingConfig,
 };
 
 use crate::store::{self, Store};
@@ -34,12 +31,19 @@ pub fn admit(store: &dyn Store, request: Checked<TrainBuildRequest>) -> Result<A
     let config = store::read_document(store, &request.training_config)?;
     let profile = store::read_document(store, &request.governance_profile)?;
     if !profile.roles.request.allows(&request.requester_principal) {
-        return Err(Failure::new(Code::RequesterNotAllowed, "the governance profile does not let this principal request a run"));
+        return Err(Failure::new(
+            Code::RequesterNotAllowed,
+            "the governance profile does not let this principal request a run",
+        ));
     }
     if request.publish_allowed && !profile.roles.publish.allows(&request.requester_principal) {
-        return Err(Failure::new(Code::PublishNotAllowed, "the governance profile does not let this principal ask for publication"));
+        return Err(Failure::new(
+            Code::PublishNotAllowed,
+            "the governance profile does not let this principal ask for publication",
+        ));
     }
-    let mut dataset_manifests: Vec<_> = request.dataset_manifests.iter().map(|manifest| manifest.digest).collect();
+    let mut dataset_manifests: Vec<_> =
+        request.dataset_manifests.iter().map(|manifest| manifest.digest).collect();
     dataset_manifests.sort_unstable();
     let key = TrainRunKey {
         intent_kind: request.intent_kind,
@@ -90,11 +94,19 @@ fn check_ownership(request: &TrainBuildRequest) -> Result<()> {
     let area = |key: &ObjectKey| key.as_str().split('/').nth(1).map(str::to_owned);
     for (index, Reference { uri, .. }) in request.dataset_manifests.iter().enumerate() {
         if uri.owner() == "registry" || area(uri).as_deref() != Some("ofs") {
-            return refuse(format!("/dataset_manifests/{index}/uri"), "a place below <platform run>/ofs/".to_owned());
+            return refuse(
+                format!("/dataset_manifests/{index}/uri"),
+                "a place below <platform run>/ofs/".to_owned(),
+            );
         }
     }
-    let own = |key: &ObjectKey| key.owner() == request.platform_run_id.as_str() && area(key).as_deref() == Some("mf");
-    for (name, uri) in [("training_config", &request.training_config.uri), ("governance_profile", &request.governance_profile.uri)] {
+    let own = |key: &ObjectKey| {
+        key.owner() == request.platform_run_id.as_str() && area(key).as_deref() == Some("mf")
+    };
+    for (name, uri) in [
+        ("training_config", &request.training_config.uri),
+        ("governance_profile", &request.governance_profile.uri),
+    ] {
         if !own(uri) {
             return refuse(format!("/{name}/uri"), format!("a place below {}/mf/", request.platform_run_id));
         }

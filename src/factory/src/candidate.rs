@@ -1,12 +1,8 @@
 //! What evaluation hands to the gate: references, never data.
 
 use contracts::{
-    Code, Failure, Reference, Result,
-    artifacts::ModelArtifact,
-    eval_report::EvalReport,
-    execution_record::ExecutionRecord,
-    resolved_plan::ResolvedTrainPlan,
-    run_receipt::Evidence,
+    Code, Failure, Reference, Result, artifacts::ModelArtifact, eval_report::EvalReport,
+    execution_record::ExecutionRecord, resolved_plan::ResolvedTrainPlan, run_receipt::Evidence,
 };
 
 /// The evidence of a run whose model was fitted and evaluated.

@@ -8,8 +8,26 @@
 //!
 //! Clock, files and store are capabilities that a caller hands in; nothing here is global.
 
+pub mod admission;
+pub mod bundle;
+pub mod candidate;
 pub mod clock;
 pub mod dataset;
+pub mod evaluate;
 pub mod failpoint;
+pub mod fsck;
+pub mod gate;
+pub mod guard;
+mod layout;
 pub mod ledger;
+pub mod open;
+pub mod publish;
+pub mod registry;
+pub mod resolve;
+pub mod run;
 pub mod store;
+pub mod train;
+pub mod verify;
+pub mod watch;
+
+pub use open::Factory;

@@ -28,6 +28,17 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// Reads a plan and its manifests back, by digest.
+    pub fn reopen(store: &dyn Store, reference: &Reference<ResolvedTrainPlan>) -> Result<Self> {
+        let plan = store::read_document(store, reference)?;
+        let manifests = plan
+            .dataset_manifests
+            .iter()
+            .map(|manifest| store::read_document(store, manifest))
+            .collect::<Result<_>>()?;
+        Ok(Self { plan, reference: reference.clone(), manifests })
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Checked<ResolvedTrainPlan> {
         &self.plan
@@ -51,7 +62,10 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
     let (request, config, profile) = (admitted.request(), admitted.config(), admitted.profile());
     let mut references = request.dataset_manifests.clone();
     references.sort_unstable_by_key(|reference| reference.digest);
-    let manifests = references.iter().map(|reference| store::read_document(store, reference)).collect::<Result<Vec<_>>>()?;
+    let manifests = references
+        .iter()
+        .map(|reference| store::read_document(store, reference))
+        .collect::<Result<Vec<_>>>()?;
     for manifest in &manifests {
         check_manifest(manifest, admitted)?;
     }
@@ -79,7 +93,8 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
         supersedes: request.supersedes.clone(),
         train_run_key: key,
     })?;
-    let reference = store::write_document(store, &layout::plan(&plan.platform_run_id, &plan.train_run_id)?, &plan)?;
+    let reference =
+        store::write_document(store, &layout::plan(&plan.platform_run_id, &plan.train_run_id)?, &plan)?;
     Ok(Resolved { plan, reference, manifests })
 }
 
@@ -87,9 +102,18 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
 fn check_manifest(manifest: &DatasetManifest, admitted: &Admitted) -> Result<()> {
     let (config, profile) = (admitted.config(), admitted.profile());
     let id = &manifest.dataset_manifest_id;
-    let proven = manifest.pass_proof.as_ref().is_some_and(|proof| proof.dataset_fingerprint == manifest.dataset_fingerprint);
+    let proven = manifest
+        .pass_proof
+        .as_ref()
+        .is_some_and(|proof| proof.dataset_fingerprint == manifest.dataset_fingerprint);
     if !proven {
-        return Err(Failure::at(Code::PassProofMissing, "/pass_proof", "checks bound to the fingerprint", "none").with_hint(format!("Build {id} again.")));
+        return Err(Failure::at(
+            Code::PassProofMissing,
+            "/pass_proof",
+            "checks bound to the fingerprint",
+            "none",
+        )
+        .with_hint(format!("Build {id} again.")));
     }
     let set = &manifest.feature_definition_set;
     let wanted = &config.feature_definition_set;
@@ -109,34 +133,80 @@ fn check_manifest(manifest: &DatasetManifest, admitted: &Admitted) -> Result<()>
             config.label.family.to_string(),
         ));
     }
-    if let Some(column) = manifest.columns(ColumnRole::Feature).find(|column| profile.privacy_classes_refused.contains(&column.privacy_class)) {
-        return Err(Failure::at(Code::PrivacyClassRefused, column.name.as_str(), "a class that the profile allows as a feature", format!("{:?}", column.privacy_class)));
+    if manifest.label_basis.positive_values != config.label.positive_values {
+        return Err(Failure::at(
+            Code::LabelRuleMismatch,
+            "/label/positive_values",
+            "the values that the manifest counts as positive",
+            "others",
+        ));
+    }
+    if let Some(column) = manifest
+        .columns(ColumnRole::Feature)
+        .find(|column| profile.privacy_classes_refused.contains(&column.privacy_class))
+    {
+        return Err(Failure::at(
+            Code::PrivacyClassRefused,
+            column.name.as_str(),
+            "a class that the profile allows as a feature",
+            format!("{:?}", column.privacy_class),
+        ));
     }
     let window = &manifest.time_window;
-    let inside = profile.dataset_window.is_none_or(|allowed| allowed.start <= window.start && window.end <= allowed.end);
+    let inside = profile
+        .dataset_window
+        .is_none_or(|allowed| allowed.start <= window.start && window.end <= allowed.end);
     if !inside {
-        return Err(Failure::at(Code::DatasetWindowRefused, "/time_window", "inside the window that the profile allows", format!("{} to {}", window.start, window.end)));
+        return Err(Failure::at(
+            Code::DatasetWindowRefused,
+            "/time_window",
+            "inside the window that the profile allows",
+            format!("{} to {}", window.start, window.end),
+        ));
     }
     let asof = manifest.label_basis.label_asof_utc;
     if config.split.test.end > asof {
-        return Err(Failure::at(Code::AsOfInconsistent, "/split/test", format!("a window that ends by the as-of cut {asof}"), format!("one that ends {}", config.split.test.end)));
+        return Err(Failure::at(
+            Code::AsOfInconsistent,
+            "/split/test",
+            format!("a window that ends by the as-of cut {asof}"),
+            format!("one that ends {}", config.split.test.end),
+        ));
     }
     Ok(())
 }
 
 /// All manifests must hold the same columns, features and labels; the first stands for all.
 fn check_alike(manifests: &[Checked<DatasetManifest>]) -> Result<&DatasetManifest> {
-    let (first, rest) = manifests.split_first().ok_or_else(|| Failure::new(Code::ManifestRefMissing, "a run needs a dataset manifest"))?;
+    let (first, rest) = manifests
+        .split_first()
+        .ok_or_else(|| Failure::new(Code::ManifestRefMissing, "a run needs a dataset manifest"))?;
     for manifest in rest {
-        if manifest.schema != first.schema || manifest.feature_definition_set != first.feature_definition_set {
-            return Err(Failure::at(Code::FeatureSchemaIncompatible, "/dataset_manifests", "manifests of the same columns and features", "different ones"));
+        if manifest.schema != first.schema || manifest.feature_definition_set != first.feature_definition_set
+        {
+            return Err(Failure::at(
+                Code::FeatureSchemaIncompatible,
+                "/dataset_manifests",
+                "manifests of the same columns and features",
+                "different ones",
+            ));
         }
         let (labels, other) = (&first.label_basis, &manifest.label_basis);
         if labels.label_asof_utc != other.label_asof_utc {
-            return Err(Failure::at(Code::AsOfInconsistent, "/dataset_manifests", format!("the as-of cut {}", labels.label_asof_utc), other.label_asof_utc.to_string()));
+            return Err(Failure::at(
+                Code::AsOfInconsistent,
+                "/dataset_manifests",
+                format!("the as-of cut {}", labels.label_asof_utc),
+                other.label_asof_utc.to_string(),
+            ));
         }
         if labels.resolution_rule != other.resolution_rule || labels.maturity_days != other.maturity_days {
-            return Err(Failure::at(Code::LabelRuleMismatch, "/dataset_manifests", "one rule and maturity for all labels", "different ones"));
+            return Err(Failure::at(
+                Code::LabelRuleMismatch,
+                "/dataset_manifests",
+                "one rule and maturity for all labels",
+                "different ones",
+            ));
         }
     }
     Ok(first)
@@ -147,7 +217,12 @@ fn select_features(manifest: &DatasetManifest, config: &TrainingConfig) -> Resul
     let Some(wanted) = &config.features else { return Ok(held) };
     match wanted.iter().find(|name| !held.contains(name)) {
         None => Ok(wanted.clone()),
-        Some(missing) => Err(Failure::at(Code::FeatureSchemaIncompatible, missing.as_str(), "a feature of the manifest", "nothing")),
+        Some(missing) => Err(Failure::at(
+            Code::FeatureSchemaIncompatible,
+            missing.as_str(),
+            "a feature of the manifest",
+            "nothing",
+        )),
     }
 }
 
@@ -160,8 +235,13 @@ fn check_columns(manifest: &DatasetManifest, config: &TrainingConfig) -> Result<
         config.split.entity_disjoint.as_ref(),
     ];
     let slices = evaluation.slices.iter().map(|slice| &slice.column);
-    let wanted = entities.into_iter().flatten().map(|name| (name, &[ColumnRole::Entity][..], "an entity of the manifest"));
-    let wanted = wanted.chain(slices.map(|name| (name, &[ColumnRole::Feature, ColumnRole::Slice][..], "a feature or slice of the manifest")));
+    let wanted = entities
+        .into_iter()
+        .flatten()
+        .map(|name| (name, &[ColumnRole::Entity][..], "an entity of the manifest"));
+    let wanted = wanted.chain(slices.map(|name| {
+        (name, &[ColumnRole::Feature, ColumnRole::Slice][..], "a feature or slice of the manifest")
+    }));
     for (name, roles, expected) in wanted {
         if !manifest.schema.iter().any(|column| column.name == *name && roles.contains(&column.role)) {
             return Err(Failure::at(Code::FeatureSchemaIncompatible, name.as_str(), expected, "nothing"));

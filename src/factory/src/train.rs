@@ -3,13 +3,8 @@
 //! Nothing here can publish; what it writes is named by its run and pinned by digest.
 
 use contracts::{
-    Checked, Reference, Result,
-    artifacts::ModelArtifact,
-    eval_report::SplitName,
-    execution_record::ExecutionRecord,
-    names::Name,
-    resolved_plan::ResolvedTrainPlan,
-    schema::SchemaVersion,
+    Checked, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
+    metric::SplitName, names::Name, resolved_plan::ResolvedTrainPlan, schema::SchemaVersion,
 };
 use kernels::{Frame, Learner, Model, Progress, Rng};
 
@@ -74,7 +69,10 @@ pub fn train(store: &dyn Store, guarded: Guarded, progress: &dyn Progress) -> Re
 pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Progress) -> Result<Model> {
     let train = Rows::of(&guarded.table, &guarded.windows.train);
     let validation = guarded.windows.validation.as_ref().map(|window| Rows::of(&guarded.table, window));
-    let learner = Learner { config: plan.training_config.model.clone(), rng: Rng::from_seed(*plan.train_seed.as_bytes()) };
+    let learner = Learner {
+        config: plan.training_config.model.clone(),
+        rng: Rng::from_seed(*plan.train_seed.as_bytes()),
+    };
     let validation = validation.as_ref().map(Rows::frame).transpose()?;
     learner.fit(&train.frame()?, validation.as_ref(), progress)
 }

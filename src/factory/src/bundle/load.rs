@@ -1,10 +1,7 @@
 //! A bundle read back, verified, ready to score.
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result,
-    bundle::ModelBundle,
-    gate_receipt::Verdict,
-    names::ColumnName,
+    Checked, Code, Failure, Reference, Result, bundle::ModelBundle, gate_receipt::Verdict, names::ColumnName,
 };
 use kernels::Model;
 use ndarray::{Array1, ArrayView2};
@@ -26,8 +23,14 @@ pub struct LoadedModel {
 pub fn load(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
     let bundle = store::read_document(store, reference)?;
     let receipt = store::read_document(store, &bundle.gate_receipt)?;
-    if receipt.decision != Verdict::Pass || receipt.model != bundle.model || receipt.train_run_id != bundle.train_run_id {
-        return Err(Failure::new(Code::GateDecisionMismatch, "the bundle names a receipt that is no PASS of its own"));
+    if receipt.decision != Verdict::Pass
+        || receipt.model != bundle.model
+        || receipt.train_run_id != bundle.train_run_id
+    {
+        return Err(Failure::new(
+            Code::GateDecisionMismatch,
+            "the bundle names a receipt that is no PASS of its own",
+        ));
     }
     let bytes = store::read(store, &bundle.model)?;
     let (family, model) = artifact::read(&bytes)?;
@@ -68,8 +71,17 @@ impl LoadedModel {
             let refused = |value: &&f64| value.is_infinite() || value.is_nan() && !column.missing_allowed;
             let count = values.iter().filter(refused).count();
             if count > 0 {
-                let expected = if column.missing_allowed { "finite numbers or missing values" } else { "finite numbers" };
-                return Err(Failure::at(Code::NonFiniteInput, column.name.as_str(), expected, format!("{count} other values")));
+                let expected = if column.missing_allowed {
+                    "finite numbers or missing values"
+                } else {
+                    "finite numbers"
+                };
+                return Err(Failure::at(
+                    Code::NonFiniteInput,
+                    column.name.as_str(),
+                    expected,
+                    format!("{count} other values"),
+                ));
             }
         }
         self.model.predict_proba(features)

@@ -11,9 +11,8 @@ mod load;
 
 use contracts::{
     Checked, Reference, Result,
-    bundle::{Compatibility, InputColumn, ModelBundle, input_schema_digest},
+    bundle::{BundleKey, Compatibility, InputColumn, ModelBundle, bundle_version, input_schema_digest},
     feature::FeatureDefinitionSet,
-    identity::ids::{self, BundleKey},
     names::Name,
     run_receipt::Evidence,
     schema::SchemaVersion,
@@ -62,12 +61,14 @@ impl Publishable {
 }
 
 /// Puts the bundle of a run that passed together and writes its document.
+#[allow(clippy::needless_pass_by_value, reason = "a verdict is used once")]
 pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
     let plan = passed.plan();
     let candidate = passed.candidate();
     let record = store::read_document(store, &candidate.execution_record)?;
     let missing_allowed = plan.training_config.model.family() == "gradient_boosting";
-    let input_schema: Vec<_> = plan.features.iter().map(|name| InputColumn { name: name.clone(), missing_allowed }).collect();
+    let input_schema: Vec<_> =
+        plan.features.iter().map(|name| InputColumn { name: name.clone(), missing_allowed }).collect();
     let compatibility = Compatibility {
         model_format: Name::new(artifact::FORMAT)?,
         family: record.family.clone(),
@@ -85,7 +86,7 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
     .id()?;
     let bundle = Checked::new(ModelBundle {
         schema_version: SchemaVersion::default(),
-        bundle_version: ids::bundle_version(&bundle_id, &plan.policy_revision, &plan.config_revision)?,
+        bundle_version: bundle_version(&bundle_id, &plan.policy_revision, &plan.config_revision)?,
         bundle_id,
         train_run_id: plan.train_run_id.clone(),
         train_run_key,
@@ -115,6 +116,10 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
 }
 
 fn used_features(set: &FeatureDefinitionSet, used: &[contracts::names::ColumnName]) -> FeatureDefinitionSet {
-    let features = used.iter().filter_map(|name| set.features.iter().find(|feature| feature.name == *name)).cloned().collect();
+    let features = used
+        .iter()
+        .filter_map(|name| set.features.iter().find(|feature| feature.name == *name))
+        .cloned()
+        .collect();
     FeatureDefinitionSet { features, ..set.clone() }
 }

@@ -10,7 +10,7 @@ use contracts::{
         Provenance, ResolutionRule,
     },
     feature::FeatureDefinitionSet,
-    identity::{canonical, ids},
+    identity::{canonical, ids::DatasetManifestId},
     names::{ColumnName, Name, ObjectKey},
     schema::SchemaVersion,
     time::{TimeWindow, Timestamp},
@@ -24,7 +24,6 @@ use rayon::prelude::*;
 use super::{
     events::{self, Events},
     features,
-    ids::Ids,
     labels::{self, Joined, POSITIVE},
     layout,
     meter::Meter,
@@ -82,7 +81,12 @@ pub fn build(
     let cut = spec.labels.label_asof_utc;
     if cut > now {
         let found = format!("{cut}, at {now}");
-        return Err(Failure::at(Code::LabelAsofInFuture, "/labels/label_asof_utc", "a moment that has passed", found));
+        return Err(Failure::at(
+            Code::LabelAsofInFuture,
+            "/labels/label_asof_utc",
+            "a moment that has passed",
+            found,
+        ));
     }
     let events = sources.events.survey(&events::wanted(spec))?;
     let assertions = sources.labels.survey(&labels::wanted(spec))?;
@@ -117,8 +121,9 @@ fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Co
     let assertions = joined.assertions(events.len())?;
     let labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
     require_observed(&labels, cut)?;
-    let timeline = Timeline::new(&assertions, cut)?;
-    let features = features::compute(&spec.features, &events, &timeline, meter)?;
+    let looks_at_labels = spec.features.iter().any(features::uses_labels);
+    let timeline = looks_at_labels.then(|| Timeline::new(&assertions, cut)).transpose()?;
+    let features = features::compute(&spec.features, &events, timeline.as_ref(), meter)?;
     Ok(Content { events, features, labels, orphans: joined.orphans })
 }
 
@@ -181,7 +186,12 @@ fn write(
 /// From the first event to just after the last; `times` are in order and the rows are not none.
 fn window(times: &[i64], rows: &Range<usize>) -> Result<TimeWindow> {
     let (Some(&first), Some(end)) = (times[rows.clone()].first(), times[rows.end - 1].checked_add(1)) else {
-        return Err(Failure::at(Code::ColumnTypeInvalid, "events", "times before the last nanosecond", "that one"));
+        return Err(Failure::at(
+            Code::ColumnTypeInvalid,
+            "events",
+            "times before the last nanosecond",
+            "that one",
+        ));
     };
     Ok(TimeWindow { start: Timestamp::from_nanoseconds(first), end: Timestamp::from_nanoseconds(end) })
 }
@@ -199,7 +209,9 @@ impl Content {
                     }
                     ColumnRole::EventTime | ColumnRole::FeatureAsof => Values::Times(&self.events.times),
                     ColumnRole::Feature => Values::Numbers(features.next().map_or(&[], Vec::as_slice)),
-                    ColumnRole::Slice | ColumnRole::Weight => Values::Numbers(self.events.numbers(&column.name)?),
+                    ColumnRole::Slice | ColumnRole::Weight => {
+                        Values::Numbers(self.events.numbers(&column.name)?)
+                    }
                     ColumnRole::Label => Values::Label(&self.labels),
                     ColumnRole::LabelOutcome => Values::Outcome(&self.labels),
                     ColumnRole::LabelObservedTime => Values::ObservedTime(&self.labels),
@@ -210,9 +222,12 @@ impl Content {
 
     fn label_basis(&self, spec: &DatasetSpec) -> LabelBasis {
         let counts = &self.labels.counts;
-        let positive = self.labels.value.iter().filter(|value| **value == POSITIVE).count();
+        let positive =
+            (0..self.events.len()).filter(|&event| self.labels.known(event) == Some(POSITIVE)).count();
         LabelBasis {
             label_family: spec.labels.family.clone(),
+            positive_values: spec.labels.positive_values.clone(),
+            negative_values: spec.labels.negative_values.clone(),
             label_asof_utc: spec.labels.label_asof_utc,
             resolution_rule: ResolutionRule::LatestObservedWins,
             maturity_days: spec.labels.maturity_days,
@@ -250,7 +265,7 @@ fn manifest(
     let unset = Digest::of(&[]);
     let mut manifest = DatasetManifest {
         schema_version: SchemaVersion::default(),
-        dataset_manifest_id: ids::dataset_manifest_id(&unset)?,
+        dataset_manifest_id: DatasetManifestId::of(&unset)?,
         dataset_fingerprint: unset,
         platform_run_id: spec.platform_run_id.clone(),
         partitions,
@@ -274,7 +289,7 @@ fn manifest(
     };
     let fingerprint = manifest.fingerprint()?;
     manifest.dataset_fingerprint = fingerprint;
-    manifest.dataset_manifest_id = ids::dataset_manifest_id(&fingerprint)?;
+    manifest.dataset_manifest_id = DatasetManifestId::of(&fingerprint)?;
     manifest.pass_proof = Some(PassProof { dataset_fingerprint: fingerprint, checks: content.checks()? });
     Ok(manifest)
 }

@@ -86,7 +86,9 @@ impl Wanted {
         missing.refuse(Code::ColumnMissing, self.table)?;
         wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| {
             if naive && !self.naive_times_are_utc {
-                failure.with_hint("A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.")
+                failure.with_hint(
+                    "A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.",
+                )
             } else {
                 failure
             }
@@ -249,12 +251,14 @@ fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef) -> Result<()
         }
         Ids::Text(texts.iter().map(Option::unwrap_or_default).collect::<Texts>())
     };
-    match &mut filling.values {
-        None => filling.values = Some(more),
-        Some(values) if values.append(&more) => {}
-        Some(_) => return Err("either integers or text, the same in every batch".to_owned()),
-    }
-    Ok(())
+    let alike = match &mut filling.values {
+        None => {
+            filling.values = Some(more);
+            true
+        }
+        Some(values) => values.append(&more),
+    };
+    if alike { Ok(()) } else { Err("either integers or text, the same in every batch".to_owned()) }
 }
 
 fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(), String> {

@@ -176,7 +176,8 @@ impl Part {
         }
         let known = self.label_outcome.iter().map(|outcome| *outcome == LabelOutcome::Known);
         let labels = self.label.iter().zip(&self.label_observed_time);
-        if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known) {
+        if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known)
+        {
             return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
         }
         Ok(())

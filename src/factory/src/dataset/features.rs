@@ -27,12 +27,13 @@ pub(super) fn uses_labels(feature: &Feature) -> bool {
 
 /// Computes every feature: one column each, in their order, NaN meaning missing.
 ///
-/// `timeline` says what was known of each event's label at any time up to the cut. Refuses with
+/// `timeline` says what was known of each event's label at any time up to the cut; only features that look at
+/// labels need it. Refuses with
 /// `NON_FINITE_INPUT` a feature that overflows.
 pub(super) fn compute(
     features: &[Feature],
     events: &Events,
-    timeline: &Timeline,
+    timeline: Option<&Timeline>,
     meter: &Meter<'_>,
 ) -> Result<Vec<Vec<f64>>> {
     let mut windowed = windows(features, events, timeline, meter)?;
@@ -49,8 +50,13 @@ pub(super) fn compute(
         let infinite = column.par_iter().filter(|value| value.is_infinite()).count();
         if infinite > 0 {
             let pointer = format!("features/{}", feature.name);
-            return Err(Failure::at(Code::NonFiniteInput, pointer, "finite numbers", format!("{infinite} others"))
-                .with_hint("The sum of a window is beyond the range of a float; scale the column."));
+            return Err(Failure::at(
+                Code::NonFiniteInput,
+                pointer,
+                "finite numbers",
+                format!("{infinite} others"),
+            )
+            .with_hint("The sum of a window is beyond the range of a float; scale the column."));
         }
         columns.push(column);
     }
@@ -79,7 +85,7 @@ const fn within(hour: i64, first: i64, last: i64) -> bool {
 fn windows(
     features: &[Feature],
     events: &Events,
-    timeline: &Timeline,
+    timeline: Option<&Timeline>,
     meter: &Meter<'_>,
 ) -> Result<BTreeMap<usize, Vec<f64>>> {
     let names: BTreeSet<&ColumnName> = features
@@ -91,7 +97,9 @@ fn windows(
         .collect();
     let columns: Vec<Column<'_>> =
         names.iter().map(|name| Column::new(name.as_str(), events.numbers(name)?)).collect::<Result<_>>()?;
-    let inputs = Inputs { columns: &columns, labels: &[Labels::new(timeline, &[POSITIVE])] };
+    let labels: Vec<Labels<'_>> =
+        timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect();
+    let inputs = Inputs { columns: &columns, labels: &labels };
     let mut computed = BTreeMap::new();
     for (entity, ids) in &events.entities {
         let mut positions = Vec::new();

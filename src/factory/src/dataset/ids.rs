@@ -1,5 +1,10 @@
 //! Columns of identifiers: whole numbers or text, with one order and one way to number them.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "the map is only looked up, never walked, so its order cannot show"
+)]
+
 use std::{cmp::Ordering, collections::HashMap, hash::Hash, ops::Range};
 
 use contracts::dataset_manifest::ColumnType;
@@ -80,14 +85,6 @@ impl Ids {
         }
     }
 
-    /// No rows of the same type.
-    pub(super) fn none_alike(&self) -> Self {
-        match self {
-            Self::Int(_) => Self::Int(Vec::new()),
-            Self::Text(_) => Self::Text(Texts::default()),
-        }
-    }
-
     /// Adds the rows of another column, unless it is of another type.
     pub(super) fn append(&mut self, other: &Self) -> bool {
         match (self, other) {
@@ -101,6 +98,7 @@ impl Ids {
     }
 
     /// The rows named, in the order named.
+    #[must_use]
     pub fn select(&self, rows: &[u32]) -> Self {
         match self {
             Self::Int(values) => Self::Int(rows.iter().map(|&row| values[row as usize]).collect()),
@@ -112,7 +110,8 @@ impl Ids {
     pub(super) fn order(&self) -> Vec<u32> {
         match self {
             Self::Int(values) => {
-                let mut keyed: Vec<_> = values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
+                let mut keyed: Vec<_> =
+                    values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
                 keyed.par_sort_unstable();
                 keyed.into_iter().map(|(_, row)| row).collect()
             }
@@ -162,7 +161,6 @@ impl Ids {
     }
 }
 
-/// The map is only looked up, never walked, so its order cannot show.
 fn first_seen<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Codes {
     let mut seen = HashMap::new();
     let codes = keys

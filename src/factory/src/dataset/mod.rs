@@ -35,3 +35,5 @@ pub use source::Source;
 pub use spec::{DatasetSpec, LabelSpec, default_partition_rows};
 pub use table::{LabelOutcome, Table};
 
+#[cfg(test)]
+mod tests;

@@ -54,9 +54,8 @@ impl Values<'_> {
                 Arc::new(StringArray::from_iter_values(texts))
             }
             Self::ObservedTime(labels) => {
-                let known = rows.map(|row| {
-                    (labels.outcome[row] == Outcome::Known).then(|| labels.observed_time[row])
-                });
+                let known = rows
+                    .map(|row| (labels.outcome[row] == Outcome::Known).then(|| labels.observed_time[row]));
                 times_array(known.collect())
             }
         }
@@ -92,7 +91,8 @@ pub(super) fn split(times: &[i64], limit: usize) -> Vec<Range<usize>> {
 
 /// Writes rows as one Parquet file in memory.
 pub(super) fn encode(schema: &Arc<Schema>, columns: &[Values<'_>], rows: Range<usize>) -> Result<Vec<u8>> {
-    let defect = |error: ParquetError| Failure::new(Code::InternalError, format!("no partition written: {error}"));
+    let defect =
+        |error: ParquetError| Failure::new(Code::InternalError, format!("no partition written: {error}"));
     let options = ArrowWriterOptions::new()
         .with_properties(properties().map_err(defect)?)
         .with_skip_arrow_metadata(true);

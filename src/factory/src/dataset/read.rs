@@ -86,7 +86,9 @@ fn needed<'a>(manifest: &'a DatasetManifest, selection: &Selection) -> Result<Ne
         let find_one = |name: &ColumnName| {
             let found =
                 manifest.schema.iter().find(|column| column.name == *name && roles.contains(&column.role));
-            found.ok_or_else(|| Failure::at(code, name.as_str(), format!("a column of the role {:?}", roles[0]), "none"))
+            found.ok_or_else(|| {
+                Failure::at(code, name.as_str(), format!("a column of the role {:?}", roles[0]), "none")
+            })
         };
         names.iter().map(find_one).collect()
     };

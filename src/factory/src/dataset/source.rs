@@ -10,6 +10,8 @@
 //! Files are hostile until shown otherwise: nothing is reserved on what a footer claims, and a decoder's panic
 //! is the file's failure.
 
+#![allow(clippy::disallowed_methods, reason = "a file that the caller named is opened here and nowhere else")]
+
 use std::{fs::File, path::Path, path::PathBuf};
 
 use arrow_array::RecordBatch;
@@ -55,7 +57,8 @@ impl Source {
                     let (_, metadata) = open(path, &place)?;
                     wanted.check(metadata.schema())?;
                     let claimed = metadata.metadata().file_metadata().num_rows();
-                    rows = rows.saturating_add(u64::try_from(claimed).map_err(|_| damaged(&place, "row count"))?);
+                    rows = rows
+                        .saturating_add(u64::try_from(claimed).map_err(|_| damaged(&place, "row count"))?);
                 }
             }
         }
@@ -106,14 +109,18 @@ fn open(path: &Path, place: &str) -> Result<(File, ArrowReaderMetadata)> {
         return Err(Failure::at(Code::SourceUnreadable, place, "a regular file", "something else"));
     }
     let file = File::open(path).map_err(unreadable)?;
-    let metadata = guarded(|kind| damaged(place, kind), || {
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-    })?;
+    let metadata =
+        guarded(|kind| damaged(place, kind), || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
     Ok((file, metadata))
 }
 
 fn damaged(place: &str, kind: &str) -> Failure {
-    Failure::at(Code::SourceUnreadable, place, "a well-formed Parquet file", format!("a damaged one ({kind})"))
+    Failure::at(
+        Code::SourceUnreadable,
+        place,
+        "a well-formed Parquet file",
+        format!("a damaged one ({kind})"),
+    )
 }
 
 fn read_file(
@@ -126,12 +133,15 @@ fn read_file(
     wanted.check(metadata.schema())?;
     let roots = positions(wanted, metadata.schema());
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
-    let mut reader = guarded(|kind| damaged(place, kind), || {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-    })?;
+    let mut reader = guarded(
+        |kind| damaged(place, kind),
+        || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        },
+    )?;
     while let Some(batch) =
         guarded(|kind| damaged(place, kind), || reader.next().transpose().map_err(Into::into))?
     {
@@ -142,5 +152,8 @@ fn read_file(
 
 fn positions(wanted: &Wanted, schema: &Schema) -> Vec<usize> {
     let fields = schema.fields().iter().enumerate();
-    fields.filter(|(_, field)| wanted.names().any(|name| name == field.name())).map(|(index, _)| index).collect()
+    fields
+        .filter(|(_, field)| wanted.names().any(|name| name == field.name()))
+        .map(|(index, _)| index)
+        .collect()
 }

@@ -14,15 +14,29 @@ use super::ScoredWindow;
 const DAY: i64 = 86_400_000_000_000;
 
 /// Drift of the score and of each feature.
-pub(super) fn between(features: &[ColumnName], train: &ScoredWindow, test: &ScoredWindow) -> Result<Vec<Drift>> {
+pub(super) fn between(
+    features: &[ColumnName],
+    train: &ScoredWindow,
+    test: &ScoredWindow,
+) -> Result<Vec<Drift>> {
     let drift = |name: ColumnName, before: &[f64], after: &[f64]| -> Result<Drift> {
-        Ok(Drift { name, psi: Some(population_stability(before, after)?), ks: kolmogorov_smirnov(before, after)? })
+        Ok(Drift {
+            name,
+            psi: Some(population_stability(before, after)?),
+            ks: kolmogorov_smirnov(before, after)?,
+        })
     };
     let mut all = vec![drift(ColumnName::new("score")?, &train.scores, &test.scores)?];
     let of_features = features
         .par_iter()
         .enumerate()
-        .map(|(index, name)| drift(name.clone(), &train.rows.features.column(index).to_vec(), &test.rows.features.column(index).to_vec()))
+        .map(|(index, name)| {
+            drift(
+                name.clone(),
+                &train.rows.features.column(index).to_vec(),
+                &test.rows.features.column(index).to_vec(),
+            )
+        })
         .collect::<Result<Vec<_>>>()?;
     all.extend(of_features);
     Ok(all)
@@ -49,7 +63,12 @@ pub(super) fn by_day(window: &ScoredWindow) -> Result<Vec<StabilityDay>> {
         let scores: Vec<_> = rows.iter().map(|&row| window.scores[row]).collect();
         let positive: Vec<_> = rows.iter().map(|&row| window.positive[row]).collect();
         let scored = Scored::new(&scores, &positive, None)?;
-        let roc_auc = scored.both_classes().is_ok().then(|| Ranking::new(&scored)).transpose()?.map(|ranking| ranking.roc_auc());
+        let roc_auc = scored
+            .both_classes()
+            .is_ok()
+            .then(|| Ranking::new(&scored))
+            .transpose()?
+            .map(|ranking| ranking.roc_auc());
         report.push(StabilityDay {
             day: (day - first) as u32,
             rows: rows.len() as u64,

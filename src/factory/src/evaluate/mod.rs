@@ -11,9 +11,7 @@ mod split;
 use std::collections::BTreeMap;
 
 use contracts::{
-    Checked, Result,
-    eval_report::{EvalReport, SplitName},
-    measurements::Measurements,
+    Checked, Result, eval_report::EvalReport, measurements::Measurements, metric::SplitName,
     schema::SchemaVersion,
 };
 use kernels::{Progress, Rng};
@@ -54,13 +52,21 @@ pub fn evaluate(
     let split = |split: SplitName, window: &Window| -> Result<ScoredWindow> {
         let rows = trained.guarded.table.select(&window.rows);
         let scores = trained.model.predict_proba(rows.features.view())?.to_vec();
-        Ok(ScoredWindow { split, positive: window.positive(&trained.guarded.table), window: window.clone(), rows, scores })
+        Ok(ScoredWindow {
+            split,
+            positive: window.positive(&trained.guarded.table),
+            window: window.clone(),
+            rows,
+            scores,
+        })
     };
     let train = split(SplitName::Train, &windows.train)?;
-    let validation = windows.validation.as_ref().map(|window| split(SplitName::Validation, window)).transpose()?;
+    let validation =
+        windows.validation.as_ref().map(|window| split(SplitName::Validation, window)).transpose()?;
     let throughput = Stopwatch::start();
     let test = split(SplitName::Test, &windows.test)?;
-    let score_rows_per_second = Some(test.scores.len() as f64 / throughput.seconds()).filter(|rate| rate.is_finite());
+    let score_rows_per_second =
+        Some(test.scores.len() as f64 / throughput.seconds()).filter(|rate| rate.is_finite());
 
     let config = &plan.training_config.evaluation;
     let rng = Rng::from_seed(*plan.evaluate_seed.as_bytes());
@@ -95,7 +101,8 @@ pub fn evaluate(
         threads: rayon::current_num_threads() as u32,
     })?;
     // What a clock measured differs each time: the first one stands, and another is no violation.
-    let (Put::Created | Put::Exists) = store.put_if_absent(&key("measurements.json")?, measurements.bytes())?;
+    let (Put::Created | Put::Exists) =
+        store.put_if_absent(&key("measurements.json")?, measurements.bytes())?;
 
     Ok(Candidate {
         plan: trained.guarded.resolved.reference().clone(),

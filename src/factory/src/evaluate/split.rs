@@ -3,13 +3,17 @@
 use contracts::{
     Code, Failure, Result,
     eval_report::{
-        CapacityDay, Estimate, Metrics, PrecisionRecallPoint, ReliabilityBin, RocPoint, SliceReport, SplitReport, ThresholdRow,
+        CapacityDay, Estimate, Metrics, PrecisionRecallPoint, ReliabilityBin, RocPoint, SliceReport,
+        SplitReport, ThresholdRow,
     },
     training_config::{Bootstrap, Evaluation, Slice},
 };
 use kernels::{
     Progress, Rng,
-    metric::{self, Bins, Confusion, EntityDays, Intervals, Metric, Probabilities, Ranking, Resampling, Scored, TopK, bootstrap, entity_precision},
+    metric::{
+        self, Bins, Confusion, EntityDays, Intervals, Metric, Probabilities, Ranking, Resampling, Scored,
+        TopK, bootstrap, entity_precision,
+    },
 };
 
 use super::ScoredWindow;
@@ -18,7 +22,12 @@ use super::ScoredWindow;
 const CURVE_POINTS: usize = 256;
 
 /// Everything that is said of one window.
-pub(super) fn report(config: &Evaluation, window: &ScoredWindow, rng: Rng, progress: &dyn Progress) -> Result<SplitReport> {
+pub(super) fn report(
+    config: &Evaluation,
+    window: &ScoredWindow,
+    rng: Rng,
+    progress: &dyn Progress,
+) -> Result<SplitReport> {
     let scored = window.scored()?;
     let ranking = Ranking::new(&scored)?;
     let mut metrics = metrics(config, &scored, rng, progress)?;
@@ -34,7 +43,10 @@ pub(super) fn report(config: &Evaluation, window: &ScoredWindow, rng: Rng, progr
         roc_curve: ranking
             .roc_curve(CURVE_POINTS)
             .into_iter()
-            .map(|point| RocPoint { false_positive_rate: point.false_positive_rate, true_positive_rate: point.true_positive_rate })
+            .map(|point| RocPoint {
+                false_positive_rate: point.false_positive_rate,
+                true_positive_rate: point.true_positive_rate,
+            })
             .collect(),
         precision_recall_curve: ranking
             .precision_recall_curve(CURVE_POINTS)
@@ -45,15 +57,28 @@ pub(super) fn report(config: &Evaluation, window: &ScoredWindow, rng: Rng, progr
             .reliability(Bins::Count(config.calibration_bins))?
             .bins
             .into_iter()
-            .map(|bin| ReliabilityBin { rows: bin.rows, mean_score: bin.mean_score, observed_rate: bin.observed_rate })
+            .map(|bin| ReliabilityBin {
+                rows: bin.rows,
+                mean_score: bin.mean_score,
+                observed_rate: bin.observed_rate,
+            })
             .collect(),
-        thresholds: config.thresholds.iter().map(|&threshold| threshold_row(&scored, threshold)).collect::<Result<_>>()?,
+        thresholds: config
+            .thresholds
+            .iter()
+            .map(|&threshold| threshold_row(&scored, threshold))
+            .collect::<Result<_>>()?,
         capacity: capacity
             .into_iter()
             .flat_map(|found| found.days)
             .map(|day| CapacityDay { day: (day.day - first_day) as u32, precision: day.precision })
             .collect(),
-        slices: config.slices.iter().map(|slice| groups(config, slice, window, rng, progress)).collect::<Result<Vec<_>>>()?.concat(),
+        slices: config
+            .slices
+            .iter()
+            .map(|slice| groups(config, slice, window, rng, progress))
+            .collect::<Result<Vec<_>>>()?
+            .concat(),
     })
 }
 
@@ -72,7 +97,9 @@ fn metrics(config: &Evaluation, scored: &Scored<'_>, rng: Rng, progress: &dyn Pr
     metrics.insert("calibration_error".to_owned(), point(Some(error)));
     for &threshold in &config.thresholds {
         let confusion = Confusion::at(scored, threshold)?;
-        for (name, value) in [("precision", confusion.precision()), ("recall", confusion.recall()), ("f1", confusion.f1())] {
+        for (name, value) in
+            [("precision", confusion.precision()), ("recall", confusion.recall()), ("f1", confusion.f1())]
+        {
             metrics.insert(format!("{name}_at_threshold_{threshold}"), point(value));
         }
     }
@@ -87,7 +114,12 @@ fn metrics(config: &Evaluation, scored: &Scored<'_>, rng: Rng, progress: &dyn Pr
         ("log_loss".to_owned(), Metric::LogLoss),
         ("brier".to_owned(), Metric::Brier),
     ];
-    wanted.extend(config.false_positive_rates.iter().map(|&rate| (format!("recall_at_fpr_{rate}"), Metric::RecallAtFalsePositiveRate(rate))));
+    wanted.extend(
+        config
+            .false_positive_rates
+            .iter()
+            .map(|&rate| (format!("recall_at_fpr_{rate}"), Metric::RecallAtFalsePositiveRate(rate))),
+    );
     if scored.both_classes().is_err() {
         metrics.extend(wanted.into_iter().map(|(name, metric)| {
             let value = match metric {
@@ -132,10 +164,19 @@ fn intervals(
     }
 }
 
-fn capacity(config: &Evaluation, window: &ScoredWindow, scored: &Scored<'_>) -> Result<Option<metric::EntityPrecision>> {
+fn capacity(
+    config: &Evaluation,
+    window: &ScoredWindow,
+    scored: &Scored<'_>,
+) -> Result<Option<metric::EntityPrecision>> {
     let Some(settings) = &config.capacity else { return Ok(None) };
     let codes = window.rows.entities.get(&settings.entity).ok_or_else(|| {
-        Failure::at(Code::FeatureSchemaIncompatible, settings.entity.as_str(), "an entity of the manifest", "nothing")
+        Failure::at(
+            Code::FeatureSchemaIncompatible,
+            settings.entity.as_str(),
+            "an entity of the manifest",
+            "nothing",
+        )
     })?;
     let entities: Vec<u64> = codes.iter().map(|&code| u64::from(code)).collect();
     let days: Vec<i64> = window.days();
@@ -154,20 +195,33 @@ fn threshold_row(scored: &Scored<'_>, threshold: f64) -> Result<ThresholdRow> {
 }
 
 /// The groups of one slice that have rows. A missing value belongs to no group.
-fn groups(config: &Evaluation, slice: &Slice, window: &ScoredWindow, rng: Rng, progress: &dyn Progress) -> Result<Vec<SliceReport>> {
+fn groups(
+    config: &Evaluation,
+    slice: &Slice,
+    window: &ScoredWindow,
+    rng: Rng,
+    progress: &dyn Progress,
+) -> Result<Vec<SliceReport>> {
     let values = window.rows.slices.get(&slice.column).ok_or_else(|| {
-        Failure::at(Code::FeatureSchemaIncompatible, slice.column.as_str(), "a slice of the manifest", "nothing")
+        Failure::at(
+            Code::FeatureSchemaIncompatible,
+            slice.column.as_str(),
+            "a slice of the manifest",
+            "nothing",
+        )
     })?;
     let group_of = |value: f64| (!value.is_nan()).then(|| slice.edges.partition_point(|&edge| edge <= value));
     let mut reports = Vec::new();
     for group in 0..=slice.edges.len() {
-        let rows: Vec<usize> = (0..values.len()).filter(|&row| group_of(values[row]) == Some(group)).collect();
+        let rows: Vec<usize> =
+            (0..values.len()).filter(|&row| group_of(values[row]) == Some(group)).collect();
         if rows.is_empty() {
             continue;
         }
         let scores: Vec<_> = rows.iter().map(|&row| window.scores[row]).collect();
         let positive: Vec<_> = rows.iter().map(|&row| window.positive[row]).collect();
-        let weights: Option<Vec<_>> = window.rows.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        let weights: Option<Vec<_>> =
+            window.rows.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         let scored = Scored::new(&scores, &positive, weights.as_deref())?;
         reports.push(SliceReport {
             column: slice.column.clone(),

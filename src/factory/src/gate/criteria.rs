@@ -2,10 +2,11 @@
 
 use contracts::{
     Reference,
-    eval_report::{Estimate, EvalReport, Metrics, SplitName},
+    eval_report::{Estimate, EvalReport, Metrics},
     gate_receipt::{ChampionResult, CriterionResult, Reason, Verdict},
     governance_profile::{ChampionComparison, Comparison, Criterion, JudgedOn, SliceSelection},
-    names::BundleId,
+    identity::ids::BundleId,
+    metric::SplitName,
 };
 
 /// The active bundle with its report.
@@ -14,9 +15,17 @@ pub(super) type Champion = (BundleId, Reference<EvalReport>, contracts::Checked<
 /// The results of one criterion: one, or one for each group of a slice that is judged whole.
 pub(super) fn judge(criterion: &Criterion, report: &EvalReport) -> Vec<CriterionResult> {
     let result = |group: Option<u32>, metrics: Option<&Metrics>| {
-        let observed = metrics.and_then(|metrics| metrics.get(criterion.metric.as_str())).and_then(|estimate| pick(estimate, criterion.judged_on));
+        let observed = metrics
+            .and_then(|metrics| metrics.get(criterion.metric.as_str()))
+            .and_then(|estimate| pick(estimate, criterion.judged_on));
         let (verdict, reason) = verdict(observed, criterion.comparison, criterion.threshold);
-        CriterionResult { criterion: criterion.clone(), group, observed: observed.filter(|value| value.is_finite()), verdict, reason }
+        CriterionResult {
+            criterion: criterion.clone(),
+            group,
+            observed: observed.filter(|value| value.is_finite()),
+            verdict,
+            reason,
+        }
     };
     let split = report.split(criterion.split);
     match &criterion.slice {
@@ -36,7 +45,9 @@ pub(super) fn judge(criterion: &Criterion, report: &EvalReport) -> Vec<Criterion
 /// A gate written as "fail if below" would pass NaN; this one passes what is finite and on the right side.
 fn verdict(observed: Option<f64>, comparison: Comparison, threshold: f64) -> (Verdict, Reason) {
     match observed {
-        Some(value) if value.is_finite() && holds(value, comparison, threshold) => (Verdict::Pass, Reason::Met),
+        Some(value) if value.is_finite() && holds(value, comparison, threshold) => {
+            (Verdict::Pass, Reason::Met)
+        }
         Some(value) if value.is_finite() => (Verdict::Fail, Reason::NotMet),
         _ => (Verdict::Fail, Reason::Missing),
     }
@@ -59,7 +70,11 @@ fn pick(estimate: &Estimate, judged_on: JudgedOn) -> Option<f64> {
 
 /// The candidate beside the champion. Without a champion there is nothing to beat; a value that is missing on
 /// either side fails.
-pub(super) fn against_champion(comparison: &ChampionComparison, report: &EvalReport, champion: Option<Champion>) -> ChampionResult {
+pub(super) fn against_champion(
+    comparison: &ChampionComparison,
+    report: &EvalReport,
+    champion: Option<Champion>,
+) -> ChampionResult {
     let value = |report: &EvalReport| {
         report
             .split(SplitName::Test)
@@ -69,11 +84,14 @@ pub(super) fn against_champion(comparison: &ChampionComparison, report: &EvalRep
     };
     let candidate_value = value(report);
     let champion_value = champion.as_ref().and_then(|(_, _, report)| value(report));
-    let improvement = candidate_value.zip(champion_value).map(|(candidate, champion)| match comparison.comparison {
-        Comparison::AtLeast => candidate - champion,
-        Comparison::AtMost => champion - candidate,
-    });
-    let passes = champion.is_none() || improvement.is_some_and(|improvement| improvement.is_finite() && improvement >= comparison.min_improvement);
+    let improvement =
+        candidate_value.zip(champion_value).map(|(candidate, champion)| match comparison.comparison {
+            Comparison::AtLeast => candidate - champion,
+            Comparison::AtMost => champion - candidate,
+        });
+    let passes = champion.is_none()
+        || improvement
+            .is_some_and(|improvement| improvement.is_finite() && improvement >= comparison.min_improvement);
     let (champion, champion_report) = champion.map(|(bundle, report, _)| (bundle, report)).unzip();
     ChampionResult {
         champion,

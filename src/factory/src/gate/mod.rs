@@ -22,6 +22,7 @@ use contracts::{
 
 use crate::{
     candidate::{Candidate, present},
+    failpoint::{self, Failpoint},
     layout,
     registry::Registry,
     store::{self, Store},
@@ -88,11 +89,18 @@ pub fn judge(store: &dyn Store, candidate: Candidate, registry: &dyn Registry) -
     let champion = match &exhibits.profile.champion_comparison {
         None => None,
         Some(comparison) => {
-            let active = registry.history(&exhibits.plan.train_run_key.target_scope)?.active().map(|event| event.bundle.clone());
+            let active = registry
+                .history(&exhibits.plan.train_run_key.target_scope)?
+                .active()
+                .map(|event| event.bundle.clone());
             let bundle = active.map(|reference| store::read_document(store, &reference)).transpose()?;
             let champion = match bundle {
                 None => None,
-                Some(bundle) => Some((bundle.bundle_id.clone(), bundle.eval_report.clone(), store::read_document(store, &bundle.eval_report)?)),
+                Some(bundle) => Some((
+                    bundle.bundle_id.clone(),
+                    bundle.eval_report.clone(),
+                    store::read_document(store, &bundle.eval_report)?,
+                )),
             };
             Some(criteria::against_champion(comparison, &exhibits.report, champion))
         }
@@ -112,17 +120,23 @@ pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
     let champion = match (&exhibits.profile.champion_comparison, &stored.champion) {
         (None, _) => None,
         (Some(comparison), named) => {
-            let named = named.as_ref().and_then(|result| result.champion.clone().zip(result.champion_report.clone()));
+            let named =
+                named.as_ref().and_then(|result| result.champion.clone().zip(result.champion_report.clone()));
             let champion = match named {
                 None => None,
-                Some((bundle, report)) => Some((bundle, report.clone(), store::read_document(store, &report)?)),
+                Some((bundle, report)) => {
+                    Some((bundle, report.clone(), store::read_document(store, &report)?))
+                }
             };
             Some(criteria::against_champion(comparison, &exhibits.report, champion))
         }
     };
     let receipt = receipt(&candidate, &exhibits, champion)?;
     if receipt.digest() != stored.digest() {
-        return Err(Failure::new(Code::GateDecisionMismatch, "judging the evidence again gives another receipt than the stored one"));
+        return Err(Failure::new(
+            Code::GateDecisionMismatch,
+            "judging the evidence again gives another receipt than the stored one",
+        ));
     }
     write(store, candidate, exhibits.plan, &receipt)
 }
@@ -142,15 +156,30 @@ fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
         return Err(Failure::new(Code::EvalReportMismatch, "report, record and model are not of one run"));
     }
     if *profile != plan.governance_profile {
-        return Err(Failure::new(Code::GovernanceProfileDigestMismatch, "the plan holds another profile than it refers to"));
+        return Err(Failure::new(
+            Code::GovernanceProfileDigestMismatch,
+            "the plan holds another profile than it refers to",
+        ));
     }
     Ok(Exhibits { plan, report, profile })
 }
 
-fn receipt(candidate: &Candidate, exhibits: &Exhibits, champion: Option<ChampionResult>) -> Result<Checked<GateReceipt>> {
-    let criteria: Vec<_> = exhibits.profile.criteria.iter().flat_map(|criterion| criteria::judge(criterion, &exhibits.report)).collect();
-    let mut failed: Vec<_> =
-        criteria.iter().filter(|result| result.verdict == Verdict::Fail).map(|result| result.criterion.name.clone()).collect();
+fn receipt(
+    candidate: &Candidate,
+    exhibits: &Exhibits,
+    champion: Option<ChampionResult>,
+) -> Result<Checked<GateReceipt>> {
+    let criteria: Vec<_> = exhibits
+        .profile
+        .criteria
+        .iter()
+        .flat_map(|criterion| criteria::judge(criterion, &exhibits.report))
+        .collect();
+    let mut failed: Vec<_> = criteria
+        .iter()
+        .filter(|result| result.verdict == Verdict::Fail)
+        .map(|result| result.criterion.name.clone())
+        .collect();
     failed.dedup();
     let beaten = champion.as_ref().is_none_or(|result| result.verdict == Verdict::Pass);
     Checked::new(GateReceipt {
@@ -167,9 +196,16 @@ fn receipt(candidate: &Candidate, exhibits: &Exhibits, champion: Option<Champion
     })
 }
 
-fn write(store: &dyn Store, candidate: Candidate, plan: Checked<ResolvedTrainPlan>, receipt: &Checked<GateReceipt>) -> Result<Judged> {
-    let key = |name: &str| -> Result<ObjectKey> { layout::of_run(&plan.platform_run_id, &plan.train_run_id, name) };
+fn write(
+    store: &dyn Store,
+    candidate: Candidate,
+    plan: Checked<ResolvedTrainPlan>,
+    receipt: &Checked<GateReceipt>,
+) -> Result<Judged> {
+    let key =
+        |name: &str| -> Result<ObjectKey> { layout::of_run(&plan.platform_run_id, &plan.train_run_id, name) };
     let receipt_ref = store::write_document(store, &key("gate_receipt.json")?, receipt)?;
+    failpoint::hit(Failpoint::AfterReceipt)?;
     let passed = receipt.decision == Verdict::Pass;
     let eligibility = Checked::new(PublishEligibility {
         schema_version: SchemaVersion::default(),
@@ -179,6 +215,7 @@ fn write(store: &dyn Store, candidate: Candidate, plan: Checked<ResolvedTrainPla
         reason_codes: if passed { Vec::new() } else { vec![Code::PublishNotEligible] },
     })?;
     let eligibility = store::write_document(store, &key("publish_eligibility.json")?, &eligibility)?;
+    failpoint::hit(Failpoint::AfterEligibility)?;
     Ok(if passed {
         Judged::Pass(Box::new(Passed { candidate, plan, receipt: receipt_ref, eligibility }))
     } else {

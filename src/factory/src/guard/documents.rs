@@ -12,7 +12,12 @@ pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit)
     let policy = &plan.governance_profile.leakage_policy;
     for labels in &plan.label_basis {
         if labels.label_asof_utc > now {
-            return Err(Failure::at(Code::LabelAsofInFuture, "/label_basis/label_asof_utc", "a moment in the past", "one that is still to come"));
+            return Err(Failure::at(
+                Code::LabelAsofInFuture,
+                "/label_basis/label_asof_utc",
+                "a moment in the past",
+                "one that is still to come",
+            ));
         }
         if labels.maturity_days < policy.min_maturity_days {
             return Err(Failure::at(
@@ -22,7 +27,8 @@ pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit)
                 format!("{} days", labels.maturity_days),
             ));
         }
-        let mature_until = labels.label_asof_utc.nanoseconds().saturating_sub(i64::from(labels.maturity_days) * DAY);
+        let mature_until =
+            labels.label_asof_utc.nanoseconds().saturating_sub(i64::from(labels.maturity_days) * DAY);
         if split.test.end.nanoseconds() > mature_until {
             return Err(Failure::at(
                 Code::LabelImmature,
@@ -35,16 +41,25 @@ pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit)
     audit.note(Code::LabelAsofInFuture, plan.label_basis.len())?;
     audit.note(Code::LabelImmature, plan.label_basis.len())?;
 
-    let windows: Vec<_> = [Some(("train", split.train)), split.validation.map(|window| ("validation", window)), Some(("test", split.test))]
-        .into_iter()
-        .flatten()
-        .collect();
+    let windows: Vec<_> = [
+        Some(("train", split.train)),
+        split.validation.map(|window| ("validation", window)),
+        Some(("test", split.test)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let least = split.gap.nanoseconds().max(policy.min_gap.nanoseconds());
     for pair in windows.windows(2) {
         let [(before, earlier), (after, later)] = pair else { continue };
         let between = later.start.nanoseconds().saturating_sub(earlier.end.nanoseconds());
         if between < 0 {
-            return Err(Failure::at(Code::SplitOverlap, format!("/split/{after}"), format!("a start after the end of {before}"), "an earlier one"));
+            return Err(Failure::at(
+                Code::SplitOverlap,
+                format!("/split/{after}"),
+                format!("a start after the end of {before}"),
+                "an earlier one",
+            ));
         }
         if between < least {
             return Err(Failure::at(
@@ -56,7 +71,12 @@ pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit)
         }
     }
     if split.gap.nanoseconds() < policy.min_gap.nanoseconds() {
-        return Err(Failure::at(Code::EmbargoViolation, "/split/gap", format!("at least {}, as the profile asks", policy.min_gap), split.gap.to_string()));
+        return Err(Failure::at(
+            Code::EmbargoViolation,
+            "/split/gap",
+            format!("at least {}, as the profile asks", policy.min_gap),
+            split.gap.to_string(),
+        ));
     }
     audit.note(Code::SplitOverlap, windows.len())?;
     audit.note(Code::EmbargoViolation, windows.len())

@@ -51,7 +51,12 @@ impl Audit {
 ///
 /// Refuses with the codes of the category LEAKAGE, with those of a partition that is not what its manifest says,
 /// and with `DEGENERATE_LABELS` and `DATASET_EMPTY` for a window that cannot be fitted or judged.
-pub fn guard(store: &dyn Store, clock: &dyn Clock, resolved: Resolved, progress: &dyn Progress) -> Result<Guarded> {
+pub fn guard(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    resolved: Resolved,
+    progress: &dyn Progress,
+) -> Result<Guarded> {
     let mut audit = Audit::default();
     let plan = resolved.plan();
     documents::check(plan, clock.now(), &mut audit)?;

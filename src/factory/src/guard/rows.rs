@@ -9,19 +9,40 @@ use crate::dataset::Table;
 
 /// Labels are known by the cut, and features know nothing from after their event.
 pub(super) fn check(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) -> Result<()> {
-    let cut = plan.label_basis.iter().map(|labels| labels.label_asof_utc.nanoseconds()).min().unwrap_or(i64::MIN);
+    let cut =
+        plan.label_basis.iter().map(|labels| labels.label_asof_utc.nanoseconds()).min().unwrap_or(i64::MIN);
     let late = table.label_observed_time.iter().flatten().filter(|&&observed| observed > cut).count();
     if late > 0 {
-        return Err(Failure::at(Code::LabelAfterAsof, "label_observed_time", "at or before the as-of cut", format!("{late} labels observed later")));
+        return Err(Failure::at(
+            Code::LabelAfterAsof,
+            "label_observed_time",
+            "at or before the as-of cut",
+            format!("{late} labels observed later"),
+        ));
     }
-    let timeless = table.label.iter().zip(&table.label_observed_time).filter(|(label, observed)| label.is_some() && observed.is_none()).count();
+    let timeless = table
+        .label
+        .iter()
+        .zip(&table.label_observed_time)
+        .filter(|(label, observed)| label.is_some() && observed.is_none())
+        .count();
     if timeless > 0 {
-        return Err(Failure::at(Code::LabelAfterAsof, "label_observed_time", "a time for each label", format!("{timeless} labels without one")));
+        return Err(Failure::at(
+            Code::LabelAfterAsof,
+            "label_observed_time",
+            "a time for each label",
+            format!("{timeless} labels without one"),
+        ));
     }
     audit.note(Code::LabelAfterAsof, table.rows())?;
     let ahead = table.feature_asof.iter().zip(&table.event_time).filter(|(asof, event)| asof > event).count();
     if ahead > 0 {
-        return Err(Failure::at(Code::FeatureAfterEvent, "feature_asof", "at or before the event", format!("{ahead} rows that know more")));
+        return Err(Failure::at(
+            Code::FeatureAfterEvent,
+            "feature_asof",
+            "at or before the event",
+            format!("{ahead} rows that know more"),
+        ));
     }
     audit.note(Code::FeatureAfterEvent, table.rows())?;
     // Reading the partitions has refused repeated event ids.
@@ -29,7 +50,12 @@ pub(super) fn check(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) 
 }
 
 /// No single feature may separate the training rows as only the label itself would.
-pub(super) fn check_features(plan: &ResolvedTrainPlan, table: &Table, windows: &Windows, audit: &mut Audit) -> Result<()> {
+pub(super) fn check_features(
+    plan: &ResolvedTrainPlan,
+    table: &Table,
+    windows: &Windows,
+    audit: &mut Audit,
+) -> Result<()> {
     let limit = plan.governance_profile.leakage_policy.max_single_feature_auc;
     let rows = &windows.train.rows;
     let positive = windows.train.positive(table);
@@ -38,7 +64,11 @@ pub(super) fn check_features(plan: &ResolvedTrainPlan, table: &Table, windows: &
         .map(|index| {
             let column = table.features.column(index);
             // A missing value ranks below all others, so that missingness that tells the label is seen too.
-            let values: Vec<_> = rows.iter().map(|&row| column[row as usize]).map(|value| if value.is_nan() { f64::MIN } else { value }).collect();
+            let values: Vec<_> = rows
+                .iter()
+                .map(|&row| column[row as usize])
+                .map(|value| if value.is_nan() { f64::MIN } else { value })
+                .collect();
             let area = Ranking::new(&Scored::new(&values, &positive, None)?)?.roc_auc();
             Ok((area.max(1.0 - area) >= limit).then(|| plan.features[index].clone()))
         })

@@ -90,7 +90,9 @@ pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) 
         test.counts.known_positive = removed;
         test.rows = rows;
     }
-    for (name, window) in [("train", Some(&train)), ("validation", validation.as_ref()), ("test", Some(&test))] {
+    for (name, window) in
+        [("train", Some(&train)), ("validation", validation.as_ref()), ("test", Some(&test))]
+    {
         if let Some(window) = window {
             check_classes(name, &window.positive(table))?;
         }
@@ -105,10 +107,17 @@ pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) 
 
 fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) -> Result<Window> {
     let inside = |&row: &usize| window.contains(Timestamp::from_nanoseconds(table.event_time[row]));
-    let (known, other): (Vec<u32>, Vec<u32>) =
-        (0..table.rows()).filter(inside).map(|row| row as u32).partition(|&row| table.label[row as usize].is_some());
+    let (known, other): (Vec<u32>, Vec<u32>) = (0..table.rows())
+        .filter(inside)
+        .map(|row| row as u32)
+        .partition(|&row| table.label[row as usize].is_some());
     if unknown == UnknownLabels::Refuse && !other.is_empty() {
-        return Err(Failure::at(Code::LabelImmature, format!("/split/{name}"), "a known label on every row", format!("{} rows without", other.len())));
+        return Err(Failure::at(
+            Code::LabelImmature,
+            format!("/split/{name}"),
+            "a known label on every row",
+            format!("{} rows without", other.len()),
+        ));
     }
     let counts = WindowRows { rows: 0, positive: 0, unknown_label: other.len() as u64, known_positive: 0 };
     Ok(Window { rows: known, counts })
@@ -117,10 +126,20 @@ fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) 
 fn check_classes(name: &str, positive: &[bool]) -> Result<()> {
     let found = positive.iter().filter(|&&positive| positive).count();
     if positive.is_empty() {
-        return Err(Failure::at(Code::DatasetEmpty, format!("/split/{name}"), "rows with a known label", "none"));
+        return Err(Failure::at(
+            Code::DatasetEmpty,
+            format!("/split/{name}"),
+            "rows with a known label",
+            "none",
+        ));
     }
     if found == 0 || found == positive.len() {
-        return Err(Failure::at(Code::DegenerateLabels, format!("/split/{name}"), "both classes", format!("{found} positive of {} rows", positive.len())));
+        return Err(Failure::at(
+            Code::DegenerateLabels,
+            format!("/split/{name}"),
+            "both classes",
+            format!("{found} positive of {} rows", positive.len()),
+        ));
     }
     Ok(())
 }
@@ -129,9 +148,15 @@ fn check_disjoint(table: &Table, column: &ColumnName, train: &Window, test: &Win
     let mut fitted = train.entities(table, column)?;
     fitted.sort_unstable();
     fitted.dedup();
-    let shared = test.entities(table, column)?.iter().filter(|code| fitted.binary_search(code).is_ok()).count();
+    let shared =
+        test.entities(table, column)?.iter().filter(|code| fitted.binary_search(code).is_ok()).count();
     if shared > 0 {
-        return Err(Failure::at(Code::EntityOverlap, column.as_str(), "entities that stand in train or in test, not in both", format!("{shared} test rows of entities in train")));
+        return Err(Failure::at(
+            Code::EntityOverlap,
+            column.as_str(),
+            "entities that stand in train or in test, not in both",
+            format!("{shared} test rows of entities in train"),
+        ));
     }
     Ok(())
 }
@@ -147,16 +172,20 @@ fn remaining(
     let days: Vec<i64> = table.event_time.iter().map(|time| time.div_euclid(DAY)).collect();
     let positive: Vec<bool> = table.label.iter().map(|label| *label == Some(true)).collect();
     let first_day = train_start.nanoseconds().div_euclid(DAY);
-    let history = KnownPositives::new(EntityDays::new(&codes, &days)?, &positive, first_day, known.delay_days)?;
-    let rows: Vec<u32> = test.rows.iter().copied().filter(|&row| !history.knows(codes[row as usize], days[row as usize])).collect();
+    let history =
+        KnownPositives::new(EntityDays::new(&codes, &days)?, &positive, first_day, known.delay_days)?;
+    let rows: Vec<u32> = test
+        .rows
+        .iter()
+        .copied()
+        .filter(|&row| !history.knows(codes[row as usize], days[row as usize]))
+        .collect();
     let removed = (test.rows.len() - rows.len()) as u64;
     Ok((rows, removed))
 }
 
 fn entity<'t>(table: &'t Table, column: &ColumnName) -> Result<&'t [u32]> {
-    table
-        .entities
-        .get(column)
-        .map(Vec::as_slice)
-        .ok_or_else(|| Failure::at(Code::FeatureSchemaIncompatible, column.as_str(), "an entity of the manifest", "nothing"))
+    table.entities.get(column).map(Vec::as_slice).ok_or_else(|| {
+        Failure::at(Code::FeatureSchemaIncompatible, column.as_str(), "an entity of the manifest", "nothing")
+    })
 }

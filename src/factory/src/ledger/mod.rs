@@ -1,1 +1,114 @@
-//! Not written yet.
+//! The ledger of runs: who asked, who works, what happened, in an order that cannot be rewritten unseen.
+//!
+//! ```text
+//!   submit ──► run (QUEUED) ──► claim ──► Lease ──► advance, begin_publish, heartbeat, release
+//!                  │                                      │  each refused once the lease is lost
+//!                  └────────── events, chained by hash ◄──┘
+//! ```
+//!
+//! Flows in: requests and what workers report. Flows out: runs and their events. Invariants: one run a run
+//! key, whoever asks and however often; at most one live lease a run, and only its holder changes it; the
+//! row of a run is the fold of its events; every row is compared with its digest at each read.
+//!
+//! The state machine (`state`) and the chain (`event`) know no SQL, so that a ledger on another database
+//! keeps the same promises by the same code.
+
+mod event;
+mod run;
+mod sqlite;
+mod state;
+
+use contracts::{
+    Code, Digest, Result,
+    identity::ids::TrainRunId,
+    names::{Name, Principal, RequestId},
+    time::Timestamp,
+    train_request::RequestPayload,
+    train_run_key::TrainRunKey,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+pub use event::{Event, EventKind};
+pub use run::{Holder, Lease, Run};
+pub use sqlite::SqliteLedger;
+pub use state::{Mode, PUBLISH_RETRIES, Progress, State, Step};
+
+/// A request as it is admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The caller's name for the request.
+    pub request_id: RequestId,
+    /// Digest of everything else in the request.
+    pub payload_hash: Digest<RequestPayload>,
+    /// The run that the request asks for.
+    pub run_id: TrainRunId,
+    /// What makes that run the run it is.
+    pub run_key: Digest<TrainRunKey>,
+    /// The request in canonical bytes.
+    pub request: Vec<u8>,
+    /// Whether the request allows a PASS to be published.
+    pub publish_allowed: bool,
+    /// Who asks.
+    pub requester: Principal,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// The run that was asked for.
+    pub run: Run,
+    /// Whether this submission made it.
+    pub fresh: bool,
+}
+
+/// What the whole ledger comes to: kept outside of it, it shows that history was cut off or replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// How many runs there are.
+    pub runs: u64,
+    /// How many events they have.
+    pub events: u64,
+    /// Over the id and last hash of each run: the recipe `ledger_head.v1`.
+    pub digest: Digest<Head>,
+}
+
+/// A ledger of runs. Every write is one durable transaction.
+pub trait Ledger: Send + Sync {
+    /// Admits a request.
+    ///
+    /// The same request id with the same payload is the run it made, with another payload
+    /// `REQUEST_ID_PAYLOAD_MISMATCH`. Another request id for a run that exists joins it and may widen what
+    /// is allowed.
+    fn submit(&self, submission: &Submission) -> Result<Admission>;
+
+    /// Takes the run that has waited longest, or only the given one, for so many seconds; `None` where
+    /// nothing is to be done.
+    ///
+    /// A given run whose publish retries are used up is `PUBLISH_RETRY_EXHAUSTED`.
+    fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>>;
+
+    /// Holds the run for the lease's seconds from now on, and says until when.
+    fn heartbeat(&self, lease: &Lease) -> Result<Timestamp>;
+
+    /// Reports what the run reached; QUEUED, FAIL and PUBLISHED end the lease.
+    fn advance(&self, lease: &Lease, to: State, reason: Option<Code>, detail: Value) -> Result<Run>;
+
+    /// Starts the handshake with the registry, and counts it unless it goes on with one that was cut off.
+    fn begin_publish(&self, lease: &Lease) -> Result<Run>;
+
+    /// Gives the run back, so that anyone can claim it at once.
+    fn release(&self, lease: &Lease) -> Result<Run>;
+
+    /// A run; `RUN_NOT_FOUND` where there is none.
+    fn run(&self, id: &TrainRunId) -> Result<Run>;
+
+    /// The runs in a state, or in any, at most so many, latest admission first.
+    fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>>;
+
+    /// The events of a run from the first.
+    fn events(&self, id: &TrainRunId) -> Result<Vec<Event>>;
+
+    /// Computes every hash, digest and fold again; `LEDGER_CORRUPT` names the first run that is wrong.
+    fn verify(&self) -> Result<Head>;
+}

@@ -11,8 +11,9 @@ use contracts::{
     bundle::ModelBundle,
     gate_receipt::{GateReceipt, Verdict},
     governance_profile::{Allowed, GovernanceProfile},
+    identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
-    names::{BundleId, ColumnName, Name, ObjectKey},
+    names::{ColumnName, Name, ObjectKey},
     publication::BundlePublication,
     resolution::{BundleResolution, ResolutionOutcome},
     schema::SchemaVersion,
@@ -85,7 +86,10 @@ impl EmbeddedRegistry {
                 return Ok(Some(event.into_inner()));
             }
         }
-        Err(Failure::new(Code::ScopeConflict, format!("{scope} changed {ATTEMPTS} times while this was decided")))
+        Err(Failure::new(
+            Code::ScopeConflict,
+            format!("{scope} changed {ATTEMPTS} times while this was decided"),
+        ))
     }
 
     /// A verb on one published bundle of a scope.
@@ -119,7 +123,10 @@ impl EmbeddedRegistry {
         let receipt: Checked<GateReceipt> = store::read_document(&*self.store, &bundle.gate_receipt)?;
         let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model;
         if receipt.decision != Verdict::Pass || !own {
-            return Err(Failure::new(Code::GateDecisionMismatch, format!("{} names a receipt that is no PASS of its own", bundle.bundle_id)));
+            return Err(Failure::new(
+                Code::GateDecisionMismatch,
+                format!("{} names a receipt that is no PASS of its own", bundle.bundle_id),
+            ));
         }
         Ok(bundle)
     }
@@ -137,10 +144,17 @@ impl EmbeddedRegistry {
 
     fn servable(&self, reference: &Reference<ModelBundle>, available: Option<&[ColumnName]>) -> Result<()> {
         let bundle = self.passed_bundle(reference)?;
-        let missing = |column: &&contracts::bundle::InputColumn| available.is_some_and(|names| !names.contains(&column.name));
+        let missing = |column: &&contracts::bundle::InputColumn| {
+            available.is_some_and(|names| !names.contains(&column.name))
+        };
         match bundle.input_schema.iter().find(missing) {
             None => Ok(()),
-            Some(column) => Err(Failure::at(Code::BundleIncompatible, column.name.as_str(), "among the features at hand", "nothing")),
+            Some(column) => Err(Failure::at(
+                Code::BundleIncompatible,
+                column.name.as_str(),
+                "among the features at hand",
+                "nothing",
+            )),
         }
     }
 }
@@ -162,12 +176,14 @@ impl Registry for EmbeddedRegistry {
             target_scope: bundle.target_scope.clone(),
             train_run_id: bundle.train_run_id.clone(),
         })?;
-        let key = ObjectKey::new(format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version))?;
+        let key =
+            ObjectKey::new(format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version))?;
         let created = self.store.get(&key)?.is_none();
-        let reference = store::write_document(&*self.store, &key, &record).map_err(|failure| match failure.code {
-            Code::PublicationImmutabilityViolation => failure.with_code(Code::PublishConflict),
-            _ => failure,
-        })?;
+        let reference =
+            store::write_document(&*self.store, &key, &record).map_err(|failure| match failure.code {
+                Code::PublicationImmutabilityViolation => failure.with_code(Code::PublishConflict),
+                _ => failure,
+            })?;
         failpoint::hit(Failpoint::AfterPublication)?;
         self.append(&bundle.target_scope, act, |history| {
             if history.entry(&bundle.bundle_id).is_ok() {
@@ -186,30 +202,51 @@ impl Registry for EmbeddedRegistry {
     }
 
     fn approve(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
-        self.act(scope, bundle, act, LifecycleKind::BundleApproved, BundleState::Approved, |entry, profile| {
-            allow(&profile.roles.approve, act, "approve")?;
-            if profile.four_eyes && entry.published.actor == act.actor {
-                return Err(four_eyes("the requester cannot approve"));
-            }
-            match entry.state {
-                BundleState::Active => Err(Failure::new(Code::InvalidTransition, "an ACTIVE bundle needs no approval")),
-                _ => Ok(()),
-            }
-        })
+        self.act(
+            scope,
+            bundle,
+            act,
+            LifecycleKind::BundleApproved,
+            BundleState::Approved,
+            |entry, profile| {
+                allow(&profile.roles.approve, act, "approve")?;
+                if profile.four_eyes && entry.published.actor == act.actor {
+                    return Err(four_eyes("the requester cannot approve"));
+                }
+                match entry.state {
+                    BundleState::Active => {
+                        Err(Failure::new(Code::InvalidTransition, "an ACTIVE bundle needs no approval"))
+                    }
+                    _ => Ok(()),
+                }
+            },
+        )
     }
 
     fn promote(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
-        let event = self.act(scope, bundle, act, LifecycleKind::BundlePromotedActive, BundleState::Active, |entry, profile| {
-            allow(&profile.roles.promote, act, "promote")?;
-            match &entry.approver {
-                None if profile.approval_required || profile.four_eyes => {
-                    Err(Failure::new(Code::ApprovalMissing, "the governance profile asks for an approval first"))
+        let event = self.act(
+            scope,
+            bundle,
+            act,
+            LifecycleKind::BundlePromotedActive,
+            BundleState::Active,
+            |entry, profile| {
+                allow(&profile.roles.promote, act, "promote")?;
+                match &entry.approver {
+                    None if profile.approval_required || profile.four_eyes => Err(Failure::new(
+                        Code::ApprovalMissing,
+                        "the governance profile asks for an approval first",
+                    )),
+                    Some(approver) if profile.four_eyes && *approver == act.actor => {
+                        Err(four_eyes("the approver cannot promote"))
+                    }
+                    _ if entry.state == BundleState::Active => {
+                        Err(Failure::new(Code::InvalidTransition, "the bundle is ACTIVE already"))
+                    }
+                    _ => Ok(()),
                 }
-                Some(approver) if profile.four_eyes && *approver == act.actor => Err(four_eyes("the approver cannot promote")),
-                _ if entry.state == BundleState::Active => Err(Failure::new(Code::InvalidTransition, "the bundle is ACTIVE already")),
-                _ => Ok(()),
-            }
-        })?;
+            },
+        )?;
         failpoint::hit(Failpoint::AfterPromote)?;
         Ok(event)
     }
@@ -277,11 +314,21 @@ impl Registry for EmbeddedRegistry {
         for (index, key) in keys.iter().enumerate() {
             let expected = event_key(scope, index as u64 + 1)?;
             let bytes = self.store.get(&expected)?.filter(|_| *key == expected).ok_or_else(|| {
-                Failure::at(Code::EvidenceUnresolved, expected.as_str(), "an event without a gap before it", "nothing")
+                Failure::at(
+                    Code::EvidenceUnresolved,
+                    expected.as_str(),
+                    "an event without a gap before it",
+                    "nothing",
+                )
             })?;
             let event = Checked::<RegistryLifecycleEvent>::parse(&bytes)?;
             if event.bytes() != bytes || event.target_scope != *scope {
-                return Err(Failure::at(Code::EvidenceDigestMismatch, expected.as_str(), "an event of this scope as it was written", "other bytes"));
+                return Err(Failure::at(
+                    Code::EvidenceDigestMismatch,
+                    expected.as_str(),
+                    "an event of this scope as it was written",
+                    "other bytes",
+                ));
             }
             history.push(event)?;
         }
@@ -306,15 +353,25 @@ impl Registry for EmbeddedRegistry {
 
     fn find(&self, bundle: &BundleId) -> Result<Reference<ModelBundle>> {
         let keys = self.store.list(&ObjectKey::new(format!("registry/bundles/{bundle}"))?)?;
-        let key = keys.first().ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published")))?;
-        let bytes = self.store.get(key)?.ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a publication", "nothing"))?;
+        let key = keys
+            .first()
+            .ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published")))?;
+        let bytes = self
+            .store
+            .get(key)?
+            .ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a publication", "nothing"))?;
         let record = Checked::<BundlePublication>::parse(&bytes)?;
         Ok(record.bundle.clone())
     }
 }
 
 impl EmbeddedRegistry {
-    fn fall_back(&self, scope: &TargetScope, bundle: &BundleId, available: Option<&[ColumnName]>) -> Result<BundleResolution> {
+    fn fall_back(
+        &self,
+        scope: &TargetScope,
+        bundle: &BundleId,
+        available: Option<&[ColumnName]>,
+    ) -> Result<BundleResolution> {
         let reference = self.find(bundle)?;
         let document = self.passed_bundle(&reference)?;
         let entry = self.history(&document.target_scope)?.entry(bundle)?;
@@ -361,8 +418,12 @@ fn four_eyes(detail: &str) -> Failure {
 }
 
 fn scope_key(scope: &TargetScope) -> Result<ObjectKey> {
-    let tenant = scope.tenant_id.as_ref().map_or_else(|| "global".to_owned(), |tenant| format!("tenant={tenant}"));
-    ObjectKey::new(format!("registry/scopes/{}/{}/{}/{tenant}", scope.environment, scope.mode, scope.bundle_slot))
+    let tenant =
+        scope.tenant_id.as_ref().map_or_else(|| "global".to_owned(), |tenant| format!("tenant={tenant}"));
+    ObjectKey::new(format!(
+        "registry/scopes/{}/{}/{}/{tenant}",
+        scope.environment, scope.mode, scope.bundle_slot
+    ))
 }
 
 fn event_key(scope: &TargetScope, sequence: u64) -> Result<ObjectKey> {

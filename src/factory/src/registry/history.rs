@@ -4,8 +4,9 @@ use contracts::{
     Checked, Code, Digest, Failure, Reference, Result,
     bundle::ModelBundle,
     gate_receipt::GateReceipt,
+    identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
-    names::{BundleId, Principal},
+    names::Principal,
 };
 
 /// Events of one scope in their order, chained by digest.
@@ -65,8 +66,9 @@ impl History {
     /// The event that made the ACTIVE bundle active, where there is one.
     pub fn active(&self) -> Option<&RegistryLifecycleEvent> {
         let latest = self.activations().next_back()?;
-        let retired_since =
-            self.events[latest.sequence as usize..].iter().any(|event| is_retirement_of(event, &latest.bundle_id));
+        let retired_since = self.events[latest.sequence as usize..]
+            .iter()
+            .any(|event| is_retirement_of(event, &latest.bundle_id));
         (!retired_since).then_some(latest)
     }
 
@@ -81,10 +83,9 @@ impl History {
     /// The bundle that was ACTIVE before the present one and is not retired.
     pub fn before_active(&self) -> Option<&BundleId> {
         let present = &self.active()?.bundle_id;
-        self.activations()
-            .rev()
-            .map(|event| &event.bundle_id)
-            .find(|bundle| *bundle != present && !self.events.iter().any(|event| is_retirement_of(event, bundle)))
+        self.activations().rev().map(|event| &event.bundle_id).find(|bundle| {
+            *bundle != present && !self.events.iter().any(|event| is_retirement_of(event, bundle))
+        })
     }
 
     /// A bundle as the history tells it; refuses with `BUNDLE_NOT_FOUND`.
@@ -108,13 +109,17 @@ impl History {
                         entry.approver = Some(event.actor.clone());
                     }
                 }
-                (Some(entry), false) if entry.state == BundleState::Active && event.to == BundleState::Active => {
+                (Some(entry), false)
+                    if entry.state == BundleState::Active && event.to == BundleState::Active =>
+                {
                     entry.state = entry.resting_state();
                 }
                 _ => {}
             }
         }
-        entry.ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published in this scope")))
+        entry.ok_or_else(|| {
+            Failure::new(Code::BundleNotFound, format!("{bundle} is not published in this scope"))
+        })
     }
 
     fn activations(&self) -> impl DoubleEndedIterator<Item = &RegistryLifecycleEvent> {

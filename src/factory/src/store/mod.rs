@@ -10,6 +10,7 @@ mod verified;
 use contracts::{Result, names::ObjectKey};
 
 pub use local::LocalStore;
+pub(crate) use local::create_durably;
 pub use verified::{read, read_document, write_document, write_once};
 
 /// What a conditional put found.

@@ -1,0 +1,198 @@
+//! What is read back: what was built, and nothing that is not what the manifest pins.
+
+use contracts::{
+    Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids::DatasetManifestId,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::store;
+
+fn built(place: &Place, rows: usize) -> Built {
+    let events = events(rows);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    place.build(&spec(), Source::Batches(vec![events]), labels).unwrap()
+}
+
+fn everything() -> Selection {
+    Selection {
+        features: spec().features.into_iter().map(|feature| feature.name).collect(),
+        entities: vec![column("card"), column("shop")],
+        slices: vec![column("amount")],
+    }
+}
+
+#[test]
+fn a_table_holds_the_rows_that_went_in() {
+    let place = Place::new();
+    let events = events(300);
+    let built = built(&place, 300);
+    let reference = built.reference.clone();
+    let manifest = store::read_document(&place.store, &reference).unwrap();
+    assert_eq!(manifest, built.manifest);
+    let table = read(&place.store, &[manifest], &everything(), &Silent).unwrap();
+    assert_eq!(table.rows(), 300);
+    let ids: &Int64Array = events.column_by_name("id").unwrap().as_any().downcast_ref().unwrap();
+    let mut order: Vec<usize> = (0..300).collect();
+    order.sort_by_key(|&row| ids.value(row));
+    assert_eq!(table.event_ids, Ids::Int(order.iter().map(|&row| ids.value(row)).collect()));
+    let times = times_of(&events);
+    assert_eq!(table.event_time, order.iter().map(|&row| times[row]).collect::<Vec<_>>());
+    let numbers = |name: &str| -> &Float64Array {
+        events.column_by_name(name).unwrap().as_any().downcast_ref().unwrap()
+    };
+    let cards: &Int64Array = events.column_by_name("card").unwrap().as_any().downcast_ref().unwrap();
+    let (amounts, distances) = (numbers("amount"), numbers("distance"));
+    let mut seen = Vec::new();
+    for (row, &source) in order.iter().enumerate() {
+        assert_eq!(table.features[[row, 0]].to_bits(), amounts.value(source).to_bits());
+        assert_eq!(table.slices[&column("amount")][row].to_bits(), amounts.value(source).to_bits());
+        let missing = arrow_array::Array::is_null(distances, source);
+        assert_eq!(table.features[[row, 1]].is_nan(), missing);
+        if !seen.contains(&cards.value(source)) {
+            seen.push(cards.value(source));
+        }
+        assert_eq!(seen[table.entities[&column("card")][row] as usize], cards.value(source));
+        let window = times[source] - 5 * DAY + 1..=times[source];
+        let counted = (0..300)
+            .filter(|&other| cards.value(other) == cards.value(source) && window.contains(&times[other]));
+        assert_eq!(table.features[[row, 2]], counted.count() as f64);
+    }
+    assert_eq!(table.features.strides(), [1, 300]);
+    assert_eq!(table.weights, None);
+}
+
+#[test]
+fn a_selection_of_rows_keeps_their_values_and_entity_numbers() {
+    let place = Place::new();
+    let built = built(&place, 80);
+    let table = read(&place.store, &[built.manifest], &everything(), &Silent).unwrap();
+    let all: Vec<u32> = (0..80).collect();
+    // NaN is not equal to itself, so the texts are compared.
+    assert_eq!(format!("{:?}", table.select(&all)), format!("{table:?}"));
+    let some = table.select(&[5, 2]);
+    assert_eq!(some.rows(), 2);
+    assert_eq!(some.event_ids, table.event_ids.select(&[5, 2]));
+    assert_eq!(some.features[[1, 0]].to_bits(), table.features[[2, 0]].to_bits());
+    assert_eq!(some.entities[&column("shop")][0], table.entities[&column("shop")][5]);
+}
+
+#[test]
+fn manifests_are_joined_and_a_row_in_two_is_refused() {
+    let place = Place::new();
+    let events = events(200);
+    let rows = |even: bool| -> Vec<u32> { (0..200).filter(|row| (row % 2 == 0) == even).collect() };
+    let part = |even: bool| {
+        let events = take_rows(&events, &rows(even));
+        let labels = Source::Batches(vec![assertions(&events)]);
+        place.build(&spec(), Source::Batches(vec![events]), labels).unwrap().manifest
+    };
+    let (even, odd) = (part(true), part(false));
+    let table = read(&place.store, &[even.clone(), odd.clone()], &everything(), &Silent).unwrap();
+    assert_eq!(table.rows(), 200);
+    let turned = read(&place.store, &[odd, even.clone()], &everything(), &Silent).unwrap();
+    assert_eq!(format!("{turned:?}"), format!("{table:?}"));
+    let failure = read(&place.store, &[even.clone(), even], &everything(), &Silent).unwrap_err();
+    assert_eq!(failure.code, Code::DuplicateEvent);
+}
+
+#[test]
+fn columns_that_are_not_there_are_refused() {
+    let place = Place::new();
+    let manifest = [built(&place, 40).manifest];
+    let fails = |selection: Selection| read(&place.store, &manifest, &selection, &Silent).unwrap_err().code;
+    let nobody = || vec![column("nobody")];
+    let selection = Selection::default;
+    assert_eq!(fails(Selection { features: nobody(), ..selection() }), Code::FeatureSchemaIncompatible);
+    assert_eq!(fails(Selection { entities: nobody(), ..selection() }), Code::ColumnMissing);
+    assert_eq!(fails(Selection { slices: nobody(), ..selection() }), Code::ColumnMissing);
+    assert_eq!(
+        fails(Selection { features: vec![column("label")], ..selection() }),
+        Code::FeatureSchemaIncompatible
+    );
+    assert_eq!(read(&place.store, &[], &selection(), &Silent).unwrap_err().code, Code::DatasetEmpty);
+}
+
+#[test]
+fn a_changed_byte_and_a_missing_file_stop_the_read() {
+    let place = Place::new();
+    let manifest = built(&place, 120).manifest;
+    let path = place.store.root().join(manifest.partitions[1].uri.as_str());
+    let whole = std::fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    let fails = |manifest: &Checked<DatasetManifest>| {
+        read(&place.store, &[manifest.clone()], &Selection::default(), &Silent).unwrap_err().code
+    };
+    assert_eq!(fails(&manifest), Code::PartitionUnresolved);
+    std::fs::write(&path, changed).unwrap();
+    assert_eq!(fails(&manifest), Code::PartitionDigestMismatch);
+    std::fs::write(&path, whole).unwrap();
+    read(&place.store, &[manifest], &Selection::default(), &Silent).unwrap();
+}
+
+/// The manifest with something else said about its data, under a fingerprint that fits.
+fn forged(
+    manifest: &Checked<DatasetManifest>,
+    change: impl Fn(&mut DatasetManifest),
+) -> Checked<DatasetManifest> {
+    let mut forged = manifest.clone().into_inner();
+    change(&mut forged);
+    forged.dataset_fingerprint = forged.fingerprint().unwrap();
+    forged.dataset_manifest_id = DatasetManifestId::of(&forged.dataset_fingerprint).unwrap();
+    Checked::new(forged).unwrap()
+}
+
+#[test]
+fn a_partition_that_is_not_what_its_manifest_says_is_refused() {
+    let place = Place::new();
+    let manifest = built(&place, 60).manifest;
+    let fails = |manifest: Checked<DatasetManifest>| {
+        read(&place.store, &[manifest], &Selection::default(), &Silent).unwrap_err().code
+    };
+    let renamed = forged(&manifest, |manifest| manifest.schema[0].name = column("other"));
+    assert_eq!(fails(renamed), Code::PartitionInvalid);
+    let retyped = forged(&manifest, |manifest| {
+        manifest.schema[0].r#type = contracts::dataset_manifest::ColumnType::Utf8
+    });
+    assert_eq!(fails(retyped), Code::PartitionInvalid);
+    let counted = forged(&manifest, |manifest| {
+        manifest.partitions[0].rows += 1;
+        manifest.label_basis.censored += 1;
+    });
+    assert_eq!(fails(counted), Code::PartitionInvalid);
+    let longer = forged(&manifest, |manifest| manifest.partitions[0].bytes += 1);
+    assert_eq!(fails(longer), Code::PartitionInvalid);
+    let earlier = forged(&manifest, |manifest| {
+        manifest.partitions[0].time_window.start = Timestamp::from_nanoseconds(START + DAYS * DAY - 2);
+        manifest.partitions[0].time_window.end = Timestamp::from_nanoseconds(START + DAYS * DAY - 1);
+    });
+    assert_eq!(fails(earlier), Code::PartitionInvalid);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Even a manifest that pins a damaged file by its digest gets a typed failure, or data, but no panic.
+    #[test]
+    fn damaged_partitions_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..6)) {
+        let place = Place::new();
+        let manifest = built(&place, 40).manifest;
+        let entry = &manifest.partitions[0];
+        let mut bytes = store::read(&place.store, &entry.reference()).unwrap();
+        for (index, flip) in flips {
+            let position = index.index(bytes.len());
+            bytes[position] ^= flip;
+        }
+        let key = ObjectKey::new("run-1/damaged").unwrap();
+        let reference = store::write_once::<Partition>(&place.store, &key, &bytes).unwrap();
+        let damaged = forged(&manifest, |manifest| {
+            manifest.partitions[0].uri = reference.uri.clone();
+            manifest.partitions[0].digest = reference.digest;
+        });
+        if let Err(failure) = read(&place.store, &[damaged], &everything(), &Silent) {
+            prop_assert!([Code::PartitionInvalid, Code::DuplicateEvent].contains(&failure.code), "{}", failure);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What is refused: each with its code and place, and with nothing written.
+
+use arrow_array::{BinaryArray, Float32Array, StringArray, UInt64Array};
+use contracts::Code;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Builds with other events and other labels.
+fn refused(
+    change_events: impl Fn(&RecordBatch) -> RecordBatch,
+    change_labels: impl Fn(&RecordBatch) -> RecordBatch,
+) -> Failure {
+    let events = events(60);
+    let labels = change_labels(&assertions(&events));
+    Place::new().refusal(
+        &spec(),
+        Source::Batches(vec![change_events(&events)]),
+        Source::Batches(vec![labels]),
+    )
+}
+
+fn same(batch: &RecordBatch) -> RecordBatch {
+    batch.clone()
+}
+
+/// The column with the value of one row replaced by null.
+fn holed(batch: &RecordBatch, name: &str) -> RecordBatch {
+    let rows: Vec<Option<u32>> = (0..batch.num_rows() as u32).map(|row| (row != 3).then_some(row)).collect();
+    let array = batch.column_by_name(name).unwrap();
+    let holes =
+        arrow_array::DictionaryArray::new(rows.into_iter().collect::<UInt32Array>(), Arc::clone(array));
+    with(batch, name, Some(arrow_cast::cast(&holes, array.data_type()).unwrap()))
+}
+
+fn assert_refusal(failure: &Failure, code: Code, pointer: &str) {
+    assert_eq!(failure.code, code, "{failure}");
+    assert!(failure.problems.iter().any(|problem| problem.pointer == pointer), "{failure:?}");
+}
+
+#[test]
+fn missing_columns_are_named_all_at_once() {
+    let failure = refused(|events| with(&with(events, "card", None), "amount", None), same);
+    assert_refusal(&failure, Code::ColumnMissing, "events/card");
+    assert_refusal(&failure, Code::ColumnMissing, "events/amount");
+    let failure = refused(same, |labels| with(labels, "observed_time", None));
+    assert_refusal(&failure, Code::ColumnMissing, "labels/observed_time");
+}
+
+#[test]
+fn columns_of_another_type_are_refused() {
+    let floats = || Arc::new(Float32Array::from(vec![1.0; 60])) as ArrayRef;
+    let texts = |rows: usize| Arc::new(StringArray::from(vec!["2020-01-01"; rows])) as ArrayRef;
+    for (name, array) in [
+        ("id", floats()),
+        ("card", floats()),
+        ("time", texts(60)),
+        ("time", Arc::new(Int64Array::from(vec![0; 60])) as ArrayRef),
+        ("amount", texts(60)),
+        ("id", Arc::new(BinaryArray::from(vec![b"x".as_slice(); 60])) as ArrayRef),
+        ("id", Arc::new(UInt64Array::from(vec![u64::MAX; 60])) as ArrayRef),
+        ("shop", Arc::new(StringArray::from(vec!["x".repeat(5_000); 60])) as ArrayRef),
+    ] {
+        let failure = refused(|events| with(events, name, Some(Arc::clone(&array))), same);
+        assert_refusal(&failure, Code::ColumnTypeInvalid, &format!("events/{name}"));
+    }
+    let zoned = |events: &RecordBatch| {
+        let times = TimestampNanosecondArray::from(times_of(events)).with_timezone("Europe/Brussels");
+        with(events, "time", Some(Arc::new(times)))
+    };
+    assert_refusal(&refused(zoned, same), Code::ColumnTypeInvalid, "events/time");
+    for (name, array) in
+        [("value", texts(54)), ("event_id", texts(54)), ("value", Arc::new(Int64Array::from(vec![2; 54])))]
+    {
+        let failure = refused(same, |labels| with(labels, name, Some(Arc::clone(&array))));
+        assert_refusal(&failure, Code::ColumnTypeInvalid, &format!("labels/{name}"));
+    }
+}
+
+#[test]
+fn batches_that_disagree_on_the_type_of_an_id_are_refused() {
+    let events = events(60);
+    let texts: Vec<String> = (0..60).map(|row| format!("{row}")).collect();
+    let other = with(&events, "card", Some(Arc::new(StringArray::from(texts))));
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let failure = Place::new().refusal(&spec(), Source::Batches(vec![events, other]), labels);
+    assert_refusal(&failure, Code::ColumnTypeInvalid, "events/card");
+}
+
+#[test]
+fn nulls_are_refused_and_counted_unless_they_are_missing_features() {
+    for name in ["id", "time", "card", "shop", "amount"] {
+        let failure = refused(|events| holed(events, name), same);
+        assert_refusal(&failure, Code::NullNotAllowed, &format!("events/{name}"));
+        assert!(failure.detail.contains("1 nulls"), "{failure}");
+    }
+    for name in ["event_id", "value", "effective_time", "observed_time"] {
+        let failure = refused(same, |labels| holed(labels, name));
+        assert_refusal(&failure, Code::NullNotAllowed, &format!("labels/{name}"));
+    }
+    let events = events(60);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    Place::new().build(&spec(), Source::Batches(vec![holed(&events, "distance")]), labels).unwrap();
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    for strange in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for name in ["amount", "distance"] {
+            let mut numbers = vec![1.0; 60];
+            numbers[7] = strange;
+            let array: ArrayRef = Arc::new(Float64Array::from(numbers));
+            let failure = refused(|events| with(events, name, Some(Arc::clone(&array))), same);
+            assert_refusal(&failure, Code::NonFiniteInput, &format!("events/{name}"));
+        }
+    }
+}
+
+#[test]
+fn a_feature_that_overflows_is_refused() {
+    let spec = DatasetSpec {
+        features: vec![window("sum", "card", "0s", Aggregate::Sum, Some("amount"))],
+        slices: [].into(),
+        ..spec()
+    };
+    let events = with(&events(60), "amount", Some(Arc::new(Float64Array::from(vec![1e308; 60]))));
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let failure = Place::new().refusal(&spec, Source::Batches(vec![events]), labels);
+    assert_refusal(&failure, Code::NonFiniteInput, "features/sum");
+}
+
+#[test]
+fn a_negative_weight_is_refused() {
+    let spec = DatasetSpec { weight: Some(column("unused")), ..spec() };
+    let mut weights = vec![1.0; 60];
+    weights[0] = -1.0;
+    let events = with(&events(60), "unused", Some(Arc::new(Float64Array::from(weights))));
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let failure = Place::new().refusal(&spec, Source::Batches(vec![events]), labels);
+    assert_refusal(&failure, Code::NonFiniteInput, "events/unused");
+}
+
+#[test]
+fn no_event_and_an_event_twice_are_refused() {
+    let failure = refused(|events| events.slice(0, 0), same);
+    assert_refusal(&failure, Code::DatasetEmpty, "events");
+    let place = Place::new();
+    let failure = place.refusal(&spec(), Source::Batches(Vec::new()), Source::Batches(Vec::new()));
+    assert_refusal(&failure, Code::DatasetEmpty, "events");
+    let twice = |events: &RecordBatch| take_rows(events, &[0, 1, 2, 1, 0]);
+    let failure = refused(twice, same);
+    assert_refusal(&failure, Code::DuplicateEvent, "events/id");
+    assert!(failure.detail.contains("2 repetitions"), "{failure}");
+}
+
+#[test]
+fn a_label_known_before_it_was_true_is_refused() {
+    let failure = refused(same, |labels| {
+        with(labels, "observed_time", Some(utc(vec![START - DAY; labels.num_rows()])))
+    });
+    assert_eq!(failure.code, Code::ParameterInvalid, "{failure}");
+}
+
+#[test]
+fn a_cut_in_the_future_is_refused() {
+    let mut spec = spec();
+    spec.labels.label_asof_utc = Timestamp::from_nanoseconds(now().nanoseconds() + 1);
+    let events = events(60);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let failure = Place::new().refusal(&spec, Source::Batches(vec![events]), labels);
+    assert_refusal(&failure, Code::LabelAsofInFuture, "/labels/label_asof_utc");
+}
+
+#[test]
+fn a_wrong_request_is_refused_with_every_place() {
+    let mut wrong = spec();
+    wrong.features.push(window("card", "card", "0s", Aggregate::Count, Some("amount")));
+    wrong
+        .features
+        .push(Feature { name: column("late"), definition: Definition::HourBetween { first: 0, last: 24 } });
+    wrong.privacy_classes.insert(column("nobody"), contracts::dataset_manifest::PrivacyClass::Personal);
+    wrong.partition_rows = 0;
+    wrong.labels.maturity_days = 40_000;
+    let events = events(60);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let failure = Place::new().refusal(&wrong, Source::Batches(vec![events]), labels);
+    for place in [
+        "/features/card",
+        "/features/8/definition/column",
+        "/features/9/definition",
+        "/privacy_classes/nobody",
+        "/partition_rows",
+        "/labels/maturity_days",
+    ] {
+        assert_refusal(&failure, Code::ParameterInvalid, place);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_parquet_is_refused() {
+    let place = Place::new();
+    let events = events(60);
+    let labels = || Source::Batches(vec![assertions(&events)]);
+    let Source::Parquet(files) = place.files(&[events.clone()]) else { unreachable!() };
+    let path = place.folder.path().join("other");
+    let whole = std::fs::read(&files[0]).unwrap();
+    let cases: [&[u8]; 4] = [b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", &whole[..whole.len() / 2]];
+    for bytes in cases {
+        std::fs::write(&path, bytes).unwrap();
+        let failure = place.refusal(&spec(), Source::Parquet(vec![files[0].clone(), path.clone()]), labels());
+        assert_refusal(&failure, Code::SourceUnreadable, "events/1");
+    }
+    for path in [place.folder.path().to_owned(), place.folder.path().join("nothing")] {
+        let failure = place.refusal(&spec(), Source::Parquet(vec![path]), labels());
+        assert_refusal(&failure, Code::SourceUnreadable, "events/0");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Parquet has no digest of its own, so a flipped byte may pass for data; it must never be a panic.
+    #[test]
+    fn damaged_files_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..6)) {
+        let place = Place::new();
+        let events = events(60);
+        let Source::Parquet(files) = place.files(&[events.clone()]) else { unreachable!() };
+        let mut bytes = std::fs::read(&files[0]).unwrap();
+        for (index, flip) in flips {
+            let position = index.index(bytes.len());
+            bytes[position] ^= flip;
+        }
+        std::fs::write(&files[0], bytes).unwrap();
+        let labels = Source::Batches(vec![assertions(&events)]);
+        let _ = place.build(&spec(), Source::Parquet(files), labels);
+    }
+}

@@ -1,0 +1,237 @@
+//! What happened to a run, chained by hash.
+//!
+//! Flows in: steps of the state machine, with time, reason and detail. Flows out: events whose hash covers
+//! their content and the hash of the event before. Invariant: folding the events of a run through the state
+//! machine gives the run's row; an event that was edited, dropped or moved breaks the chain or the fold.
+
+use contracts::{
+    Code, Digest, Failure, Result,
+    identity::ids::TrainRunId,
+    identity::{canonical, recipe},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::state::{Mode, Progress, State, Step, texts};
+
+texts! {
+    /// What happened.
+    EventKind {
+        /// The run was admitted.
+        Submitted "SUBMITTED";
+        /// Another request asked for it.
+        RequestJoined "REQUEST_JOINED";
+        /// A worker took it.
+        Claimed "CLAIMED";
+        /// Its holder reported what it reached.
+        Advanced "ADVANCED";
+        /// Its holder started the handshake with the registry.
+        PublishBegun "PUBLISH_BEGUN";
+        /// Its holder gave it back.
+        Released "RELEASED";
+    }
+}
+
+/// One event of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// The run.
+    pub run_id: TrainRunId,
+    /// Place in the run's history, from 1 without gaps.
+    pub sequence: u64,
+    /// What happened.
+    pub kind: EventKind,
+    /// State after.
+    pub state: State,
+    /// Mode after.
+    pub mode: Mode,
+    /// Epoch after.
+    pub epoch: u64,
+    /// Whether publishing is allowed after.
+    pub publish_allowed: bool,
+    /// When it was recorded, by the ledger's clock.
+    pub recorded_at: Timestamp,
+    /// Why, where there is a code for it.
+    pub reason: Option<Code>,
+    /// What else is to be known, without values of the data.
+    pub detail: Value,
+    /// Hash of the event before; none in the first.
+    pub previous: Option<Digest<Event>>,
+    /// Hash of all the above: the recipe `ledger_event.v1`.
+    #[serde(skip)]
+    pub hash: Digest<Event>,
+}
+
+/// What is new in an event; the rest follows from the history.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) kind: EventKind,
+    pub(super) recorded_at: Timestamp,
+    pub(super) reason: Option<Code>,
+    pub(super) detail: Value,
+}
+
+impl Event {
+    /// The event that follows after `previous` (its sequence and hash) and leaves the run in `after`.
+    pub(super) fn following(
+        run_id: &TrainRunId,
+        previous: Option<(u64, Digest<Self>)>,
+        after: &Progress,
+        news: News,
+    ) -> Result<Self> {
+        let mut event = Self {
+            run_id: run_id.clone(),
+            sequence: previous.map_or(1, |(sequence, _)| sequence + 1),
+            kind: news.kind,
+            state: after.state,
+            mode: after.mode,
+            epoch: after.epoch,
+            publish_allowed: after.publish_allowed,
+            recorded_at: news.recorded_at,
+            reason: news.reason,
+            detail: news.detail,
+            previous: previous.map(|(_, hash)| hash),
+            hash: Digest::of(&[]),
+        };
+        event.hash = event.computed_hash()?;
+        Ok(event)
+    }
+
+    /// The detail in canonical text.
+    pub(super) fn detail_text(&self) -> Result<String> {
+        let bytes = canonical::to_bytes(&self.detail)?;
+        String::from_utf8(bytes).map_err(|_| Failure::new(Code::InternalError, "canonical JSON is UTF-8"))
+    }
+
+    fn computed_hash(&self) -> Result<Digest<Self>> {
+        recipe::derive("ledger_event.v1", self)
+    }
+
+    /// The step of the state machine that this event records.
+    const fn step(&self) -> Option<Step> {
+        match self.kind {
+            EventKind::Submitted => None,
+            EventKind::RequestJoined => Some(Step::Join { publish_allowed: self.publish_allowed }),
+            EventKind::Claimed => Some(Step::Claim),
+            EventKind::Advanced => Some(Step::Advance(self.state)),
+            EventKind::PublishBegun => Some(Step::BeginPublish),
+            EventKind::Released => Some(Step::Release),
+        }
+    }
+}
+
+/// Replays a run's events; what is wrong with them is said in words.
+pub(super) fn fold(events: &[Event]) -> Result<Progress, String> {
+    let mut progress: Option<Progress> = None;
+    let mut previous = None;
+    for (index, event) in events.iter().enumerate() {
+        let place = format!("event {}", index + 1);
+        if event.sequence != index as u64 + 1 {
+            return Err(format!("{place} has another sequence number"));
+        }
+        if event.previous != previous {
+            return Err(format!("{place} does not follow the event before"));
+        }
+        if event.computed_hash().map_err(|failure| failure.detail)? != event.hash {
+            return Err(format!("{place} does not match its hash"));
+        }
+        let after = match (progress, event.step()) {
+            (None, None) => Progress::admitted(event.publish_allowed),
+            (Some(before), Some(step)) => {
+                before.apply(step).map_err(|failure| format!("{place}: {}", failure.detail))?
+            }
+            _ => return Err(format!("{place} is out of place")),
+        };
+        let recorded = Progress {
+            state: event.state,
+            mode: event.mode,
+            epoch: event.epoch,
+            publish_allowed: event.publish_allowed,
+            ..after
+        };
+        if recorded != after {
+            return Err(format!("{place} records another state than its step leads to"));
+        }
+        progress = Some(after);
+        previous = Some(event.hash);
+    }
+    progress.ok_or_else(|| "there are no events".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn history() -> Vec<Event> {
+        let run_id = TrainRunId::new(format!("tr_{}", "1".repeat(32))).unwrap();
+        let steps = [
+            (EventKind::Submitted, None),
+            (EventKind::Claimed, Some(Step::Claim)),
+            (EventKind::RequestJoined, Some(Step::Join { publish_allowed: true })),
+            (EventKind::Advanced, Some(Step::Advance(State::EvalReady))),
+            (EventKind::Advanced, Some(Step::Advance(State::Pass))),
+            (EventKind::Released, Some(Step::Release)),
+            (EventKind::Claimed, Some(Step::Claim)),
+            (EventKind::PublishBegun, Some(Step::BeginPublish)),
+        ];
+        let mut progress = Progress::admitted(false);
+        let mut events: Vec<Event> = Vec::new();
+        for (index, (kind, step)) in steps.into_iter().enumerate() {
+            progress = step.map_or(Ok(progress), |step| progress.apply(step)).unwrap();
+            let news = News {
+                kind,
+                recorded_at: Timestamp::from_nanoseconds(index as i64),
+                reason: None,
+                detail: json!({ "index": index }),
+            };
+            let previous = events.last().map(|event| (event.sequence, event.hash));
+            events.push(Event::following(&run_id, previous, &progress, news).unwrap());
+        }
+        events
+    }
+
+    #[test]
+    fn a_history_folds_to_where_the_run_is() {
+        let progress = fold(&history()).unwrap();
+        assert_eq!((progress.state, progress.mode), (State::Running, Mode::PublishOnly));
+        assert_eq!((progress.epoch, progress.full_attempts, progress.publish_attempts), (2, 1, 1));
+    }
+
+    /// Computed by an independent implementation of the recipe.
+    #[test]
+    fn the_hash_of_an_event_is_fixed() {
+        assert_eq!(
+            history()[1].hash.to_string(),
+            "sha256:d3cece3eebd38e8aeae8c9ea82803d592e76a61db6a46a8fcf332a60a02c00ed"
+        );
+    }
+
+    #[test]
+    fn events_that_were_dropped_moved_or_cut_from_the_front_are_found() {
+        let events = history();
+        for index in 0..events.len() - 1 {
+            let mut dropped = events.clone();
+            dropped.remove(index);
+            assert!(fold(&dropped).is_err(), "dropped {index}");
+            let mut moved = events.clone();
+            moved.swap(index, index + 1);
+            assert!(fold(&moved).is_err(), "moved {index}");
+        }
+        assert!(fold(&[]).is_err());
+    }
+
+    #[test]
+    fn an_event_whose_hash_was_made_to_fit_still_fails_the_fold() {
+        let mut events = history();
+        let last = events.last_mut().unwrap();
+        last.state = State::Published;
+        last.mode = Mode::None;
+        last.hash = last.computed_hash().unwrap();
+        assert!(fold(&events).unwrap_err().contains("another state"));
+    }
+}

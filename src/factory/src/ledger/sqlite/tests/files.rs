@@ -1,0 +1,51 @@
+use super::*;
+
+#[test]
+fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
+    let bench = Bench::new();
+    let run = bench.submit(1, false);
+    let mut raw = bench.raw();
+    let next = [schema::MIGRATIONS[0], "CREATE TABLE later (name TEXT NOT NULL) STRICT"];
+    // A step that fails half-way leaves the version before.
+    let broken = [schema::MIGRATIONS[0], "CREATE TABLE later (name TEXT NOT NULL) STRICT; NO SQL"];
+    schema::migrate(&mut raw, &broken).unwrap_err();
+    schema::migrate(&mut raw, &next).unwrap();
+    schema::migrate(&mut raw, &next).unwrap();
+    let version: i64 = raw.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+    assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
+    bench.ledger.verify().unwrap();
+    let failure = open(&bench.path(), &bench.clock).err().unwrap();
+    assert_eq!(failure.code, Code::LedgerCorrupt);
+    assert!(failure.hint().contains("release"));
+}
+
+#[test]
+fn files_that_are_no_ledger_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0)));
+    let code = |name: &str| open(&folder.path().join(name), &clock).err().unwrap().code;
+    fs::write(folder.path().join("text"), "not a ledger, and longer than a header: ".repeat(50)).unwrap();
+    assert_eq!(code("text"), Code::LedgerCorrupt);
+    assert_eq!(code("text/below"), Code::LedgerUnavailable);
+    symlink(folder.path().join("elsewhere"), folder.path().join("link")).unwrap();
+    assert_eq!(code("link"), Code::LedgerUnavailable);
+    assert!(!folder.path().join("elsewhere").exists());
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    assert_eq!(code("folder"), Code::LedgerUnavailable);
+}
+
+#[test]
+fn the_ledger_is_private_and_fully_synchronous() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    for entry in fs::read_dir(bench.folder.path()).unwrap() {
+        let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0);
+    }
+    let connection = bench.ledger.connection.lock().unwrap();
+    let pragma = |name: &str| -> i64 {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
+}

@@ -1,0 +1,180 @@
+use super::*;
+
+#[test]
+fn a_run_goes_the_whole_way() {
+    let bench = Bench::new();
+    let lease = bench.passed(1, true);
+    assert_eq!((lease.mode(), lease.epoch(), lease.request()), (Mode::Full, 1, &b"{\"number\":1}"[..]));
+    bench.advance(&lease, State::PublishPending).unwrap();
+    bench.ledger.begin_publish(&lease).unwrap();
+    let run = bench.advance(&lease, State::Published).unwrap();
+    assert_eq!((run.progress.full_attempts, run.progress.publish_attempts), (1, 1));
+    assert_eq!(run.holder, None);
+    assert_eq!(bench.ledger.run(lease.run_id()).unwrap(), run);
+    assert_eq!(bench.ledger.runs(Some(State::Published), 5).unwrap(), [run]);
+    assert_eq!(bench.ledger.runs(Some(State::Pass), 5).unwrap(), []);
+    assert_eq!(bench.advance(&lease, State::Fail).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    bench.ledger.verify().unwrap();
+}
+
+#[test]
+fn a_step_that_is_not_possible_changes_nothing() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let lease = bench.claim();
+    let head = bench.ledger.verify().unwrap();
+    for to in [State::Running, State::Pass, State::Published, State::PublishPending] {
+        assert_eq!(bench.advance(&lease, to).unwrap_err().code, Code::InvalidTransition, "{to}");
+    }
+    assert_eq!(bench.ledger.begin_publish(&lease).unwrap_err().code, Code::InvalidTransition);
+    assert_eq!(bench.ledger.verify().unwrap(), head);
+}
+
+#[test]
+fn a_failure_keeps_its_code() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let lease = bench.claim();
+    let detail = json!({ "stage": "train" });
+    let run =
+        bench.ledger.advance(&lease, State::Fail, Some(Code::DegenerateLabels), detail.clone()).unwrap();
+    assert_eq!((run.progress.state, run.reason), (State::Fail, Some(Code::DegenerateLabels)));
+    let last = bench.ledger.events(lease.run_id()).unwrap().pop().unwrap();
+    assert_eq!((last.reason, last.detail), (Some(Code::DegenerateLabels), detail));
+}
+
+#[test]
+fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    bench.clock.advance(1);
+    bench.submit(2, false);
+    bench.clock.advance(1);
+    let first = bench.claim();
+    bench.ledger.advance(&first, State::Queued, Some(Code::ManifestUnresolved), json!({})).unwrap();
+    let second = bench.claim();
+    assert_ne!(first.run_id(), second.run_id());
+    assert_eq!(bench.claim().run_id(), first.run_id());
+}
+
+#[test]
+fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused() {
+    let bench = Bench::new();
+    bench.submit(1, true);
+    let old = bench.claim();
+    bench.advance(&old, State::EvalReady).unwrap();
+    bench.clock.advance(59);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, Some(old.run_id())).unwrap(), None);
+    bench.clock.advance(1);
+    // Nobody took it yet, and still it is lost.
+    assert_eq!(bench.ledger.heartbeat(&old).unwrap_err().code, Code::LeaseLost);
+    let new = bench.ledger.claim(&worker("worker-2"), 60, None).unwrap().unwrap();
+    assert_eq!((new.epoch(), new.mode(), new.run().progress.state), (2, Mode::Full, State::Running));
+    let head = bench.ledger.verify().unwrap();
+    let refused = [
+        bench.advance(&old, State::EvalReady).map(drop),
+        bench.advance(&old, State::Fail).map(drop),
+        bench.ledger.begin_publish(&old).map(drop),
+        bench.ledger.heartbeat(&old).map(drop),
+        bench.ledger.release(&old).map(drop),
+    ];
+    assert!(refused.into_iter().all(|result| result.unwrap_err().code == Code::LeaseLost));
+    assert_eq!(bench.ledger.verify().unwrap(), head);
+    bench.advance(&new, State::EvalReady).unwrap();
+}
+
+/// The name alone does not make a holder: a worker that restarts has lost what it held before.
+#[test]
+fn a_worker_of_the_same_name_is_fenced_too() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let old = bench.claim();
+    bench.clock.advance(60);
+    let new = bench.claim();
+    assert_eq!(old.worker(), new.worker());
+    assert_eq!(bench.advance(&old, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+    bench.advance(&new, State::EvalReady).unwrap();
+}
+
+#[test]
+fn the_row_itself_refuses_a_write_of_another_epoch() {
+    let bench = Bench::new();
+    let run = bench.submit(1, false);
+    assert_eq!(rows::update_run(&bench.raw(), &run, 1).unwrap_err().code, Code::LeaseLost);
+    rows::update_run(&bench.raw(), &run, 0).unwrap();
+}
+
+#[test]
+fn a_heartbeat_holds_the_run() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let lease = bench.claim();
+    for _ in 0..5 {
+        bench.clock.advance(50);
+        let until = bench.ledger.heartbeat(&lease).unwrap();
+        assert_eq!(until.nanoseconds() - bench.clock.now().nanoseconds(), 60_000_000_000);
+    }
+    bench.advance(&lease, State::EvalReady).unwrap();
+    bench.ledger.verify().unwrap();
+}
+
+#[test]
+fn a_released_run_is_free_at_once() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let lease = bench.claim();
+    bench.ledger.release(&lease).unwrap();
+    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.claim().epoch(), 2);
+}
+
+#[test]
+fn a_pass_that_was_not_to_be_published_can_be_later() {
+    let bench = Bench::new();
+    let lease = bench.passed(1, false);
+    assert_eq!(bench.advance(&lease, State::PublishPending).unwrap_err().code, Code::PublishNotAllowed);
+    bench.ledger.release(&lease).unwrap();
+    assert_eq!(bench.ledger.claim(&worker("worker-1"), 60, None).unwrap(), None);
+    assert_eq!(bench.ledger.claim(&worker("worker-1"), 60, Some(lease.run_id())).unwrap(), None);
+    bench.ledger.submit(&submission(1, "request-later", true)).unwrap();
+    let lease = bench.claim();
+    assert_eq!((lease.mode(), lease.run().progress.full_attempts), (Mode::PublishOnly, 1));
+    bench.ledger.begin_publish(&lease).unwrap();
+    assert_eq!(bench.advance(&lease, State::Published).unwrap().progress.full_attempts, 1);
+}
+
+#[test]
+fn publish_retries_are_bounded_and_a_crash_spends_none() {
+    let bench = Bench::new();
+    let mut lease = bench.passed(1, true);
+    bench.advance(&lease, State::PublishPending).unwrap();
+    for attempt in 0..=PUBLISH_RETRIES {
+        bench.ledger.begin_publish(&lease).unwrap();
+        bench.clock.advance(60);
+        lease = bench.claim();
+        let run = bench.ledger.begin_publish(&lease).unwrap();
+        assert_eq!((run.progress.publish_attempts, run.progress.full_attempts), (attempt + 1, 1));
+        bench
+            .ledger
+            .advance(&lease, State::PublishPending, Some(Code::RegistryUnavailable), json!({}))
+            .unwrap();
+    }
+    assert_eq!(bench.ledger.begin_publish(&lease).unwrap_err().code, Code::PublishRetryExhausted);
+    bench.ledger.release(&lease).unwrap();
+    assert_eq!(bench.ledger.claim(&worker("worker-1"), 60, None).unwrap(), None);
+    let failure = bench.ledger.claim(&worker("worker-1"), 60, Some(lease.run_id())).unwrap_err();
+    assert_eq!(failure.code, Code::PublishRetryExhausted);
+    bench.ledger.verify().unwrap();
+}
+
+#[test]
+fn a_run_that_is_not_there_is_not_found() {
+    let bench = Bench::new();
+    let id = submission(9, "request-9", false).run_id;
+    assert_eq!(bench.ledger.run(&id).unwrap_err().code, Code::RunNotFound);
+    assert_eq!(bench.ledger.events(&id).unwrap_err().code, Code::RunNotFound);
+    let failure = bench.ledger.claim(&worker("worker-1"), 1, Some(&id)).unwrap_err();
+    assert_eq!(failure.code, Code::RunNotFound);
+}

@@ -1,0 +1,187 @@
+//! A factory that is open: the line with its embedded parts, and what people do with it.
+
+use std::{path::Path, sync::Arc};
+
+use contracts::{
+    Checked, Code, Digest, Failure, Reference, Result,
+    bundle::ModelBundle,
+    governance_profile::GovernanceProfile,
+    identity::ids::{BundleId, TrainRunId},
+    identity::recipe,
+    names::{ColumnName, Name, PlatformRunId, Principal, RequestId},
+    resolution::BundleResolution,
+    scope::TargetScope,
+    train_request::TrainBuildRequest,
+    training_config::TrainingConfig,
+};
+use kernels::Progress;
+
+use crate::{
+    bundle::{self, LoadedModel},
+    clock::SystemClock,
+    dataset::{self, Built, DatasetSpec, Sources},
+    fsck::{self, Checkup},
+    layout,
+    ledger::{Admission, Run, SqliteLedger, State},
+    registry::EmbeddedRegistry,
+    run::Line,
+    store::{self, LocalStore},
+    verify::{self, Verified},
+    watch::{Stage, Watch},
+};
+
+/// A factory that is open.
+#[derive(Clone)]
+pub struct Factory {
+    line: Line,
+}
+
+impl Factory {
+    /// Opens the factory in a folder of the local file system, and makes it where there is none: objects and the
+    /// SQLite ledger both stand below the root.
+    pub fn open(root: &Path) -> Result<Self> {
+        let clock = Arc::new(SystemClock);
+        let store = Arc::new(LocalStore::open(root.join("objects"))?);
+        let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);
+        let registry = Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone()));
+        Ok(Self { line: Line { store, ledger, registry, clock } })
+    }
+
+    /// A factory of parts that are handed in.
+    pub const fn of(line: Line) -> Self {
+        Self { line }
+    }
+
+    /// The line.
+    pub const fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Builds a dataset; see [`dataset::build`].
+    pub fn build_dataset(&self, spec: &DatasetSpec, sources: Sources, watch: &dyn Watch) -> Result<Built> {
+        watch.stage(Stage::Build);
+        dataset::build(&*self.line.store, spec, sources, self.line.clock.now(), watch)
+    }
+
+    /// Stores a training config under its content.
+    pub fn put_training_config(
+        &self,
+        owner: &PlatformRunId,
+        config: &Checked<TrainingConfig>,
+    ) -> Result<Reference<TrainingConfig>> {
+        store::write_document(
+            &*self.line.store,
+            &layout::by_content(owner, "training_configs", &config.digest())?,
+            config,
+        )
+    }
+
+    /// Stores a governance profile under its content.
+    pub fn put_governance_profile(
+        &self,
+        owner: &PlatformRunId,
+        profile: &Checked<GovernanceProfile>,
+    ) -> Result<Reference<GovernanceProfile>> {
+        store::write_document(
+            &*self.line.store,
+            &layout::by_content(owner, "governance_profiles", &profile.digest())?,
+            profile,
+        )
+    }
+
+    /// Admits a request; see [`Line::submit`].
+    pub fn submit(&self, request: Checked<TrainBuildRequest>) -> Result<Admission> {
+        self.line.submit(request)
+    }
+
+    /// Carries out one run; see [`Line::work`].
+    pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
+        self.line.work(worker, only, watch)
+    }
+
+    /// Publishes a run that passed: sends its request again with permission to publish, and carries that out.
+    ///
+    /// A run that is published stays so. Refuses with `PUBLISH_NOT_ELIGIBLE` a run that did not pass,
+    /// `PUBLISH_NOT_ALLOWED` a requester who may not, and with `INVALID_TRANSITION` a run that is not that far.
+    pub fn publish(
+        &self,
+        run: &TrainRunId,
+        requester: &Principal,
+        worker: &Name,
+        watch: &dyn Watch,
+    ) -> Result<Run> {
+        let row = self.line.ledger.run(run)?;
+        match row.progress.state {
+            State::Published => return Ok(row),
+            State::Fail => {
+                return Err(Failure::new(
+                    Code::PublishNotEligible,
+                    format!("{run} did not pass: {}", row.reason.map_or("the gate said FAIL", Code::as_str)),
+                ));
+            }
+            State::Pass | State::PublishPending => {}
+            state => {
+                return Err(Failure::new(
+                    Code::InvalidTransition,
+                    format!("{run} is {state}; it is published once it passed"),
+                ));
+            }
+        }
+        let mut request = Checked::<TrainBuildRequest>::parse(&row.request)?.into_inner();
+        request.publish_allowed = true;
+        request.requester_principal = requester.clone();
+        let digest: Digest<TrainBuildRequest> = recipe::derive("publish_request.v1", &(run, requester))?;
+        request.request_id = RequestId::new(format!("publish-{}", digest.hex_prefix(32)))?;
+        self.line.submit(Checked::new(request)?)?;
+        self.publish_retry(run, worker, watch)
+    }
+
+    /// Carries on with a publication that is pending: bounded, and never trains.
+    ///
+    /// Refuses with `RETRY_NOT_PENDING` a run that is not pending, and with `PUBLISH_RETRY_EXHAUSTED`.
+    pub fn publish_retry(&self, run: &TrainRunId, worker: &Name, watch: &dyn Watch) -> Result<Run> {
+        let row = self.line.ledger.run(run)?;
+        let pending = row.progress.state == State::PublishPending
+            || row.progress.state == State::Pass && row.progress.publish_allowed
+            || row.progress.work() == crate::ledger::Mode::PublishOnly;
+        if !pending {
+            return Err(Failure::new(
+                Code::RetryNotPending,
+                format!("{run} is {}, not PUBLISH_PENDING", row.progress.state),
+            ));
+        }
+        self.line
+            .work(worker, Some(run), watch)?
+            .ok_or_else(|| Failure::new(Code::LeaseLost, format!("another worker publishes {run}")))
+    }
+
+    /// What serves a scope; see [`crate::registry::Registry::resolve`].
+    pub fn resolve(
+        &self,
+        scope: &TargetScope,
+        fallback: Option<&BundleId>,
+        available: Option<&[ColumnName]>,
+    ) -> Result<BundleResolution> {
+        self.line.registry.resolve(scope, fallback, available)
+    }
+
+    /// Loads and verifies a bundle for scoring.
+    pub fn load(&self, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
+        bundle::load(&*self.line.store, reference)
+    }
+
+    /// Checks every digest that a bundle rests on, and its verdict.
+    pub fn verify(&self, bundle: &BundleId, progress: &dyn Progress) -> Result<Verified> {
+        verify::verify(&*self.line.store, &self.line.registry.find(bundle)?, progress)
+    }
+
+    /// Fits a bundle's model again and compares the bytes.
+    pub fn rebuild(&self, bundle: &BundleId, progress: &dyn Progress) -> Result<()> {
+        verify::rebuild(&*self.line.store, &*self.line.clock, &self.line.registry.find(bundle)?, progress)
+    }
+
+    /// Checks every promise of the whole factory.
+    pub fn fsck(&self) -> Result<Checkup> {
+        fsck::fsck(&self.line)
+    }
+}

@@ -1,0 +1,103 @@
+//! Proof: every digest from a bundle down to its raw partitions, and the model fitted again.
+
+use contracts::{Checked, Code, Failure, Reference, Result, bundle::ModelBundle, run_receipt::Evidence};
+use kernels::Progress;
+use serde::Serialize;
+
+use crate::{
+    bundle::{self, artifact},
+    clock::Clock,
+    gate::{self, Judged},
+    guard::guard,
+    resolve::Resolved,
+    store::{self, Store},
+    train,
+};
+
+/// What a verification looked at; it ends with the first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Documents and artifacts whose bytes were compared with their digests.
+    pub objects: u64,
+    /// Bytes that were hashed.
+    pub bytes: u64,
+    /// Whether the gate, judging the evidence anew, came to the stored receipt.
+    pub gate_confirmed: bool,
+}
+
+/// Compares every object that a bundle rests on with its digest, and judges its evidence anew.
+///
+/// Refuses with the code of the first object that is missing or changed, naming it, and with
+/// `GATE_DECISION_MISMATCH` where the verdict is another.
+pub fn verify(
+    store: &dyn Store,
+    reference: &Reference<ModelBundle>,
+    progress: &dyn Progress,
+) -> Result<Verified> {
+    let loaded = bundle::load(store, reference)?;
+    let bundle = loaded.bundle();
+    let plan = store::read_document(store, &bundle.plan)?;
+    store::read_document(store, &bundle.training_config)?;
+    store::read_document(store, &bundle.publish_eligibility)?;
+    // Bundle, model, receipt, plan, config, profile, record, report, eligibility.
+    let mut verified = Verified { objects: 9, bytes: bundle.model_bytes, gate_confirmed: false };
+    let manifests = bundle
+        .dataset_manifests
+        .iter()
+        .map(|manifest| store::read_document(store, manifest))
+        .collect::<Result<Vec<_>>>()?;
+    let total = manifests.iter().map(|manifest| manifest.partitions.len() as u64).sum();
+    let mut done = 0;
+    for manifest in &manifests {
+        verified.objects += 1;
+        for partition in &manifest.partitions {
+            verified.bytes += store::read(store, &partition.reference())?.len() as u64;
+            verified.objects += 1;
+            done += 1;
+            progress.step(done, total)?;
+        }
+    }
+    if plan.dataset_manifests != bundle.dataset_manifests || plan.train_run_id != bundle.train_run_id {
+        return Err(Failure::new(Code::EvidenceInvalid, "the bundle and its plan are not of one run"));
+    }
+    let evidence = Evidence {
+        plan: Some(bundle.plan.clone()),
+        model: Some(bundle.model.clone()),
+        execution_record: Some(bundle.execution_record.clone()),
+        eval_report: Some(bundle.eval_report.clone()),
+        gate_receipt: Some(bundle.gate_receipt.clone()),
+        publish_eligibility: Some(bundle.publish_eligibility.clone()),
+        bundle: Some(reference.clone()),
+        publication: None,
+    };
+    match gate::confirm(store, &evidence)? {
+        Judged::Pass(_) => verified.gate_confirmed = true,
+        Judged::Fail { .. } => {
+            return Err(Failure::new(Code::GateDecisionMismatch, "the evidence does not pass the gate"));
+        }
+    }
+    Ok(verified)
+}
+
+/// Fits the bundle's model again from its pinned data and compares the bytes; refuses with
+/// `NONDETERMINISM_DETECTED`. Nothing is written.
+pub fn rebuild(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    reference: &Reference<ModelBundle>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let bundle: Checked<ModelBundle> = store::read_document(store, reference)?;
+    let resolved = Resolved::reopen(store, &bundle.plan)?;
+    let guarded = guard(store, clock, resolved, progress)?;
+    let plan = guarded.resolved.plan();
+    let model = train::fit(plan, &guarded, progress)?;
+    let bytes = artifact::write(plan.training_config.model.family(), &model)?;
+    if bytes != store::read(store, &bundle.model)? {
+        return Err(Failure::new(
+            Code::NondeterminismDetected,
+            "fitting again gave other bytes than the bundle's model",
+        ));
+    }
+    Ok(())
+}
