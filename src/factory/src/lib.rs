@@ -23,6 +23,7 @@ mod layout;
 pub mod ledger;
 pub mod open;
 pub mod publish;
+mod records;
 pub mod registry;
 pub mod resolve;
 pub mod run;
