@@ -222,7 +222,7 @@ impl Content {
 
     fn label_basis(&self, spec: &DatasetSpec) -> LabelBasis {
         let counts = &self.labels.counts;
-        let positive = self.labels.value.iter().filter(|value| **value == POSITIVE).count();
+        let positive = (0..self.events.len()).filter(|&row| self.labels.known(row) == Some(POSITIVE)).count();
         LabelBasis {
             label_family: spec.labels.family.clone(),
             label_asof_utc: spec.labels.label_asof_utc,

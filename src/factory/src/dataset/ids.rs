@@ -93,6 +93,7 @@ impl Ids {
     }
 
     /// The rows named, in the order named.
+    #[must_use]
     pub fn select(&self, rows: &[u32]) -> Self {
         match self {
             Self::Int(values) => Self::Int(rows.iter().map(|&row| values[row as usize]).collect()),

@@ -13,6 +13,8 @@ use super::{
 const TABLE: &str = "labels";
 /// Code of a positive label.
 pub(super) const POSITIVE: u8 = 1;
+/// Code of a negative label.
+const NEGATIVE: u8 = 0;
 
 /// The columns that are needed of the assertions.
 pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
@@ -46,7 +48,8 @@ impl Joined {
         let labels = &spec.labels;
         let ids = columns.take_ids(&labels.event_id)?;
         let values = columns.take_numbers(&labels.value)?;
-        let others = values.iter().filter(|value| **value != 0.0 && **value != 1.0).count();
+        let codes: Vec<Option<u8>> = values.iter().map(|&value| code(value)).collect();
+        let others = codes.iter().filter(|code| code.is_none()).count();
         if others > 0 {
             let pointer = format!("{TABLE}/{}", labels.value);
             let expected = "true and false, or 1 and 0";
@@ -62,13 +65,13 @@ impl Joined {
         let effective_time = columns.times(&labels.effective_time)?;
         let observed_time = columns.times(&labels.observed_time)?;
         let mut joined = Self::default();
-        for (assertion, row) in rows.into_iter().enumerate() {
-            let Some(row) = row else {
+        for (assertion, (row, code)) in rows.into_iter().zip(codes).enumerate() {
+            let (Some(row), Some(code)) = (row, code) else {
                 joined.orphans += 1;
                 continue;
             };
             joined.event.push(row);
-            joined.value.push(if values[assertion] == 1.0 { POSITIVE } else { 0 });
+            joined.value.push(code);
             joined.effective_time.push(effective_time[assertion]);
             joined.observed_time.push(observed_time[assertion]);
         }
@@ -87,4 +90,10 @@ impl Joined {
             },
         )
     }
+}
+
+/// The code of an asserted value; booleans were read as 1 and 0.
+#[allow(clippy::float_cmp, reason = "the values are names, not measurements")]
+fn code(value: f64) -> Option<u8> {
+    if value == 1.0 { Some(POSITIVE) } else { (value == 0.0).then_some(NEGATIVE) }
 }

@@ -2,9 +2,12 @@
 
 use arrow_array::{StringArray, TimestampMillisecondArray};
 use arrow_schema::{DataType, TimeUnit};
-use contracts::dataset_manifest::ColumnRole;
+use contracts::dataset_manifest::{ColumnRole, PrivacyClass};
 
-use super::*;
+use super::{
+    LabelOutcome::{Censored, Conflict, Immature, Known},
+    *,
+};
 
 fn shuffled(rows: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows as u32).collect();
@@ -112,7 +115,6 @@ fn unknown_labels_are_null_and_never_negative() {
     assert_eq!(orphans.unwrap().rows, 1);
     let table = read(&place.store, &[built.manifest], &Selection::default(), &Silent).unwrap();
     assert_eq!(table.label, [Some(true), Some(false), None, None, None, None]);
-    use LabelOutcome::{Censored, Conflict, Immature, Known};
     assert_eq!(table.label_outcome, [Known, Known, Censored, Conflict, Immature, Censored]);
     assert_eq!(table.label_observed_time, [Some(old), Some(old + DAY), None, None, None, None]);
 }
@@ -140,7 +142,7 @@ fn the_manifest_says_what_each_column_is() {
     let joined: Vec<_> = built.manifest.join_keys.iter().map(ColumnName::as_str).collect();
     assert_eq!(joined, ["id", "card", "shop"]);
     let pseudonymous =
-        built.manifest.schema.iter().filter(|column| column.privacy_class != Default::default());
+        built.manifest.schema.iter().filter(|column| column.privacy_class != PrivacyClass::None);
     assert_eq!(pseudonymous.map(|column| column.name.as_str()).collect::<Vec<_>>(), ["card"]);
 }
 

@@ -54,7 +54,7 @@ fn a_table_holds_the_rows_that_went_in() {
         let window = times[source] - 5 * DAY + 1..=times[source];
         let counted = (0..300)
             .filter(|&other| cards.value(other) == cards.value(source) && window.contains(&times[other]));
-        assert_eq!(table.features[[row, 2]], counted.count() as f64);
+        assert_eq!(table.features[[row, 2]].to_bits(), (counted.count() as f64).to_bits());
     }
     assert_eq!(table.features.strides(), [1, 300]);
     assert_eq!(table.weights, None);
@@ -121,7 +121,7 @@ fn a_changed_byte_and_a_missing_file_stop_the_read() {
     changed[whole.len() / 2] ^= 1;
     std::fs::remove_file(&path).unwrap();
     let fails = |manifest: &Checked<DatasetManifest>| {
-        read(&place.store, &[manifest.clone()], &Selection::default(), &Silent).unwrap_err().code
+        read(&place.store, std::slice::from_ref(manifest), &Selection::default(), &Silent).unwrap_err().code
     };
     assert_eq!(fails(&manifest), Code::PartitionUnresolved);
     std::fs::write(&path, changed).unwrap();
@@ -152,7 +152,7 @@ fn a_partition_that_is_not_what_its_manifest_says_is_refused() {
     let renamed = forged(&manifest, |manifest| manifest.schema[0].name = column("other"));
     assert_eq!(fails(renamed), Code::PartitionInvalid);
     let retyped = forged(&manifest, |manifest| {
-        manifest.schema[0].r#type = contracts::dataset_manifest::ColumnType::Utf8
+        manifest.schema[0].r#type = contracts::dataset_manifest::ColumnType::Utf8;
     });
     assert_eq!(fails(retyped), Code::PartitionInvalid);
     let counted = forged(&manifest, |manifest| {
