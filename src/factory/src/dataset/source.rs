@@ -10,6 +10,11 @@
 //! Files are hostile until shown otherwise: nothing is reserved on what a footer claims, and a decoder's panic
 //! is the file's failure.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the files that a caller names are opened here, and nowhere else"
+)]
+
 use std::{fs::File, path::Path, path::PathBuf};
 
 use arrow_array::RecordBatch;

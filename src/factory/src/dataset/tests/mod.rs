@@ -1,6 +1,10 @@
 //! Datasets built of small synthetic events, in a store on a temporary folder.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests write sources and damage partitions"
+)]
 
 mod building;
 mod reading;
