@@ -27,7 +27,11 @@ Floats = NDArray[np.float64]
 def main() -> None:
     """Prints the golden file."""
     made = {
-        "made_with": {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "scipy": scipy.__version__},
+        "made_with": {
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+        },
         "scored": [answer(*case) for case in scored_cases()],
         "samples": [distance(*case) for case in sample_cases()],
     }
@@ -82,7 +86,9 @@ def scored_cases() -> list[tuple[str, Floats, NDArray[np.bool_], Floats | None]]
     return cases
 
 
-def answer(name: str, scores: Floats, positive: NDArray[np.bool_], weights: Floats | None) -> dict[str, object]:
+def answer(
+    name: str, scores: Floats, positive: NDArray[np.bool_], weights: Floats | None
+) -> dict[str, object]:
     """The case with every metric that scikit-learn has."""
     fpr, tpr, _ = metrics.roc_curve(positive, scores, sample_weight=weights, drop_intermediate=False)
     precision, recall, _ = metrics.precision_recall_curve(positive, scores, sample_weight=weights)
@@ -107,11 +113,15 @@ def answer(name: str, scores: Floats, positive: NDArray[np.bool_], weights: Floa
     }
 
 
-def decided(positive: NDArray[np.bool_], called: NDArray[np.bool_], weights: Floats | None) -> list[float | None]:
+def decided(
+    positive: NDArray[np.bool_], called: NDArray[np.bool_], weights: Floats | None
+) -> list[float | None]:
     """Precision, recall and F1; null where the division is by zero."""
     given = {"sample_weight": weights, "zero_division": np.nan}
-    values = [score(positive, called, **given) for score in
-              (metrics.precision_score, metrics.recall_score, metrics.f1_score)]
+    values = [
+        score(positive, called, **given)
+        for score in (metrics.precision_score, metrics.recall_score, metrics.f1_score)
+    ]
     return [None if np.isnan(value) else float(value) for value in values]
 
 
@@ -129,7 +139,12 @@ def sample_cases() -> list[tuple[str, Floats, Floats]]:
 def distance(name: str, reference: Floats, current: Floats) -> dict[str, object]:
     """The case with scipy's two-sample statistic."""
     statistic = float(ks_2samp(reference, current).statistic)
-    return {"name": name, "reference": reference.tolist(), "current": current.tolist(), "statistic": statistic}
+    return {
+        "name": name,
+        "reference": reference.tolist(),
+        "current": current.tolist(),
+        "statistic": statistic,
+    }
 
 
 if __name__ == "__main__":

@@ -1,1 +1,40 @@
-//! x
+//! The native half of the Python package: convert, release the interpreter, call, convert.
+//!
+//! ```text
+//!   Python values ──► views and checked values ──► contracts, kernels ──► Python values
+//!                                                        └── Failure ──► model_factory.errors
+//! ```
+//!
+//! Nothing here has an opinion: defaults stand in the core or in the Python package, and each file mirrors one
+//! concept of the core. Invariant: while the core works the interpreter is free for other threads, and only the
+//! thread that made the call ever speaks to Python.
+
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
+mod array;
+mod document;
+mod failure;
+mod metric;
+mod model;
+mod progress;
+mod simulate;
+mod threads;
+
+/// The module `model_factory._native`.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::document::{canonical, canonical_from_toml, documents, schema};
+    #[pymodule_export]
+    use crate::failure::{codes, refusal};
+    #[pymodule_export]
+    use crate::metric::{
+        average_precision, bootstrap, brier, confusion, entity_precision, kolmogorov_smirnov, log_loss,
+        population_stability, precision_recall_curve, recall_at_false_positive_rate, reliability, roc_auc,
+        roc_curve, top_k,
+    };
+    #[pymodule_export]
+    use crate::model::{PyModel, fit, model_config};
+    #[pymodule_export]
+    use crate::simulate::payments;
+}

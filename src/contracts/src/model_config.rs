@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Result, schema::read_part};
+
 /// How classes are weighted while fitting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +44,12 @@ pub enum ModelConfig {
 }
 
 impl ModelConfig {
+    /// Reads a configuration that stands outside a document, such as an estimator's; refuses with
+    /// `PARAMETER_INVALID`.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        read_part("model", bytes)
+    }
+
     /// The family's name as documents write it.
     pub const fn family(&self) -> &'static str {
         match self {
@@ -216,6 +224,45 @@ impl Default for GradientBoosting {
             colsample: 1.0,
             early_stopping_rounds: None,
             class_weight: ClassWeight::None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Code;
+
+    #[test]
+    fn defaults_are_written_out() {
+        let read = ModelConfig::read(br#"{"family": "decision_tree", "max_depth": 3}"#).unwrap();
+        let expected = DecisionTree { max_depth: Some(3), ..DecisionTree::default() };
+        assert_eq!(read, ModelConfig::DecisionTree(expected));
+    }
+
+    #[test]
+    fn every_problem_is_shown_at_once() {
+        let text = br#"{"family": "gradient_boosting", "n_estimators": 0, "max_bins": 256, "depth": 3}"#;
+        let refused = ModelConfig::read(text).unwrap_err();
+        assert_eq!(refused.code, Code::ParameterInvalid);
+        let pointers: Vec<_> = refused.problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(pointers.len(), 3, "{pointers:?}");
+        for pointer in ["/n_estimators", "/max_bins", "/depth"] {
+            assert!(pointers.contains(&pointer), "{pointers:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_refused() {
+        for text in
+            ["", "NaN", "{}", "[]", r#"{"family": "oracle"}"#, r#"{"family": "decision_tree", "c": NaN}"#]
+        {
+            assert_eq!(
+                ModelConfig::read(text.as_bytes()).unwrap_err().code,
+                Code::ParameterInvalid,
+                "{text}"
+            );
         }
     }
 }

@@ -40,6 +40,20 @@ pub trait Artifact: Sized {
     const VIOLATION: Code;
 }
 
+/// Says what an artifact is called and which codes speak of it, beside the type itself.
+macro_rules! artifact {
+    ($kind:ty, $name:literal, $invalid:ident, $unresolved:ident, $mismatch:ident, $violation:ident) => {
+        impl $crate::schema::Artifact for $kind {
+            const NAME: &'static str = $name;
+            const INVALID: $crate::Code = $crate::Code::$invalid;
+            const UNRESOLVED: $crate::Code = $crate::Code::$unresolved;
+            const MISMATCH: $crate::Code = $crate::Code::$mismatch;
+            const VIOLATION: $crate::Code = $crate::Code::$violation;
+        }
+    };
+}
+pub(crate) use artifact;
+
 /// An artifact that is a JSON document.
 pub trait Document: Artifact + Serialize + DeserializeOwned + JsonSchema {
     /// Checks what a schema cannot say, collecting every problem.
@@ -198,18 +212,39 @@ pub fn schema<D: Document>() -> Value {
     schema.to_value()
 }
 
+/// Reads a part of a document that callers may give on its own; `name` says what it is.
+///
+/// Refuses with `PARAMETER_INVALID`, showing every problem at once.
+pub fn read_part<T: JsonSchema + DeserializeOwned>(name: &'static str, bytes: &[u8]) -> Result<T> {
+    let of_part = |failure: Failure| failure.with_code(Code::ParameterInvalid);
+    let value = canonical::read(bytes).map_err(of_part)?;
+    let validator = compiled(name, || {
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+    })?;
+    Problems(validator.iter_errors(&value).flat_map(|error| explain(&error)).collect())
+        .refuse(Code::ParameterInvalid, name)?;
+    serde_json::from_value(value).map_err(|error| {
+        Failure::new(Code::ParameterInvalid, format!("{name} passed its schema but not its type: {error}"))
+    })
+}
+
 static VALIDATORS: Mutex<BTreeMap<&'static str, Arc<Validator>>> = Mutex::new(BTreeMap::new());
 
 fn validator<D: Document>() -> Result<Arc<Validator>> {
+    compiled(D::NAME, schema::<D>)
+}
+
+/// The validator of this name, compiled once.
+fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Validator>> {
     let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(validator) = validators.get(D::NAME) {
+    if let Some(validator) = validators.get(name) {
         return Ok(Arc::clone(validator));
     }
-    let validator = jsonschema::draft202012::options().build(&schema::<D>()).map_err(|error| {
-        Failure::new(Code::InternalError, format!("schema of {} does not compile: {error}", D::NAME))
+    let validator = jsonschema::draft202012::options().build(&schema()).map_err(|error| {
+        Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
     })?;
     let validator = Arc::new(validator);
-    validators.insert(D::NAME, Arc::clone(&validator));
+    validators.insert(name, Arc::clone(&validator));
     Ok(validator)
 }
 

@@ -1,6 +1,11 @@
 //! Columns of identifiers: whole numbers or text, with one order and one way to number them.
 
-use std::{cmp::Ordering, ops::Range};
+#![allow(
+    clippy::disallowed_types,
+    reason = "the map is only looked up, never walked, so its order cannot show"
+)]
+
+use std::{cmp::Ordering, collections::HashMap, hash::Hash, ops::Range};
 
 use contracts::dataset_manifest::ColumnType;
 use rayon::prelude::*;
@@ -149,23 +154,22 @@ impl Ids {
 
     /// Numbers the identifiers in the order in which they are first seen.
     pub(super) fn codes(&self) -> Codes {
-        let order = self.order();
-        let mut codes = vec![0_u32; order.len()];
-        // The first row of each identifier: equal rows stand together, in their order.
-        for equal in order.chunk_by(|&a, &b| self.compare(a as usize, b as usize).is_eq()) {
-            for &row in equal {
-                codes[row as usize] = equal[0];
-            }
+        match self {
+            Self::Int(values) => first_seen(values.iter()),
+            Self::Text(texts) => first_seen(texts.range(0..texts.ends.len())),
         }
-        let mut count = 0;
-        for row in 0..codes.len() {
-            let first = codes[row] as usize;
-            // A first row comes before the others, so it has its number by then.
-            codes[row] = if first == row { count } else { codes[first] };
-            count += u32::from(first == row);
-        }
-        Codes { codes, count: count as usize }
     }
+}
+
+fn first_seen<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Codes {
+    let mut seen = HashMap::new();
+    let codes = keys
+        .map(|key| {
+            let next = seen.len() as u32;
+            *seen.entry(key).or_insert(next)
+        })
+        .collect();
+    Codes { codes, count: seen.len() }
 }
 
 /// First number below `length` for which `before` no longer holds.

@@ -42,17 +42,28 @@ pub(super) struct Joined {
 impl Joined {
     /// Joins assertions to events by id.
     ///
-    /// Refuses with `COLUMN_TYPE_INVALID` ids of another type than the events' and values other than true
-    /// and false, 1 and 0.
+    /// Refuses with `COLUMN_TYPE_INVALID` ids of another type than the events' and values that
+    /// are named neither positive nor negative.
     pub(super) fn new(spec: &DatasetSpec, mut columns: Columns, index: &EventIndex) -> Result<Self> {
         let labels = &spec.labels;
         let ids = columns.take_ids(&labels.event_id)?;
         let values = columns.take_numbers(&labels.value)?;
-        let codes: Vec<Option<u8>> = values.iter().map(|&value| code(value)).collect();
-        let others = codes.iter().filter(|code| code.is_none()).count();
+        let is_one_of =
+            |value: f64, among: &[i64]| among.iter().any(|&other| value.total_cmp(&(other as f64)).is_eq());
+        let meanings: Vec<_> = values
+            .iter()
+            .map(|&value| {
+                match (is_one_of(value, &labels.positive_values), is_one_of(value, &labels.negative_values)) {
+                    (true, _) => Some(POSITIVE),
+                    (false, true) => Some(NEGATIVE),
+                    (false, false) => None,
+                }
+            })
+            .collect();
+        let others = meanings.iter().filter(|meaning| meaning.is_none()).count();
         if others > 0 {
             let pointer = format!("{TABLE}/{}", labels.value);
-            let expected = "true and false, or 1 and 0";
+            let expected = "the values that are named as positive or negative";
             return Err(Failure::at(Code::ColumnTypeInvalid, pointer, expected, format!("{others} others")));
         }
         if ids.is_empty() {
@@ -65,13 +76,13 @@ impl Joined {
         let effective_time = columns.times(&labels.effective_time)?;
         let observed_time = columns.times(&labels.observed_time)?;
         let mut joined = Self::default();
-        for (assertion, (row, code)) in rows.into_iter().zip(codes).enumerate() {
-            let (Some(row), Some(code)) = (row, code) else {
+        for (assertion, row) in rows.into_iter().enumerate() {
+            let (Some(row), Some(meaning)) = (row, meanings[assertion]) else {
                 joined.orphans += 1;
                 continue;
             };
             joined.event.push(row);
-            joined.value.push(code);
+            joined.value.push(meaning);
             joined.effective_time.push(effective_time[assertion]);
             joined.observed_time.push(observed_time[assertion]);
         }
@@ -90,10 +101,4 @@ impl Joined {
             },
         )
     }
-}
-
-/// The code of an asserted value; booleans were read as 1 and 0.
-#[allow(clippy::float_cmp, reason = "the values are names, not measurements")]
-fn code(value: f64) -> Option<u8> {
-    if value == 1.0 { Some(POSITIVE) } else { (value == 0.0).then_some(NEGATIVE) }
 }

@@ -10,10 +10,7 @@
 //! Files are hostile until shown otherwise: nothing is reserved on what a footer claims, and a decoder's panic
 //! is the file's failure.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the files that a caller names are opened here, and nowhere else"
-)]
+#![allow(clippy::disallowed_methods, reason = "a file that the caller named is opened here and nowhere else")]
 
 use std::{fs::File, path::Path, path::PathBuf};
 

@@ -4,10 +4,8 @@ use arrow_array::{StringArray, TimestampMillisecondArray};
 use arrow_schema::{DataType, TimeUnit};
 use contracts::dataset_manifest::{ColumnRole, PrivacyClass};
 
-use super::{
-    LabelOutcome::{Censored, Conflict, Immature, Known},
-    *,
-};
+use super::*;
+use LabelOutcome::{Censored, Conflict, Immature, Known};
 
 fn shuffled(rows: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows as u32).collect();

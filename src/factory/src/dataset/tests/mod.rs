@@ -2,8 +2,9 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::float_cmp,
     clippy::disallowed_methods,
-    reason = "tests write sources and damage partitions"
+    reason = "tests say what they expect, to the bit and the byte"
 )]
 
 mod building;
@@ -187,6 +188,8 @@ pub(super) fn spec() -> DatasetSpec {
         naive_times_are_utc: false,
         entities: [column("card")].into(),
         labels: LabelSpec {
+            positive_values: vec![1],
+            negative_values: vec![0],
             family: name("card_fraud"),
             event_id: column("event_id"),
             value: column("value"),

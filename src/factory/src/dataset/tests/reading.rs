@@ -1,6 +1,8 @@
 //! What is read back: what was built, and nothing that is not what the manifest pins.
 
-use contracts::{Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids};
+use contracts::{
+    Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids::DatasetManifestId,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -54,7 +56,7 @@ fn a_table_holds_the_rows_that_went_in() {
         let window = times[source] - 5 * DAY + 1..=times[source];
         let counted = (0..300)
             .filter(|&other| cards.value(other) == cards.value(source) && window.contains(&times[other]));
-        assert_eq!(table.features[[row, 2]].to_bits(), (counted.count() as f64).to_bits());
+        assert_eq!(table.features[[row, 2]], counted.count() as f64);
     }
     assert_eq!(table.features.strides(), [1, 300]);
     assert_eq!(table.weights, None);
@@ -138,7 +140,7 @@ fn forged(
     let mut forged = manifest.clone().into_inner();
     change(&mut forged);
     forged.dataset_fingerprint = forged.fingerprint().unwrap();
-    forged.dataset_manifest_id = ids::dataset_manifest_id(&forged.dataset_fingerprint).unwrap();
+    forged.dataset_manifest_id = DatasetManifestId::of(&forged.dataset_fingerprint).unwrap();
     Checked::new(forged).unwrap()
 }
 

@@ -1,0 +1,77 @@
+"""The documents of the factory: their schemas, and the one door that checks them.
+
+A document is given as a mapping, as JSON text or bytes, or as the path of a file; a file whose name ends in
+``.toml`` is read as TOML, any other as JSON.
+
+>>> from model_factory import documents, errors
+>>> try:
+...     documents.validate("training_config", {"config_id": "baseline"})
+... except errors.ResolutionError as error:
+...     print(error.code, [problem["pointer"] for problem in error.problems][:2])
+TRAINING_CONFIG_INVALID ['/schema_version', '/revision']
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from model_factory import _native
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["canonical", "names", "schema", "validate"]
+
+DocumentLike: TypeAlias = "Mapping[str, Any] | str | bytes | PathLike[str]"
+
+
+def names() -> list[str]:
+    """Names of all kinds of documents, such as ``"training_config"``."""
+    return _native.documents()
+
+
+def schema(name: str) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a kind of document.
+
+    Raises
+    ------
+    InputAdmissionError
+        ``PARAMETER_INVALID`` where no document has this name.
+    """
+    return cast("dict[str, Any]", json.loads(_native.schema(name)))
+
+
+def canonical(name: str, document: DocumentLike) -> bytes:
+    """Canonical JSON (RFC 8785) of a valid document, every default written out: the bytes that digests cover.
+
+    Raises
+    ------
+    ModelFactoryError
+        With the document's own code and every problem at once, each with its JSON pointer.
+    """
+    match document:
+        case bytes():
+            return _native.canonical(name, document)
+        case str():
+            return _native.canonical(name, document.encode())
+        case Mapping():
+            return _native.canonical(name, json.dumps(dict(document)).encode())
+        case _:
+            path = Path(document)
+            if path.suffix == ".toml":
+                return _native.canonical_from_toml(name, path.read_text(encoding="utf-8"))
+            return _native.canonical(name, path.read_bytes())
+
+
+def validate(name: str, document: DocumentLike) -> dict[str, Any]:
+    """Check a document and give it back with every default written out.
+
+    Raises
+    ------
+    ModelFactoryError
+        With the document's own code and every problem at once, each with its JSON pointer.
+    """
+    return cast("dict[str, Any]", json.loads(canonical(name, document)))

@@ -1,0 +1,59 @@
+//! numpy arrays as views: nothing is copied that lies in order.
+
+use std::borrow::Cow;
+
+use ndarray::ArrayView2;
+use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::{exceptions::PyTypeError, prelude::*};
+
+/// Rows x columns of 64-bit floats, seen where they lie whatever their strides.
+pub(crate) struct Matrix<'py>(PyReadonlyArray2<'py, f64>);
+
+impl Matrix<'_> {
+    pub(crate) fn view(&self) -> ArrayView2<'_, f64> {
+        self.0.as_array()
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Matrix<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let array: PyReadonlyArray2<'py, f64> = object
+            .extract()
+            .map_err(|_| PyTypeError::new_err("expected a two-dimensional numpy array of native float64"))?;
+        aligned(array.is_aligned())?;
+        Ok(Self(array))
+    }
+}
+
+/// One value a row.
+pub(crate) struct Vector<'py, T: Element>(PyReadonlyArray1<'py, T>);
+
+impl<T: Element + Copy> Vector<'_, T> {
+    /// The values in order; copied only where they do not lie side by side.
+    pub(crate) fn values(&self) -> Cow<'_, [T]> {
+        match self.0.as_slice() {
+            Ok(values) => Cow::Borrowed(values),
+            Err(_) => Cow::Owned(self.0.as_array().iter().copied().collect()),
+        }
+    }
+}
+
+impl<'a, 'py, T: Element> FromPyObject<'a, 'py> for Vector<'py, T> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let array: PyReadonlyArray1<'py, T> = object.extract().map_err(|_| {
+            let name = std::any::type_name::<T>();
+            PyTypeError::new_err(format!("expected a one-dimensional numpy array of native {name}"))
+        })?;
+        aligned(array.is_aligned())?;
+        Ok(Self(array))
+    }
+}
+
+/// Reading what is not aligned would be undefined.
+fn aligned(aligned: bool) -> PyResult<()> {
+    if aligned { Ok(()) } else { Err(PyTypeError::new_err("expected an aligned numpy array")) }
+}

@@ -1,0 +1,48 @@
+//! Documents by name: their schemas and their canonical bytes.
+
+use contracts::catalogue::{self, Entry};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::failure::{Error, Result};
+
+/// A kind of document, from its name.
+pub(crate) struct PyEntry(&'static Entry);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for PyEntry {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let name: &str = object.extract()?;
+        Ok(Self(catalogue::find(name).map_err(Error::Refused)?))
+    }
+}
+
+/// The names of all kinds of documents.
+#[pyfunction]
+pub(crate) fn documents() -> Vec<&'static str> {
+    catalogue::ALL.iter().map(|entry| entry.name).collect()
+}
+
+/// The JSON Schema of a document, as JSON text.
+#[pyfunction]
+pub(crate) fn schema(name: PyEntry) -> String {
+    (name.0.schema)().to_string()
+}
+
+/// The canonical bytes of a document given as JSON.
+#[pyfunction]
+pub(crate) fn canonical<'py>(py: Python<'py>, name: PyEntry, json: &[u8]) -> Result<Bound<'py, PyBytes>> {
+    let bytes = py.detach(|| (name.0.canonical)(json))?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// The canonical bytes of a document given as TOML.
+#[pyfunction]
+pub(crate) fn canonical_from_toml<'py>(
+    py: Python<'py>,
+    name: PyEntry,
+    toml: &str,
+) -> Result<Bound<'py, PyBytes>> {
+    let bytes = py.detach(|| (name.0.canonical_from_toml)(toml))?;
+    Ok(PyBytes::new(py, &bytes))
+}
