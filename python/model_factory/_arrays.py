@@ -23,7 +23,7 @@ def matrix(values: Any, name: str) -> NDArray[np.float64]:
         ``COLUMN_TYPE_INVALID`` for what is no table of numbers, ``SHAPE_MISMATCH`` unless there are two
         dimensions.
     """
-    if type(values).__module__.startswith("pandas."):
+    if type(values).__module__.partition(".")[0] == "pandas":
         values = _numbers(lambda: values.to_numpy(dtype=np.float64, na_value=np.nan), name)
     array = floats(values, name)
     if array.ndim != 2:

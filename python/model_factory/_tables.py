@@ -43,7 +43,7 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
         return "columns", [
             _column(name, data[name], f"{place}/{name}") for name in dict.fromkeys(wanted) if name in data
         ]
-    if type(data).__module__.startswith("pandas."):
+    if type(data).__module__.split(".")[0] == "pandas":
         return _pandas(data, place, wanted)
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return "stream", data

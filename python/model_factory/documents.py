@@ -3,10 +3,12 @@
 A document is given as a mapping, as JSON text or bytes, or as the path of a file; a file whose name ends in
 ``.toml`` is read as TOML, any other as JSON.
 
->>> from model_factory import documents
->>> documents.validate("training_config", {"config_id": "baseline"})
-Traceback (most recent call last):
-model_factory.errors.InputAdmissionError: ...
+>>> from model_factory import documents, errors
+>>> try:
+...     documents.validate("training_config", {"config_id": "baseline"})
+... except errors.ResolutionError as error:
+...     print(error.code, [problem["pointer"] for problem in error.problems][:2])
+TRAINING_CONFIG_INVALID ['/schema_version', '/revision']
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Model:
         ExecutionError
             ``NON_FINITE_INPUT`` for an infinity, or a missing value where the model takes none.
         """
-        named = isinstance(features, Mapping) or type(features).__module__.startswith("pandas.")
+        named = isinstance(features, Mapping) or type(features).__module__.split(".")[0] == "pandas"
         if named or hasattr(features, "__arrow_c_stream__") or hasattr(features, "__arrow_c_array__"):
             return self._loaded.score_table(_tables.table(features, "features", self.feature_names))
         return self._loaded.score_matrix(_arrays.matrix(features, "features"))

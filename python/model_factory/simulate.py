@@ -1,13 +1,18 @@
-"""Simulated card payments to try the factory on: no real person, card or shop stands behind them."""
+"""Simulated card payments to try the factory on: no real person, card or shop stands behind them.
+
+>>> from model_factory import simulate
+>>> events, labels = simulate.payments(customers=10, terminals=5, days=3)
+>>> str(events["time"].dtype), events["amount"].dtype.kind
+('datetime64[ns]', 'f')
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_factory import _native
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Payments", "payments"]
@@ -25,8 +30,8 @@ class Payments(NamedTuple):
         The timeline of assertions: ``event_id``, ``fraud``, ``effective_time``, ``observed_time``.
     """
 
-    events: dict[str, NDArray[np.generic]]
-    labels: dict[str, NDArray[np.generic]]
+    events: dict[str, NDArray[Any]]
+    labels: dict[str, NDArray[Any]]
 
 
 def payments(*, customers: int = 800, terminals: int = 300, days: int = 75, seed: int = 0) -> Payments:

@@ -1,8 +1,9 @@
 //! The registry: what is published, what is ACTIVE, and the verbs that change it.
 
 use contracts::{
+    identity::ids::BundleId,
     lifecycle_event::RegistryLifecycleEvent,
-    names::{BundleId, ColumnName, Principal},
+    names::{ColumnName, Principal},
     scope::TargetScope,
 };
 use factory::{

@@ -12,15 +12,13 @@ use crate::{
     feature::FeatureDefinitionSet,
     gate_receipt::{GateReceipt, PublishEligibility},
     governance_profile::GovernanceProfile,
-    identity::{
-        digest::Digest,
-        ids::{self, BundleKey, TrainRunKey},
-        recipe,
-    },
-    names::{BundleId, BundleVersion, ColumnName, Name, TrainRunId},
+    identity::ids::{BundleId, BundleVersion, TrainRunId},
+    identity::{digest::Digest, recipe},
+    names::{ColumnName, Name},
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Problems, Reference, SchemaVersion},
+    schema::{Document, Problems, Reference, SchemaVersion, artifact},
     scope::TargetScope,
+    train_run_key::TrainRunKey,
     training_config::{DecisionPolicy, TrainingConfig},
 };
 
@@ -49,6 +47,48 @@ pub struct InputColumn {
 /// Digest of the inputs, in order, under the recipe `input_schema.v1`.
 pub fn input_schema_digest(columns: &[InputColumn]) -> Result<Digest<InputColumn>> {
     recipe::derive("input_schema.v1", &columns)
+}
+
+/// What makes a bundle the bundle it is: the recipe `bundle_id.v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BundleKey<'a> {
+    /// Digest of the run's key.
+    pub train_run_key: Digest<TrainRunKey>,
+    /// Digests of the manifests, in the order of the run key.
+    pub dataset_manifests: Vec<Digest<DatasetManifest>>,
+    /// Digest of the model's bytes.
+    pub model: Digest<ModelArtifact>,
+    /// Digest of the evaluation report.
+    pub eval_report: Digest<EvalReport>,
+    /// Digest of the gate's receipt.
+    pub gate_receipt: Digest<GateReceipt>,
+    /// What a scorer must offer.
+    pub compatibility: &'a Compatibility,
+}
+
+impl BundleKey<'_> {
+    /// `mb_` and 32 digits of the key's digest.
+    pub fn id(&self) -> Result<BundleId> {
+        let digest: Digest<ModelBundle> = recipe::derive("bundle_id.v1", self)?;
+        BundleId::of(&digest)
+    }
+}
+
+/// `v1-` and 12 digits of the digest of bundle id and revisions: the recipe `bundle_version.v1`.
+pub fn bundle_version(
+    bundle_id: &BundleId,
+    policy_revision: &Name,
+    config_revision: &Name,
+) -> Result<BundleVersion> {
+    #[derive(Serialize)]
+    struct Payload<'a> {
+        bundle_id: &'a BundleId,
+        config_revision: &'a Name,
+        policy_revision: &'a Name,
+    }
+    let digest: Digest<ModelBundle> =
+        recipe::derive("bundle_version.v1", &Payload { bundle_id, config_revision, policy_revision })?;
+    BundleVersion::of(&digest)
 }
 
 /// A model with everything that shows where it came from.
@@ -120,6 +160,15 @@ impl ModelBundle {
     }
 }
 
+artifact!(
+    ModelBundle,
+    "bundle",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    ModelBundleImmutabilityViolation
+);
+
 impl Document for ModelBundle {
     fn check(&self, problems: &mut Problems) {
         let id = self.key().id();
@@ -129,7 +178,7 @@ impl Document for ModelBundle {
             "the id of what the bundle names",
             "another id",
         );
-        let version = ids::bundle_version(&self.bundle_id, &self.policy_revision, &self.config_revision);
+        let version = bundle_version(&self.bundle_id, &self.policy_revision, &self.config_revision);
         problems.require(
             version.is_ok_and(|version| version == self.bundle_version),
             "/bundle_version",

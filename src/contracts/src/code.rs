@@ -153,8 +153,8 @@ codes! {
         StoreCorrupt "STORE_CORRUPT" false "A link or special file stands in the store's folder; find out who put it there.";
         LedgerUnavailable "LEDGER_UNAVAILABLE" true "The ledger did not answer; run again.";
         LedgerCorrupt "LEDGER_CORRUPT" false "A ledger row does not match its digest or the chain; restore the ledger from a backup.";
-        Interrupted "INTERRUPTED" true "The work was stopped from outside; run it again.";
         InternalError "INTERNAL_ERROR" false "This is a defect; please report it with the detail.";
+        Interrupted "INTERRUPTED" true "The caller stopped the work; run again.";
     }
     Publish "PUBLISH" {
         PublishNotEligible "PUBLISH_NOT_ELIGIBLE" false "The gate said FAIL; its receipt names the criteria.";

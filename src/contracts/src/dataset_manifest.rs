@@ -7,9 +7,10 @@ use crate::{
     Result,
     artifacts::Partition,
     feature::FeatureDefinitionSet,
-    identity::{digest::Digest, ids, recipe},
-    names::{ColumnName, DatasetManifestId, Name, ObjectKey, PlatformRunId},
-    schema::{Document, Problems, Reference, SchemaVersion},
+    identity::ids::DatasetManifestId,
+    identity::{digest::Digest, recipe},
+    names::{ColumnName, Name, ObjectKey, PlatformRunId},
+    schema::{Document, Problems, Reference, SchemaVersion, artifact},
     time::{TimeWindow, Timestamp},
 };
 
@@ -123,6 +124,12 @@ pub enum ResolutionRule {
 pub struct LabelBasis {
     /// What is labelled, such as `card_fraud`.
     pub label_family: Name,
+    /// Asserted values that make an event positive.
+    #[schemars(length(min = 1, max = 100))]
+    pub positive_values: Vec<i64>,
+    /// Asserted values that make an event negative.
+    #[schemars(length(min = 1, max = 100))]
+    pub negative_values: Vec<i64>,
     /// Nothing observed after this moment was used.
     pub label_asof_utc: Timestamp,
     /// How one label is chosen.
@@ -284,6 +291,15 @@ impl DatasetManifest {
     }
 }
 
+artifact!(
+    DatasetManifest,
+    "dataset_manifest",
+    ManifestInvalid,
+    ManifestUnresolved,
+    ManifestDigestMismatch,
+    DatasetManifestImmutabilityViolation
+);
+
 impl Document for DatasetManifest {
     fn check(&self, problems: &mut Problems) {
         problems.require_distinct("/schema", self.schema.iter().map(|column| &column.name));
@@ -334,7 +350,7 @@ impl Document for DatasetManifest {
         let fingerprint = self.fingerprint();
         let same = fingerprint.as_ref().is_ok_and(|digest| *digest == self.dataset_fingerprint);
         problems.require(same, "/dataset_fingerprint", "the digest of the data described", "another digest");
-        let id = ids::dataset_manifest_id(&self.dataset_fingerprint);
+        let id = DatasetManifestId::of(&self.dataset_fingerprint);
         problems.require(
             id.is_ok_and(|id| id == self.dataset_manifest_id),
             "/dataset_manifest_id",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Code, Failure, Problem,
-    schema::{Document, SchemaVersion},
+    schema::{Document, SchemaVersion, artifact},
 };
 
 /// A failure as a document.
@@ -41,5 +41,15 @@ impl From<&Failure> for ErrorResponse {
         }
     }
 }
+
+// An answer, which nobody stores: its storage codes cannot be met.
+artifact!(
+    ErrorResponse,
+    "error_response",
+    DocumentInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    InternalError
+);
 
 impl Document for ErrorResponse {}

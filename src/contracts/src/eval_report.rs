@@ -9,34 +9,12 @@ use crate::{
     artifacts::ModelArtifact,
     execution_record::WindowRows,
     identity::digest::Digest,
-    names::{ColumnName, Name, TrainRunId},
+    identity::ids::TrainRunId,
+    metric::{SplitName, is_known},
+    names::{ColumnName, Name},
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Problems, SchemaVersion},
+    schema::{Document, Problems, SchemaVersion, artifact},
 };
-
-/// A window of the split.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SplitName {
-    /// Rows that were fitted.
-    Train,
-    /// Rows that stopped the fit early.
-    Validation,
-    /// Rows that judge the model.
-    #[default]
-    Test,
-}
-
-impl SplitName {
-    /// The name as documents write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
 
 /// A metric with its confidence interval. Null where the metric is not defined on the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,29 +28,8 @@ pub struct Estimate {
     pub upper: Option<f64>,
 }
 
-/// Metrics by name. The names are `roc_auc`, `average_precision`, `log_loss`, `brier`, `calibration_error`,
-/// and with a number behind the last underscore `recall_at_fpr_X`, `precision_at_threshold_X`,
-/// `recall_at_threshold_X`, `f1_at_threshold_X`, `precision_at_k_K`, `recall_at_k_K`, `capacity_precision_at_k_K`.
+/// Metrics by name; see [`crate::metric`].
 pub type Metrics = BTreeMap<String, Estimate>;
-
-const PLAIN_METRICS: [&str; 5] = ["roc_auc", "average_precision", "log_loss", "brier", "calibration_error"];
-const NUMBERED_METRICS: [&str; 7] = [
-    "recall_at_fpr_",
-    "precision_at_threshold_",
-    "recall_at_threshold_",
-    "f1_at_threshold_",
-    "precision_at_k_",
-    "recall_at_k_",
-    "capacity_precision_at_k_",
-];
-
-/// Whether a report can hold a metric of this name.
-pub fn metric_is_known(name: &str) -> bool {
-    let numbered = |prefix: &&str| {
-        name.strip_prefix(*prefix).is_some_and(|number| number.parse::<f64>().is_ok_and(f64::is_finite))
-    };
-    PLAIN_METRICS.contains(&name) || NUMBERED_METRICS.iter().any(numbered)
-}
 
 /// A point of the ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -247,6 +204,15 @@ impl EvalReport {
     }
 }
 
+artifact!(
+    EvalReport,
+    "eval_report",
+    EvalReportInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    EvalReportImmutabilityViolation
+);
+
 impl Document for EvalReport {
     fn check(&self, problems: &mut Problems) {
         problems.require_distinct("/splits", self.splits.iter().map(|split| split.split));
@@ -261,7 +227,7 @@ impl Document for EvalReport {
         for (index, split) in self.splits.iter().enumerate() {
             for name in split.metrics.keys() {
                 problems.require(
-                    metric_is_known(name),
+                    is_known(name),
                     format!("/splits/{index}/metrics"),
                     "known metrics",
                     "another name",

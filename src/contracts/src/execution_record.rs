@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     artifacts::ModelArtifact,
-    identity::{digest::Digest, ids::StageSeed},
-    names::{Name, TrainRunId},
+    identity::digest::Digest,
+    identity::ids::TrainRunId,
+    names::Name,
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Reference, SchemaVersion},
+    schema::{Document, Reference, SchemaVersion, artifact},
+    train_run_key::StageSeed,
 };
 
 /// Rows of one window.
@@ -48,5 +50,14 @@ pub struct ExecutionRecord {
     /// Rows by window: `train`, `validation`, `test`.
     pub windows: BTreeMap<String, WindowRows>,
 }
+
+artifact!(
+    ExecutionRecord,
+    "execution_record",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    ExecutionRecordImmutabilityViolation
+);
 
 impl Document for ExecutionRecord {}

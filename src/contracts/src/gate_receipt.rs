@@ -9,9 +9,10 @@ use crate::{
     eval_report::EvalReport,
     governance_profile::{Criterion, GovernanceProfile},
     identity::digest::Digest,
-    names::{BundleId, Name, TrainRunId},
+    identity::ids::{BundleId, TrainRunId},
+    names::Name,
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Problems, Reference, SchemaVersion},
+    schema::{Document, Problems, Reference, SchemaVersion, artifact},
 };
 
 /// A verdict.
@@ -98,6 +99,15 @@ pub struct GateReceipt {
     pub failed: Vec<Name>,
 }
 
+artifact!(
+    GateReceipt,
+    "gate_receipt",
+    GateInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    GateReceiptImmutabilityViolation
+);
+
 impl Document for GateReceipt {
     fn check(&self, problems: &mut Problems) {
         let criteria = self.criteria.iter().all(|result| result.verdict == Verdict::Pass);
@@ -138,6 +148,15 @@ pub struct PublishEligibility {
     /// Why not.
     pub reason_codes: Vec<Code>,
 }
+
+artifact!(
+    PublishEligibility,
+    "publish_eligibility",
+    GateInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    PublishEligibilityImmutabilityViolation
+);
 
 impl Document for PublishEligibility {
     fn check(&self, problems: &mut Problems) {

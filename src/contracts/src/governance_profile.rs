@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataset_manifest::PrivacyClass,
-    eval_report::{SplitName, metric_is_known},
+    metric::{SplitName, is_known},
     names::{ColumnName, Name, Principal, Span},
-    schema::{Document, Problems, SchemaVersion},
+    schema::{Document, Problems, SchemaVersion, artifact},
     time::TimeWindow,
 };
 
@@ -170,11 +170,20 @@ pub struct GovernanceProfile {
     pub dataset_window: Option<TimeWindow>,
 }
 
+artifact!(
+    GovernanceProfile,
+    "governance_profile",
+    GovernanceProfileInvalid,
+    GovernanceProfileUnresolved,
+    GovernanceProfileDigestMismatch,
+    GovernanceProfileImmutabilityViolation
+);
+
 impl Document for GovernanceProfile {
     fn check(&self, problems: &mut Problems) {
         problems.require_distinct("/criteria", self.criteria.iter().map(|criterion| &criterion.name));
         for (index, criterion) in self.criteria.iter().enumerate() {
-            let known = metric_is_known(criterion.metric.as_str());
+            let known = is_known(criterion.metric.as_str());
             problems.require(
                 known,
                 format!("/criteria/{index}/metric"),
@@ -184,7 +193,7 @@ impl Document for GovernanceProfile {
         }
         if let Some(champion) = &self.champion_comparison {
             problems.require(
-                metric_is_known(champion.metric.as_str()),
+                is_known(champion.metric.as_str()),
                 "/champion_comparison/metric",
                 "a metric of the evaluation report",
                 "another name",

@@ -21,6 +21,7 @@ pub mod governance_profile;
 pub mod identity;
 pub mod lifecycle_event;
 pub mod measurements;
+pub mod metric;
 pub mod model_config;
 pub mod names;
 pub mod publication;
@@ -31,6 +32,7 @@ pub mod schema;
 pub mod scope;
 pub mod time;
 pub mod train_request;
+pub mod train_run_key;
 pub mod training_config;
 
 pub use code::{Category, Code};

@@ -7,8 +7,9 @@ use crate::{
     bundle::ModelBundle,
     gate_receipt::GateReceipt,
     identity::digest::Digest,
-    names::{BundleId, BundleVersion, Name, Principal},
-    schema::{Document, Problems, Reference, SchemaVersion},
+    identity::ids::{BundleId, BundleVersion},
+    names::{Name, Principal},
+    schema::{Document, Problems, Reference, SchemaVersion, artifact},
     scope::TargetScope,
     time::Timestamp,
 };
@@ -80,6 +81,15 @@ pub struct RegistryLifecycleEvent {
     /// When it was recorded.
     pub recorded_at: Timestamp,
 }
+
+artifact!(
+    RegistryLifecycleEvent,
+    "lifecycle_event",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    LifecycleEventImmutabilityViolation
+);
 
 impl Document for RegistryLifecycleEvent {
     fn check(&self, problems: &mut Problems) {

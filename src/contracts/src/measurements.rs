@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    names::TrainRunId,
-    schema::{Document, SchemaVersion},
+    identity::ids::TrainRunId,
+    schema::{Document, SchemaVersion, artifact},
 };
 
 /// What a clock measured while a run was carried out.
@@ -27,5 +27,14 @@ pub struct Measurements {
     /// Threads that were used.
     pub threads: u32,
 }
+
+artifact!(
+    Measurements,
+    "measurements",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    MeasurementsImmutabilityViolation
+);
 
 impl Document for Measurements {}

@@ -3,12 +3,7 @@
 //! Identifiers that become part of a path match one ASCII grammar, contain no `..` and are compared byte for
 //! byte, so that look-alikes, case twins and escapes have no way in.
 
-use std::{borrow::Cow, fmt, str::FromStr};
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-
-use crate::{Code, Failure, Result};
+use crate::Result;
 
 /// Whether the text is one safe path segment: `^[A-Za-z0-9][A-Za-z0-9_.:=-]{0,127}$` without `..`.
 fn is_segment(text: &str) -> bool {
@@ -19,26 +14,27 @@ fn is_segment(text: &str) -> bool {
         && !text.contains("..")
 }
 
-fn is_prefixed_hex(text: &str, prefix: &str, digits: usize) -> bool {
+pub(crate) fn is_prefixed_hex(text: &str, prefix: &str, digits: usize) -> bool {
     text.strip_prefix(prefix)
         .is_some_and(|hex| hex.len() == digits && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
+/// Makes checked strings of the kinds listed.
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal, $code:ident, $longest:literal, $pattern:literal, $check:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ::serde::Serialize)]
         pub struct $name(String);
 
         impl $name {
             /// Checks the text.
-            pub fn new(text: impl Into<String>) -> Result<Self> {
+            pub fn new(text: impl Into<String>) -> $crate::Result<Self> {
                 let text = text.into();
                 let check: fn(&str) -> bool = $check;
                 if check(&text) {
                     Ok(Self(text))
                 } else {
-                    Err(Failure::at(Code::$code, $what, concat!("text of the form ", $pattern), format!("a string of {} characters", text.chars().count())))
+                    Err($crate::Failure::at($crate::Code::$code, $what, concat!("text of the form ", $pattern), format!("a string of {} characters", text.chars().count())))
                 }
             }
 
@@ -48,41 +44,43 @@ macro_rules! names {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl FromStr for $name {
-            type Err = Failure;
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::Failure;
 
-            fn from_str(text: &str) -> Result<Self> {
+            fn from_str(text: &str) -> $crate::Result<Self> {
                 Self::new(text)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::new(String::deserialize(deserializer)?).map_err(|failure| D::Error::custom(failure.detail))
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                Self::new(<String as ::serde::Deserialize>::deserialize(deserializer)?).map_err(|failure| <D::Error as ::serde::de::Error>::custom(failure.detail))
             }
         }
 
-        impl JsonSchema for $name {
+        impl ::schemars::JsonSchema for $name {
             fn inline_schema() -> bool {
                 true
             }
 
-            fn schema_name() -> Cow<'static, str> {
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
                 stringify!($name).into()
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "maxLength": $longest, "pattern": $pattern })
+            fn json_schema(_: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
+                ::schemars::json_schema!({ "type": "string", "maxLength": $longest, "pattern": $pattern })
             }
         }
     )*};
 }
+
+pub(crate) use names;
 
 names! {
     /// A name that may become one segment of a path: ids, revisions, scopes, families.
@@ -99,14 +97,6 @@ names! {
     /// A column's name: printable ASCII.
     ColumnName, "column name", DocumentInvalid, 128, "^[!-~](?:[ -~]{0,126}[!-~])?$",
         |text| (1..=128).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b)) && text.trim() == text;
-    /// Identity of a dataset manifest.
-    DatasetManifestId, "dataset_manifest_id", DocumentInvalid, 35, "^dm_[0-9a-f]{32}$", |text| is_prefixed_hex(text, "dm_", 32);
-    /// Identity of a training run.
-    TrainRunId, "train_run_id", RunNotFound, 35, "^tr_[0-9a-f]{32}$", |text| is_prefixed_hex(text, "tr_", 32);
-    /// Identity of a model bundle.
-    BundleId, "bundle_id", BundleNotFound, 35, "^mb_[0-9a-f]{32}$", |text| is_prefixed_hex(text, "mb_", 32);
-    /// Version of a bundle under a policy and config revision.
-    BundleVersion, "bundle_version", BundleNotFound, 15, "^v1-[0-9a-f]{12}$", |text| is_prefixed_hex(text, "v1-", 12);
     /// A key in the object store: safe segments joined by slashes. References carry it as their uri, so no
     /// identity ever holds a path, a host or the store's root.
     ObjectKey, "uri", StoreKeyInvalid, 2_063, "^[A-Za-z0-9][A-Za-z0-9_:=-]*(?:\\.[A-Za-z0-9_:=-]+)*\\.?(?:/[A-Za-z0-9][A-Za-z0-9_:=-]*(?:\\.[A-Za-z0-9_:=-]+)*\\.?){0,15}$",
@@ -162,6 +152,7 @@ impl ObjectKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Code;
 
     #[test]
     fn paths_cannot_leave_the_store() {

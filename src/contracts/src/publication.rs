@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bundle::ModelBundle,
-    names::{BundleId, BundleVersion, TrainRunId},
-    schema::{Document, Reference, SchemaVersion},
+    identity::ids::{BundleId, BundleVersion, TrainRunId},
+    schema::{Document, Reference, SchemaVersion, artifact},
     scope::TargetScope,
 };
 
@@ -28,5 +28,14 @@ pub struct BundlePublication {
     /// The run that built it.
     pub train_run_id: TrainRunId,
 }
+
+artifact!(
+    BundlePublication,
+    "publication",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    PublicationImmutabilityViolation
+);
 
 impl Document for BundlePublication {}

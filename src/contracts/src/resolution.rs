@@ -7,9 +7,10 @@ use crate::{
     Code,
     bundle::ModelBundle,
     identity::digest::Digest,
+    identity::ids::{BundleId, BundleVersion},
     lifecycle_event::RegistryLifecycleEvent,
-    names::{BundleId, BundleVersion, Name},
-    schema::{Document, Reference, SchemaVersion},
+    names::Name,
+    schema::{Document, Reference, SchemaVersion, artifact},
     scope::TargetScope,
 };
 
@@ -52,5 +53,15 @@ pub struct BundleResolution {
     /// Revision of the policy in force at that event.
     pub policy_revision: Option<Name>,
 }
+
+// An answer, which nobody stores: its storage codes cannot be met.
+artifact!(
+    BundleResolution,
+    "resolution",
+    DocumentInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    InternalError
+);
 
 impl Document for BundleResolution {}

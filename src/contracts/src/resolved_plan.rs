@@ -7,12 +7,11 @@ use crate::{
     dataset_manifest::{DatasetManifest, LabelBasis},
     feature::FeatureDefinitionSet,
     governance_profile::GovernanceProfile,
-    identity::{
-        digest::Digest,
-        ids::{StageSeed, TrainRunKey},
-    },
-    names::{ColumnName, Name, PlatformRunId, TrainRunId},
-    schema::{Document, Problems, Reference, SchemaVersion},
+    identity::digest::Digest,
+    identity::ids::TrainRunId,
+    names::{ColumnName, Name, PlatformRunId},
+    schema::{Document, Problems, Reference, SchemaVersion, artifact},
+    train_run_key::{StageSeed, TrainRunKey},
     training_config::TrainingConfig,
 };
 
@@ -56,6 +55,15 @@ pub struct ResolvedTrainPlan {
     /// The run that this one corrects.
     pub supersedes: Option<TrainRunId>,
 }
+
+artifact!(
+    ResolvedTrainPlan,
+    "resolved_plan",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    ResolvedPlanImmutabilityViolation
+);
 
 impl Document for ResolvedTrainPlan {
     fn check(&self, problems: &mut Problems) {

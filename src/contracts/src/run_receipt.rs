@@ -14,10 +14,10 @@ use crate::{
     execution_record::ExecutionRecord,
     gate_receipt::{GateReceipt, PublishEligibility},
     identity::digest::Digest,
-    names::TrainRunId,
+    identity::ids::TrainRunId,
     publication::BundlePublication,
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Reference, SchemaVersion},
+    schema::{Document, Reference, SchemaVersion, artifact},
 };
 
 /// Marks digests of ledger events.
@@ -77,5 +77,14 @@ pub struct RunReceipt {
     /// Digest of the last of them.
     pub ledger_head: Digest<LedgerEvent>,
 }
+
+artifact!(
+    RunReceipt,
+    "run_receipt",
+    EvidenceInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    RunReceiptImmutabilityViolation
+);
 
 impl Document for RunReceipt {}

@@ -40,6 +40,20 @@ pub trait Artifact: Sized {
     const VIOLATION: Code;
 }
 
+/// Says what an artifact is called and which codes speak of it, beside the type itself.
+macro_rules! artifact {
+    ($kind:ty, $name:literal, $invalid:ident, $unresolved:ident, $mismatch:ident, $violation:ident) => {
+        impl $crate::schema::Artifact for $kind {
+            const NAME: &'static str = $name;
+            const INVALID: $crate::Code = $crate::Code::$invalid;
+            const UNRESOLVED: $crate::Code = $crate::Code::$unresolved;
+            const MISMATCH: $crate::Code = $crate::Code::$mismatch;
+            const VIOLATION: $crate::Code = $crate::Code::$violation;
+        }
+    };
+}
+pub(crate) use artifact;
+
 /// An artifact that is a JSON document.
 pub trait Document: Artifact + Serialize + DeserializeOwned + JsonSchema {
     /// Checks what a schema cannot say, collecting every problem.

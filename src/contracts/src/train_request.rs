@@ -7,9 +7,10 @@ use crate::{
     Code, Problem, Result,
     dataset_manifest::DatasetManifest,
     governance_profile::GovernanceProfile,
+    identity::ids::TrainRunId,
     identity::{digest::Digest, recipe},
-    names::{Name, PlatformRunId, Principal, RequestId, TrainRunId},
-    schema::{Document, Problems, Reference, SchemaVersion},
+    names::{Name, PlatformRunId, Principal, RequestId},
+    schema::{Document, Problems, Reference, SchemaVersion, artifact},
     scope::TargetScope,
     training_config::TrainingConfig,
 };
@@ -88,6 +89,15 @@ impl TrainBuildRequest {
         request
     }
 }
+
+artifact!(
+    TrainBuildRequest,
+    "train_request",
+    RequestInvalid,
+    EvidenceUnresolved,
+    EvidenceDigestMismatch,
+    TrainRequestImmutabilityViolation
+);
 
 impl Document for TrainBuildRequest {
     fn check(&self, problems: &mut Problems) {

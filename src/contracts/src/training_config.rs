@@ -7,7 +7,7 @@ use crate::{
     feature::FeatureSetName,
     model_config::ModelConfig,
     names::{ColumnName, Name, Span},
-    schema::{Document, Problems, SchemaVersion},
+    schema::{Document, Problems, SchemaVersion, artifact},
     time::TimeWindow,
 };
 
@@ -28,9 +28,17 @@ pub enum UnknownLabels {
 pub struct LabelSelection {
     /// Must be the manifest's label family.
     pub family: Name,
+    /// Must be the values that the manifest counts as positive.
+    #[serde(default = "positive_values")]
+    #[schemars(length(min = 1, max = 100))]
+    pub positive_values: Vec<i64>,
     /// What becomes of rows that are censored, conflicting or immature.
     #[serde(default)]
     pub unknown: UnknownLabels,
+}
+
+fn positive_values() -> Vec<i64> {
+    vec![1]
 }
 
 /// How rows are split.
@@ -208,6 +216,15 @@ pub struct TrainingConfig {
     #[serde(default)]
     pub decision_policy: DecisionPolicy,
 }
+
+artifact!(
+    TrainingConfig,
+    "training_config",
+    TrainingConfigInvalid,
+    TrainingConfigUnresolved,
+    TrainingConfigDigestMismatch,
+    TrainingConfigImmutabilityViolation
+);
 
 impl Document for TrainingConfig {
     fn check(&self, problems: &mut Problems) {

@@ -2,12 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects")]
 
 use contracts::{
-    Checked, Code, Failure,
-    governance_profile::GovernanceProfile,
-    identity::ids::{self, TrainRunKey},
-    names::BundleId,
-    train_request::TrainBuildRequest,
-    training_config::TrainingConfig,
+    Checked, Code, Failure, bundle, governance_profile::GovernanceProfile, identity::ids::BundleId,
+    train_request::TrainBuildRequest, train_run_key::TrainRunKey, training_config::TrainingConfig,
 };
 use serde_json::{Value, json};
 
@@ -229,7 +225,7 @@ fn golden_ids() {
         target_scope: request.target_scope.clone(),
         code_release_id: request.code_release_id.clone(),
     };
-    let bundle = BundleId::new(format!("mb_{}", "0".repeat(32))).unwrap();
+    let bundle_id = BundleId::new(format!("mb_{}", "0".repeat(32))).unwrap();
     let golden = [
         (
             "payload",
@@ -244,7 +240,7 @@ fn golden_ids() {
         ),
         (
             "version",
-            ids::bundle_version(&bundle, &request.policy_revision, &request.config_revision)
+            bundle::bundle_version(&bundle_id, &request.policy_revision, &request.config_revision)
                 .unwrap()
                 .to_string(),
             "v1-cfe52aedc4ca",

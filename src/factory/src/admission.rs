@@ -4,12 +4,9 @@
 //! all of this holds, so that a refused request leaves nothing behind.
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result,
-    governance_profile::GovernanceProfile,
-    identity::ids::TrainRunKey,
-    names::{ObjectKey, TrainRunId},
-    train_request::TrainBuildRequest,
-    training_config::TrainingConfig,
+    Checked, Code, Failure, Reference, Result, governance_profile::GovernanceProfile,
+    identity::ids::TrainRunId, names::ObjectKey, train_request::TrainBuildRequest,
+    train_run_key::TrainRunKey, training_config::TrainingConfig,
 };
 
 use crate::store::{self, Store};

@@ -193,7 +193,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "the run's points are reached once its conductor stands"]
     fn every_point_is_reached_somewhere() {
         let mut sources = String::new();
         collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);

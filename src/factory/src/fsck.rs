@@ -9,7 +9,8 @@
 
 use contracts::{
     Checked, Code, Failure, Result,
-    names::{ObjectKey, TrainRunId},
+    identity::ids::TrainRunId,
+    names::ObjectKey,
     publication::BundlePublication,
     run_receipt::{Evidence, RunReceipt},
     train_request::TrainBuildRequest,

@@ -2,7 +2,8 @@
 
 use contracts::{
     Digest, Result,
-    names::{ObjectKey, PlatformRunId, TrainRunId},
+    identity::ids::TrainRunId,
+    names::{ObjectKey, PlatformRunId},
 };
 
 use crate::ledger::State;
@@ -19,7 +20,11 @@ pub(crate) fn plan(platform_run: &PlatformRunId, run: &TrainRunId) -> Result<Obj
 
 /// A document that is named by its content, in a folder of the factory: `training_configs`, `governance_profiles`
 /// or `job_requests`.
-pub(crate) fn by_content<T>(platform_run: &PlatformRunId, folder: &str, digest: &Digest<T>) -> Result<ObjectKey> {
+pub(crate) fn by_content<T>(
+    platform_run: &PlatformRunId,
+    folder: &str,
+    digest: &Digest<T>,
+) -> Result<ObjectKey> {
     ObjectKey::new(format!("{platform_run}/mf/{folder}/{}.json", digest.hex()))
 }
 

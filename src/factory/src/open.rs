@@ -6,8 +6,9 @@ use contracts::{
     Checked, Code, Digest, Failure, Reference, Result,
     bundle::ModelBundle,
     governance_profile::GovernanceProfile,
+    identity::ids::{BundleId, TrainRunId},
     identity::recipe,
-    names::{BundleId, ColumnName, Name, PlatformRunId, Principal, RequestId, TrainRunId},
+    names::{ColumnName, Name, PlatformRunId, Principal, RequestId},
     resolution::BundleResolution,
     scope::TargetScope,
     train_request::TrainBuildRequest,
@@ -40,8 +41,8 @@ impl Factory {
     /// SQLite ledger both stand below the root.
     pub fn open(root: &Path) -> Result<Self> {
         let clock = Arc::new(SystemClock);
-        let store = Arc::new(LocalStore::open(&root.join("objects"))?);
-        let ledger = Arc::new(SqliteLedger::open(&root.join("ledger.sqlite"), clock.clone())?);
+        let store = Arc::new(LocalStore::open(root.join("objects"))?);
+        let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);
         let registry = Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone()));
         Ok(Self { line: Line { store, ledger, registry, clock } })
     }

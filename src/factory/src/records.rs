@@ -1,8 +1,8 @@
 //! What a run wrote down about itself beside its evidence: when it came to rest, and what a clock measured.
 
 use contracts::{
-    Checked, Code, Document, Failure, Result, measurements::Measurements, names::ObjectKey,
-    names::TrainRunId, run_receipt::RunReceipt, train_request::TrainBuildRequest,
+    Checked, Code, Document, Failure, Result, identity::ids::TrainRunId, measurements::Measurements,
+    names::ObjectKey, run_receipt::RunReceipt, train_request::TrainBuildRequest,
 };
 
 use crate::{Factory, layout};

@@ -133,6 +133,14 @@ fn check_manifest(manifest: &DatasetManifest, admitted: &Admitted) -> Result<()>
             config.label.family.to_string(),
         ));
     }
+    if manifest.label_basis.positive_values != config.label.positive_values {
+        return Err(Failure::at(
+            Code::LabelRuleMismatch,
+            "/label/positive_values",
+            "the values that the manifest counts as positive",
+            "others",
+        ));
+    }
     if let Some(column) = manifest
         .columns(ColumnRole::Feature)
         .find(|column| profile.privacy_classes_refused.contains(&column.privacy_class))

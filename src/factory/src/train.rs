@@ -3,13 +3,13 @@
 //! Nothing here can publish; what it writes is named by its run and pinned by digest.
 
 use contracts::{
-    Checked, Reference, Result, artifacts::ModelArtifact, eval_report::SplitName,
-    execution_record::ExecutionRecord, names::Name, resolved_plan::ResolvedTrainPlan, schema::SchemaVersion,
+    Checked, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
+    metric::SplitName, names::Name, resolved_plan::ResolvedTrainPlan, schema::SchemaVersion,
 };
 use kernels::{Frame, Learner, Model, Progress, Rng};
 
 use crate::{
-    bundle::artifact,
+    artifact,
     dataset::Table,
     failpoint::{self, Failpoint},
     guard::{Guarded, Window},

@@ -6,14 +6,12 @@
 //!
 //! Invariant: a [`Publishable`] is made of a [`Passed`] alone, so that nothing else can be published.
 
-pub mod artifact;
 mod load;
 
 use contracts::{
     Checked, Reference, Result,
-    bundle::{Compatibility, InputColumn, ModelBundle, input_schema_digest},
+    bundle::{BundleKey, Compatibility, InputColumn, ModelBundle, bundle_version, input_schema_digest},
     feature::FeatureDefinitionSet,
-    identity::ids::{self, BundleKey},
     names::Name,
     run_receipt::Evidence,
     schema::SchemaVersion,
@@ -22,6 +20,7 @@ use contracts::{
 pub use load::{LoadedModel, load};
 
 use crate::{
+    artifact,
     gate::Passed,
     layout,
     store::{self, Store},
@@ -62,6 +61,7 @@ impl Publishable {
 }
 
 /// Puts the bundle of a run that passed together and writes its document.
+#[allow(clippy::needless_pass_by_value, reason = "a verdict is used once")]
 pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
     let plan = passed.plan();
     let candidate = passed.candidate();
@@ -86,7 +86,7 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
     .id()?;
     let bundle = Checked::new(ModelBundle {
         schema_version: SchemaVersion::default(),
-        bundle_version: ids::bundle_version(&bundle_id, &plan.policy_revision, &plan.config_revision)?,
+        bundle_version: bundle_version(&bundle_id, &plan.policy_revision, &plan.config_revision)?,
         bundle_id,
         train_run_id: plan.train_run_id.clone(),
         train_run_key,

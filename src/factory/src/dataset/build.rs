@@ -10,7 +10,7 @@ use contracts::{
         Provenance, ResolutionRule,
     },
     feature::FeatureDefinitionSet,
-    identity::{canonical, ids},
+    identity::{canonical, ids::DatasetManifestId},
     names::{ColumnName, Name, ObjectKey},
     schema::SchemaVersion,
     time::{TimeWindow, Timestamp},
@@ -222,9 +222,12 @@ impl Content {
 
     fn label_basis(&self, spec: &DatasetSpec) -> LabelBasis {
         let counts = &self.labels.counts;
-        let positive = self.labels.value.iter().filter(|value| **value == POSITIVE).count();
+        let positive =
+            (0..self.events.len()).filter(|&event| self.labels.known(event) == Some(POSITIVE)).count();
         LabelBasis {
             label_family: spec.labels.family.clone(),
+            positive_values: spec.labels.positive_values.clone(),
+            negative_values: spec.labels.negative_values.clone(),
             label_asof_utc: spec.labels.label_asof_utc,
             resolution_rule: ResolutionRule::LatestObservedWins,
             maturity_days: spec.labels.maturity_days,
@@ -262,7 +265,7 @@ fn manifest(
     let unset = Digest::of(&[]);
     let mut manifest = DatasetManifest {
         schema_version: SchemaVersion::default(),
-        dataset_manifest_id: ids::dataset_manifest_id(&unset)?,
+        dataset_manifest_id: DatasetManifestId::of(&unset)?,
         dataset_fingerprint: unset,
         platform_run_id: spec.platform_run_id.clone(),
         partitions,
@@ -286,7 +289,7 @@ fn manifest(
     };
     let fingerprint = manifest.fingerprint()?;
     manifest.dataset_fingerprint = fingerprint;
-    manifest.dataset_manifest_id = ids::dataset_manifest_id(&fingerprint)?;
+    manifest.dataset_manifest_id = DatasetManifestId::of(&fingerprint)?;
     manifest.pass_proof = Some(PassProof { dataset_fingerprint: fingerprint, checks: content.checks()? });
     Ok(manifest)
 }

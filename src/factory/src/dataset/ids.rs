@@ -1,5 +1,10 @@
 //! Columns of identifiers: whole numbers or text, with one order and one way to number them.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "the map is only looked up, never walked, so its order cannot show"
+)]
+
 use std::{cmp::Ordering, collections::HashMap, hash::Hash, ops::Range};
 
 use contracts::dataset_manifest::ColumnType;
@@ -93,6 +98,7 @@ impl Ids {
     }
 
     /// The rows named, in the order named.
+    #[must_use]
     pub fn select(&self, rows: &[u32]) -> Self {
         match self {
             Self::Int(values) => Self::Int(rows.iter().map(|&row| values[row as usize]).collect()),
@@ -155,7 +161,6 @@ impl Ids {
     }
 }
 
-/// The map is only looked up, never walked, so its order cannot show.
 fn first_seen<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Codes {
     let mut seen = HashMap::new();
     let codes = keys

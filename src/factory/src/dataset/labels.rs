@@ -13,6 +13,8 @@ use super::{
 const TABLE: &str = "labels";
 /// Code of a positive label.
 pub(super) const POSITIVE: u8 = 1;
+/// Code of a negative label.
+const NEGATIVE: u8 = 0;
 
 /// The columns that are needed of the assertions.
 pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
@@ -40,16 +42,28 @@ pub(super) struct Joined {
 impl Joined {
     /// Joins assertions to events by id.
     ///
-    /// Refuses with `COLUMN_TYPE_INVALID` ids of another type than the events' and values other than true
-    /// and false, 1 and 0.
+    /// Refuses with `COLUMN_TYPE_INVALID` ids of another type than the events' and values that
+    /// are named neither positive nor negative.
     pub(super) fn new(spec: &DatasetSpec, mut columns: Columns, index: &EventIndex) -> Result<Self> {
         let labels = &spec.labels;
         let ids = columns.take_ids(&labels.event_id)?;
         let values = columns.take_numbers(&labels.value)?;
-        let others = values.iter().filter(|value| **value != 0.0 && **value != 1.0).count();
+        let is_one_of =
+            |value: f64, among: &[i64]| among.iter().any(|&other| value.total_cmp(&(other as f64)).is_eq());
+        let meanings: Vec<_> = values
+            .iter()
+            .map(|&value| {
+                match (is_one_of(value, &labels.positive_values), is_one_of(value, &labels.negative_values)) {
+                    (true, _) => Some(POSITIVE),
+                    (false, true) => Some(NEGATIVE),
+                    (false, false) => None,
+                }
+            })
+            .collect();
+        let others = meanings.iter().filter(|meaning| meaning.is_none()).count();
         if others > 0 {
             let pointer = format!("{TABLE}/{}", labels.value);
-            let expected = "true and false, or 1 and 0";
+            let expected = "the values that are named as positive or negative";
             return Err(Failure::at(Code::ColumnTypeInvalid, pointer, expected, format!("{others} others")));
         }
         if ids.is_empty() {
@@ -63,12 +77,12 @@ impl Joined {
         let observed_time = columns.times(&labels.observed_time)?;
         let mut joined = Self::default();
         for (assertion, row) in rows.into_iter().enumerate() {
-            let Some(row) = row else {
+            let (Some(row), Some(meaning)) = (row, meanings[assertion]) else {
                 joined.orphans += 1;
                 continue;
             };
             joined.event.push(row);
-            joined.value.push(if values[assertion] == 1.0 { POSITIVE } else { 0 });
+            joined.value.push(meaning);
             joined.effective_time.push(effective_time[assertion]);
             joined.observed_time.push(observed_time[assertion]);
         }

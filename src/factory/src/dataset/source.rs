@@ -10,6 +10,8 @@
 //! Files are hostile until shown otherwise: nothing is reserved on what a footer claims, and a decoder's panic
 //! is the file's failure.
 
+#![allow(clippy::disallowed_methods, reason = "a file that the caller named is opened here and nowhere else")]
+
 use std::{fs::File, path::Path, path::PathBuf};
 
 use arrow_array::RecordBatch;

@@ -31,8 +31,14 @@ pub struct LabelSpec {
     pub family: Name,
     /// Column of the event that an assertion speaks about.
     pub event_id: ColumnName,
-    /// Column of the asserted value: true or false, or 1 or 0.
+    /// Column of the asserted value: whole numbers, or true and false, which count as 1 and 0.
     pub value: ColumnName,
+    /// Values that make an event positive.
+    #[serde(default = "one")]
+    pub positive_values: Vec<i64>,
+    /// Values that make an event negative.
+    #[serde(default = "zero")]
+    pub negative_values: Vec<i64>,
     /// Column of when the fact became true.
     pub effective_time: ColumnName,
     /// Column of when the fact became known.
@@ -41,6 +47,14 @@ pub struct LabelSpec {
     pub label_asof_utc: Timestamp,
     /// Days a label needs before it counts as final.
     pub maturity_days: u32,
+}
+
+fn one() -> Vec<i64> {
+    vec![1]
+}
+
+fn zero() -> Vec<i64> {
+    vec![0]
 }
 
 /// The request to build a dataset.
@@ -107,6 +121,14 @@ impl DatasetSpec {
                 );
             }
         }
+        let labels = &self.labels;
+        for (name, values) in
+            [("positive_values", &labels.positive_values), ("negative_values", &labels.negative_values)]
+        {
+            problems.require(!values.is_empty(), format!("/labels/{name}"), "at least one value", "none");
+        }
+        problems
+            .require_distinct("/labels/values", labels.positive_values.iter().chain(&labels.negative_values));
         problems.require(!self.features.is_empty(), "/features", "at least one feature", "none");
         for (index, feature) in self.features.iter().enumerate() {
             let pointer = format!("/features/{index}");

@@ -11,9 +11,7 @@ mod split;
 use std::collections::BTreeMap;
 
 use contracts::{
-    Checked, Result,
-    eval_report::{EvalReport, SplitName},
-    measurements::Measurements,
+    Checked, Result, eval_report::EvalReport, measurements::Measurements, metric::SplitName,
     schema::SchemaVersion,
 };
 use kernels::{Progress, Rng};

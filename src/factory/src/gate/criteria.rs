@@ -2,10 +2,11 @@
 
 use contracts::{
     Reference,
-    eval_report::{Estimate, EvalReport, Metrics, SplitName},
+    eval_report::{Estimate, EvalReport, Metrics},
     gate_receipt::{ChampionResult, CriterionResult, Reason, Verdict},
     governance_profile::{ChampionComparison, Comparison, Criterion, JudgedOn, SliceSelection},
-    names::BundleId,
+    identity::ids::BundleId,
+    metric::SplitName,
 };
 
 /// The active bundle with its report.

@@ -6,8 +6,8 @@
 
 use contracts::{
     Code, Digest, Failure, Result,
+    identity::ids::TrainRunId,
     identity::{canonical, recipe},
-    names::TrainRunId,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};

@@ -20,10 +20,11 @@ mod state;
 
 use contracts::{
     Code, Digest, Result,
-    identity::ids::TrainRunKey,
-    names::{Name, Principal, RequestId, TrainRunId},
+    identity::ids::TrainRunId,
+    names::{Name, Principal, RequestId},
     time::Timestamp,
     train_request::RequestPayload,
+    train_run_key::TrainRunKey,
 };
 use serde::Serialize;
 use serde_json::Value;

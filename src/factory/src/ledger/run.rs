@@ -5,9 +5,11 @@
 
 use contracts::{
     Code, Digest, Failure, Result,
-    identity::{canonical, ids::TrainRunKey, recipe},
-    names::{Name, TrainRunId},
+    identity::ids::TrainRunId,
+    identity::{canonical, recipe},
+    names::Name,
     time::Timestamp,
+    train_run_key::TrainRunKey,
 };
 use serde::Serialize;
 use serde_json::{Value, json};

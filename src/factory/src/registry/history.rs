@@ -4,8 +4,9 @@ use contracts::{
     Checked, Code, Digest, Failure, Reference, Result,
     bundle::ModelBundle,
     gate_receipt::GateReceipt,
+    identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
-    names::{BundleId, Principal},
+    names::Principal,
 };
 
 /// Events of one scope in their order, chained by digest.

@@ -15,8 +15,9 @@ mod history;
 use contracts::{
     Reference, Result,
     bundle::ModelBundle,
+    identity::ids::BundleId,
     lifecycle_event::RegistryLifecycleEvent,
-    names::{BundleId, ColumnName, Principal},
+    names::{ColumnName, Principal},
     publication::BundlePublication,
     resolution::BundleResolution,
     scope::TargetScope,

@@ -78,8 +78,8 @@ mod tests {
 
     use contracts::{
         artifacts::{ModelArtifact, Partition},
+        identity::ids::TrainRunId,
         measurements::Measurements,
-        names::TrainRunId,
         schema::SchemaVersion,
     };
 

@@ -1,5 +1,12 @@
 //! A small factory on simulated payments, shared by the tests of the line.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::missing_panics_doc, missing_docs, reason = "shared by test binaries, each of which uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "shared by test binaries, each of which uses its own part"
+)]
 
 use std::{path::Path, sync::Arc};
 

@@ -1,6 +1,11 @@
 //! Datasets built of small synthetic events, in a store on a temporary folder.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::disallowed_methods,
+    reason = "tests say what they expect, to the bit and the byte"
+)]
 
 mod building;
 mod reading;
@@ -183,6 +188,8 @@ pub(super) fn spec() -> DatasetSpec {
         naive_times_are_utc: false,
         entities: [column("card")].into(),
         labels: LabelSpec {
+            positive_values: vec![1],
+            negative_values: vec![0],
             family: name("card_fraud"),
             event_id: column("event_id"),
             value: column("value"),

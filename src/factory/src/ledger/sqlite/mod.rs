@@ -23,11 +23,7 @@ use std::{
     time::Duration,
 };
 
-use contracts::{
-    Code, Failure, Result,
-    names::{Name, TrainRunId},
-    time::Timestamp,
-};
+use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::Name, time::Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::FlockOperation;
 use serde_json::{Value, json};

@@ -6,10 +6,7 @@
 use std::str::FromStr;
 
 use contracts::{
-    Code, Failure, Result,
-    identity::canonical,
-    names::{RequestId, TrainRunId},
-    time::Timestamp,
+    Code, Failure, Result, identity::canonical, identity::ids::TrainRunId, names::RequestId, time::Timestamp,
 };
 use rusqlite::{
     Connection, OptionalExtension, Params, Row, ToSql,

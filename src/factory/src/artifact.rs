@@ -4,6 +4,11 @@
 //! header's metadata names the format, the family and the number of columns under one key, since the order of
 //! several keys is not fixed by the format.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "safetensors takes its metadata as a HashMap; ours has one key, so its order cannot show"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 
 use contracts::{Code, Failure, Result};

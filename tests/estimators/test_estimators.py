@@ -1,0 +1,278 @@
+"""Estimators: what they learn, what they take, what they refuse, and that nothing but the rows decides."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from model_factory import _native
+from model_factory.errors import Code, ModelFactoryError
+from model_factory.estimators import DecisionTree, GradientBoosting, LogisticRegression, RandomForest
+from model_factory.metrics import roc_auc_score
+
+FAMILIES: list[Any] = [LogisticRegression, DecisionTree, RandomForest, GradientBoosting]
+families = pytest.mark.parametrize("family", FAMILIES)
+
+
+def rows(count: int = 400, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(count, 4))
+    signal = features[:, 0] + 0.5 * features[:, 1] * features[:, 2] + 0.5 * rng.normal(size=count)
+    return features, signal > 0.8
+
+
+@families
+def test_defaults_are_the_cores(family: Any) -> None:
+    defaults = json.loads(_native.model_config(json.dumps({"family": family._family})))
+    assert defaults.pop("family") == family._family
+    params = {name: each.default for name, each in inspect.signature(family).parameters.items()}
+    params.pop("n_jobs")
+    params.pop("random_state", None)
+    assert params == defaults
+
+
+@families
+def test_learns_what_is_there(family: Any) -> None:
+    train, test = rows(2000, 1), rows(1000, 2)
+    model = family().fit(*train)
+    scores = model.predict_proba(test[0])
+    assert scores.shape == (1000, 2)
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0)
+    assert roc_auc_score(test[1], scores[:, 1]) > 0.75
+    assert model.score(*test) > 0.75
+    assert model.n_features_in_ == 4
+
+
+@families
+def test_neither_threads_nor_strides_change_a_bit(family: Any) -> None:
+    features, y = rows()
+    wide = np.zeros((400, 9))
+    wide[:, ::2][:, :4] = features
+    expected = family(n_jobs=1).fit(features, y).predict_proba(features)
+    layouts = [
+        features,
+        np.asfortranarray(features),
+        wide[:, :8:2],
+        features[::-1][::-1],
+        features.astype(">f8"),
+        features.tolist(),
+    ]
+    for layout in layouts:
+        found = family(n_jobs=3).fit(layout, y).predict_proba(layout)
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_the_seed_decides() -> None:
+    features, y = rows()
+    seeds = (0, 0, 1, 2**64 - 1, np.int64(1))
+    scores = [RandomForest(random_state=seed, n_estimators=5).fit(features, y) for seed in seeds]
+    first, again, other, largest, of_numpy = (model.predict_proba(features).tobytes() for model in scores)
+    assert first == again
+    assert other == of_numpy
+    assert len({first, other, largest}) == 3
+
+
+@families
+@pytest.mark.parametrize("labels", [(False, True), (0, 1), (-1, 1), (2.5, 7.0), ("genuine", "stolen")])
+def test_any_two_labels(family: Any, labels: tuple[Any, Any]) -> None:
+    features, y = rows()
+    named = np.where(y, labels[1], labels[0])
+    model = family().fit(features, named)
+    assert model.classes_.tolist() == sorted(labels)
+    expected = family().fit(features, y).predict_proba(features)
+    assert model.predict_proba(features).tobytes() == expected.tobytes()
+    assert set(model.predict(features)) == set(labels)
+    assert ((model.predict(features) == labels[1]) == (expected[:, 1] > 0.5)).all()
+
+
+@families
+def test_a_weight_is_a_repetition_and_zero_an_absence(family: Any) -> None:
+    features, y = rows(200)
+    weights = np.random.default_rng(3).integers(0, 3, 200)
+    options: dict[str, Any] = (
+        {"standardize": False} if family is LogisticRegression else {"min_samples_leaf": 1}
+    )
+    if family in {RandomForest, GradientBoosting}:
+        # Bins and draws are made of rows, not of weights: few values and one tree show the weights alone.
+        features = (features > 0).astype(float)
+        options["n_estimators"] = 1
+    if family is RandomForest:
+        options |= {"bootstrap": False, "max_features": "all"}
+    weighted = family(**options).fit(features, y, sample_weight=weights.astype(float))
+    repeated = family(**options).fit(np.repeat(features, weights, axis=0), np.repeat(y, weights))
+    np.testing.assert_allclose(
+        weighted.predict_proba(features), repeated.predict_proba(features), rtol=1e-6, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [pd.DataFrame, pl.DataFrame, pa.table],
+    ids=["pandas", "polars", "pyarrow"],
+)
+def test_dataframes_bring_their_names(frame: Callable[[dict[str, Any]], Any]) -> None:
+    features, y = rows()
+    names = ["amount", "risk", "hour", "count"]
+    columns = dict(zip(names, features.T, strict=True))
+    model = LogisticRegression().fit(frame(columns), y)
+    assert model.feature_names_in_.tolist() == names
+    expected = LogisticRegression().fit(features, y).predict_proba(features)
+    assert model.predict_proba(frame(columns)).tobytes() == expected.tobytes()
+    assert model.predict_proba(features).tobytes() == expected.tobytes()
+    for others in ([*names[::-1]], [*names[:3], "other"]):
+        with pytest.raises(ModelFactoryError) as caught:
+            model.predict_proba(frame({name: features[:, at] for at, name in enumerate(others)}))
+        assert caught.value.code is Code.FEATURE_SCHEMA_INCOMPATIBLE
+    model.fit(features, y)
+    assert not hasattr(model, "feature_names_in_")
+
+
+def test_nullable_columns_are_missing_values() -> None:
+    features, y = rows()
+    holes = features.copy()
+    holes[::3, 1] = np.nan
+    expected = GradientBoosting().fit(holes, y).predict_proba(holes)
+    nullable = pd.DataFrame(holes).convert_dtypes().rename(columns=str)
+    integers = pl.DataFrame({str(at): pl.Series(column).fill_nan(None) for at, column in enumerate(holes.T)})
+    masked = np.ma.masked_invalid(holes)
+    for table in (nullable, integers, masked):
+        assert GradientBoosting().fit(table, y).predict_proba(table).tobytes() == expected.tobytes()
+
+
+def test_early_stopping_looks_at_later_rows() -> None:
+    train, later = rows(600, 1), rows(600, 2)
+    patient = GradientBoosting(n_estimators=300, learning_rate=0.5)
+    hasty = GradientBoosting(n_estimators=300, learning_rate=0.5, early_stopping_rounds=5)
+    hasty.fit(*train, eval_set=later)
+    losses = [
+        -np.log(model.predict_proba(later[0])[np.arange(600), later[1].astype(int)]).mean()
+        for model in (hasty, patient.fit(*train))
+    ]
+    assert losses[0] < losses[1]
+    weightless = (*later, np.where(np.arange(600) < 300, 1.0, 0.0))
+    half = (later[0][:300], later[1][:300])
+    scores = [
+        hasty.fit(*train, eval_set=each).predict_proba(train[0]).tobytes() for each in (weightless, half)
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_progress_is_told_up_to_the_end() -> None:
+    told: list[tuple[int, int]] = []
+    GradientBoosting(n_estimators=20).fit(*rows(), progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (20, 20)
+    assert told == sorted(told)
+
+
+def test_what_progress_raises_stops_the_fit() -> None:
+    class Enough(Exception):  # noqa: N818 - it is not an error
+        pass
+
+    def stop(done: int, total: int) -> None:
+        assert done < total
+        raise Enough
+
+    model = GradientBoosting(n_estimators=100_000, max_leaf_nodes=255, min_samples_leaf=1)
+    with pytest.raises(Enough):
+        model.fit(*rows(3000), progress=stop)
+    assert not hasattr(model, "classes_")
+
+
+FEATURES, LABELS = rows(60)
+INFINITE, MISSING = FEATURES.copy(), FEATURES.copy()
+INFINITE[3, 1], MISSING[3, 1] = np.inf, np.nan
+
+
+@pytest.mark.parametrize(
+    ("code", "call"),
+    [
+        (Code.PARAMETER_INVALID, lambda: LogisticRegression(c=0.0).fit(FEATURES, LABELS)),
+        (Code.PARAMETER_INVALID, lambda: LogisticRegression(c=float("nan")).fit(FEATURES, LABELS)),
+        (Code.PARAMETER_INVALID, lambda: LogisticRegression(c="1").fit(FEATURES, LABELS)),  # type: ignore[arg-type]
+        (Code.PARAMETER_INVALID, lambda: LogisticRegression(c=object()).fit(FEATURES, LABELS)),  # type: ignore[arg-type]
+        (Code.PARAMETER_INVALID, lambda: DecisionTree(max_depth=0).fit(FEATURES, LABELS)),
+        (Code.PARAMETER_INVALID, lambda: DecisionTree(max_depth=2.5).fit(FEATURES, LABELS)),  # type: ignore[arg-type]
+        (Code.PARAMETER_INVALID, lambda: DecisionTree(class_weight="half").fit(FEATURES, LABELS)),  # type: ignore[arg-type]
+        (Code.PARAMETER_INVALID, lambda: RandomForest(random_state=-1).fit(FEATURES, LABELS)),
+        (Code.PARAMETER_INVALID, lambda: RandomForest(random_state=None).fit(FEATURES, LABELS)),  # type: ignore[arg-type]
+        (Code.PARAMETER_INVALID, lambda: RandomForest(n_jobs=0).fit(FEATURES, LABELS)),
+        (Code.PARAMETER_INVALID, lambda: DecisionTree().set_params(depth=3)),
+        (Code.PARAMETER_INVALID, lambda: DecisionTree().predict(FEATURES)),
+        (Code.PARAMETER_INVALID, lambda: GradientBoosting(early_stopping_rounds=5).fit(FEATURES, LABELS)),
+        (Code.PARAMETER_INVALID, lambda: GradientBoosting().fit(FEATURES, LABELS, eval_set=(FEATURES,))),
+        (
+            Code.PARAMETER_INVALID,
+            lambda: GradientBoosting().fit(FEATURES, LABELS, eval_set=(FEATURES, LABELS.astype(int) + 1)),
+        ),
+        (Code.SHAPE_MISMATCH, lambda: DecisionTree().fit(FEATURES[0], LABELS)),
+        (Code.SHAPE_MISMATCH, lambda: DecisionTree().fit(FEATURES, LABELS[:50])),
+        (Code.SHAPE_MISMATCH, lambda: DecisionTree().fit(FEATURES, LABELS[:, None])),
+        (Code.SHAPE_MISMATCH, lambda: DecisionTree().fit(FEATURES, LABELS, sample_weight=np.ones(9))),
+        (Code.COLUMN_TYPE_INVALID, lambda: DecisionTree().fit(FEATURES.astype(str), LABELS)),
+        (Code.COLUMN_TYPE_INVALID, lambda: DecisionTree().fit(FEATURES * 1j, LABELS)),
+        (Code.COLUMN_TYPE_INVALID, lambda: DecisionTree().fit(pd.DataFrame({"a": ["x"] * 60}), LABELS)),
+        (
+            Code.COLUMN_TYPE_INVALID,
+            lambda: DecisionTree().fit(FEATURES[:2], np.array(["a", 1], dtype=object)),
+        ),
+        (Code.NULL_NOT_ALLOWED, lambda: DecisionTree().fit(FEATURES[:2], [0.0, float("nan")])),
+        (Code.DATASET_EMPTY, lambda: DecisionTree().fit(FEATURES[:0], LABELS[:0])),
+        (Code.DATASET_EMPTY, lambda: DecisionTree().fit(FEATURES[:, :0], LABELS)),
+        (Code.DEGENERATE_LABELS, lambda: DecisionTree().fit(FEATURES, np.zeros(60))),
+        (Code.DEGENERATE_LABELS, lambda: DecisionTree().fit(FEATURES, np.arange(60))),
+        (
+            Code.DEGENERATE_LABELS,
+            lambda: DecisionTree().fit(FEATURES, LABELS, sample_weight=LABELS.astype(float)),
+        ),
+        (Code.NON_FINITE_INPUT, lambda: DecisionTree().fit(INFINITE, LABELS)),
+        (Code.NON_FINITE_INPUT, lambda: DecisionTree().fit(MISSING, LABELS)),
+        (Code.NON_FINITE_INPUT, lambda: DecisionTree().fit(FEATURES, LABELS, sample_weight=-np.ones(60))),
+        (
+            Code.FEATURE_SCHEMA_INCOMPATIBLE,
+            lambda: DecisionTree().fit(FEATURES, LABELS).predict(FEATURES[:, :3]),
+        ),
+        (Code.TRAINING_DIVERGED, lambda: LogisticRegression(max_iter=1).fit(FEATURES, LABELS)),
+    ],
+)
+def test_refusals(code: Code, call: Callable[[], object]) -> None:
+    with pytest.raises(ModelFactoryError) as caught:
+        call()
+    assert caught.value.code is code
+
+
+def test_every_wrong_parameter_at_once() -> None:
+    with pytest.raises(ModelFactoryError) as caught:
+        GradientBoosting(n_estimators=0, max_bins=256, subsample=0.0).fit(FEATURES, LABELS)
+    assert {problem["pointer"] for problem in caught.value.problems} == {
+        "/n_estimators",
+        "/max_bins",
+        "/subsample",
+    }
+
+
+def test_the_representation_names_what_is_not_default() -> None:
+    assert repr(RandomForest(max_depth=3, n_jobs=2)) == "RandomForest(max_depth=3, n_jobs=2)"
+
+
+def test_native_takes_no_array_that_it_would_have_to_guess_at() -> None:
+    unaligned = np.frombuffer(b"\0" + FEATURES.tobytes(), dtype=np.uint8)[1:].view(np.float64).reshape(60, 4)
+    assert not unaligned.flags.aligned
+    for wrong in (
+        unaligned,
+        FEATURES.astype(np.float32),
+        FEATURES.astype(">f8"),
+        FEATURES[0],
+        FEATURES.tolist(),
+    ):
+        with pytest.raises(TypeError):
+            _native.fit('{"family": "decision_tree"}', 0, (wrong, LABELS, None))  # type: ignore[arg-type]
+    assert DecisionTree().fit(unaligned, LABELS).score(FEATURES, LABELS) == 1.0
