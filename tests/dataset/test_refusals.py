@@ -234,7 +234,7 @@ NO_ARGUMENT: dict[str, tuple[str, dict[str, Any]]] = {
     "path for a name": ("/labels/family", {"label_family": "../x"}),
     "no such class": ("/privacy_classes/amount", {"privacy_classes": {"amount": "secret"}}),
     "negative days": ("/labels/maturity_days", {"maturity_days": -1}),
-    "no slice": ("/slices/1", {"slices": ["amount", "é"]}),
+    "no slice": ("/slices", {"slices": ["amount", "é"]}),
 }
 
 
