@@ -1,4 +1,4 @@
-"""Exit statuses by category of failure: as text on standard error, or as an ErrorResponse on standard output."""
+"""Exit statuses by category: in words on standard error, or as an ErrorResponse on standard output."""
 
 from __future__ import annotations
 

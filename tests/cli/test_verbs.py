@@ -57,7 +57,14 @@ def test_a_dataset_is_built_of_files_as_the_interface_builds_it(built):
     assert built.dataset["rows"] == dataset.rows > 0
     assert built.dataset["label_counts"] == dataset.label_counts
     names = dataset.feature_names
-    assert names == ["amount", "customer_count_7d", "customer_mean_amount_7d", "terminal_risk", "weekend", "night"]
+    assert names == [
+        "amount",
+        "customer_count_7d",
+        "customer_mean_amount_7d",
+        "terminal_risk",
+        "weekend",
+        "night",
+    ]
 
 
 def test_from_request_to_retirement(place):
@@ -86,8 +93,14 @@ def test_from_request_to_retirement(place):
     assert call("rebuild", bundle, "--json", *root).document == {"bundle_id": bundle, "identical": True}
 
     assert call("resolve", SCOPE, *root).status == 17
-    assert call("approve", bundle, "--actor", "bob", "--reason", "read it", "--json", *root).document["to"] == "APPROVED"
-    assert call("promote", bundle, "--actor", "alice", "--reason", "serve", "--json", *root).document["to"] == "ACTIVE"
+    assert (
+        call("approve", bundle, "--actor", "bob", "--reason", "read it", "--json", *root).document["to"]
+        == "APPROVED"
+    )
+    assert (
+        call("promote", bundle, "--actor", "alice", "--reason", "serve", "--json", *root).document["to"]
+        == "ACTIVE"
+    )
     assert call("resolve", SCOPE, "--json", *root).document["bundle_id"] == bundle
     assert call("fsck", "--json", *root).document["findings"] == []
     retired = call("retire", bundle, "--actor", "alice", "--reason", "old", "--json", *root)
@@ -111,7 +124,10 @@ def active(tmp_path_factory):
 
     place = build(tmp_path_factory.mktemp("active"))
     run = place.train()
-    assert call("promote", run.bundle_id, "--actor", "alice", "--reason", "test", "--root", place.root).status == 0
+    assert (
+        call("promote", run.bundle_id, "--actor", "alice", "--reason", "test", "--root", place.root).status
+        == 0
+    )
     return place
 
 
@@ -154,7 +170,16 @@ def test_documents_need_no_factory(tmp_path):
 
 
 def test_as_a_program_it_is_quiet_where_there_is_no_terminal(tmp_path):
-    command = [sys.executable, "-m", "model_factory.cli", "demo", "--root", str(tmp_path / "root"), "--seed", "3"]
+    command = [
+        sys.executable,
+        "-m",
+        "model_factory.cli",
+        "demo",
+        "--root",
+        str(tmp_path / "root"),
+        "--seed",
+        "3",
+    ]
     done = subprocess.run(command, capture_output=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert b"\r" not in done.stdout + done.stderr

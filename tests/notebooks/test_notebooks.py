@@ -1,0 +1,41 @@
+"""Every notebook runs from start to end, says nothing on standard error, and shows its pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_notebook_runs(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "outputs are not kept in the repository"
+    client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [output for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_notebook_shows_curves_and_verdicts(tmp_path):
+    notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = "".join(
+        output.data.get("text/html", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    )
+    assert shown.count("<svg") >= 5
+    assert "FAIL" in shown
+    assert "PUBLISHED" not in shown.split("<svg")[0]
+    assert "Precision at capacity by day" in shown
