@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from pyarrow import parquet
 
 import model_factory as mf
 from model_factory.demo import sources, today
-from tests.cli.payments import call
+from tests.cli.payments import Called, call
 
 KEYS = {
     "train_run_id",
@@ -23,17 +24,19 @@ KEYS = {
     "metrics",
     "seconds",
 }
+Done = tuple[Path, Called]
+
 OF_THE_PLACE = ("seconds", "root", "report")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("demo")
     root = folder / "one"
     return root, call("demo", "--json", "--threads", 1, "--root", root)
 
 
-def test_json_is_one_object_with_everything_in_it(done):
+def test_json_is_one_object_with_everything_in_it(done: Done) -> None:
     root, called = done
     assert (called.status, called.err) == (0, "")
     document = called.document
@@ -44,7 +47,7 @@ def test_json_is_one_object_with_everything_in_it(done):
     assert document["root"] == str(root)
 
 
-def test_threads_and_folder_change_no_id_and_no_metric(done, tmp_path):
+def test_threads_and_folder_change_no_id_and_no_metric(done: Done, tmp_path: Path) -> None:
     first = done[1].document
     other = call("demo", "--json", "--threads", 2, "--root", tmp_path / "another name").document
     for name in OF_THE_PLACE:
@@ -52,7 +55,7 @@ def test_threads_and_folder_change_no_id_and_no_metric(done, tmp_path):
     assert first == other
 
 
-def test_again_in_the_same_root_it_is_the_same_run_and_one_promotion(done):
+def test_again_in_the_same_root_it_is_the_same_run_and_one_promotion(done: Done) -> None:
     root, called = done
     again = call("demo", "--json", "--threads", 1, "--root", root).document
     same = [
@@ -65,7 +68,7 @@ def test_again_in_the_same_root_it_is_the_same_run_and_one_promotion(done):
     assert factory.fsck()["findings"] == []
 
 
-def test_in_words_it_says_each_step_and_where_to_look(done):
+def test_in_words_it_says_each_step_and_where_to_look(done: Done) -> None:
     root, called = done
     told = call("demo", "--root", root)
     assert told.status == 0
@@ -74,7 +77,7 @@ def test_in_words_it_says_each_step_and_where_to_look(done):
     assert f"model-factory show {called.document['train_run_id']} --root {root}" in told.out
 
 
-def test_the_page_shows_the_run_and_needs_nothing_from_outside(done):
+def test_the_page_shows_the_run_and_needs_nothing_from_outside(done: Done) -> None:
     root, called = done
     page = (root / "report.html").read_text(encoding="utf-8")
     assert called.document["train_run_id"] in page
@@ -85,12 +88,12 @@ def test_the_page_shows_the_run_and_needs_nothing_from_outside(done):
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4, 5])
-def test_the_gate_passes_on_other_seeds_and_not_the_baseline(seed, tmp_path):
+def test_the_gate_passes_on_other_seeds_and_not_the_baseline(seed: int, tmp_path: Path) -> None:
     document = call("demo", "--json", "--seed", seed, "--root", tmp_path / "root").document
     assert (document["gate"], document["baseline"]["gate"]) == ("PASS", "FAIL")
 
 
-def test_a_decision_service_s_features_are_the_builder_s(tmp_path):
+def test_a_decision_service_s_features_are_the_builder_s(tmp_path: Path) -> None:
     source = sources.simulated(1)
     factory = mf.open(tmp_path, progress=False)
     dataset = factory.datasets.build(**source.arguments)
@@ -109,13 +112,13 @@ def test_a_decision_service_s_features_are_the_builder_s(tmp_path):
         np.testing.assert_allclose(values, table[name].to_numpy()[chosen], rtol=1e-12, err_msg=name)
 
 
-def test_without_the_file_of_the_handbook_it_says_so(tmp_path):
+def test_without_the_file_of_the_handbook_it_says_so(tmp_path: Path) -> None:
     called = call("demo", "--data", tmp_path, "--root", tmp_path / "root", "--json")
     assert (called.status, called.document["code"]) == (10, "SOURCE_UNREADABLE")
     assert not (tmp_path / "root").exists()
 
 
-def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     called = call("demo", "--data", tmp_path, "--root", tmp_path / "root", "--json")
     assert called.status == 10
@@ -123,7 +126,7 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", sorted(sources.FILES.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_examples_are_valid_once_the_dataset_s_part_is_filled_in(path):
+def test_the_examples_are_valid_once_the_dataset_s_part_is_filled_in(path: Path) -> None:
     from model_factory import _requests  # noqa: PLC0415
 
     kind = "governance_profile" if path.stem.endswith("governance") else "training_config"

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import pytest
 
 import model_factory as mf
 from model_factory import _progress
 from model_factory._progress import NotebookBar, TerminalBar, reporting
-from tests.cli.payments import CONFIG, SCOPE, governance
+from tests.cli.payments import CONFIG, SCOPE, Place, governance
 
 
 class Terminal(io.StringIO):
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
-def test_every_long_call_tells_its_stage_and_steps(place):
+def test_every_long_call_tells_its_stage_and_steps(place: Place) -> None:
     told = []
     factory = mf.open(place.root, progress=lambda stage, done, total: told.append((stage, done, total)))
     dataset = factory.datasets.open(**place.dataset["reference"])
@@ -42,8 +43,8 @@ def test_every_long_call_tells_its_stage_and_steps(place):
     assert all(isinstance(count, int) for _, done, total in told for count in (done, total))
 
 
-def test_what_a_listener_raises_stops_the_work(place):
-    def stop(_stage, _done, _total):
+def test_what_a_listener_raises_stops_the_work(place: Place) -> None:
+    def stop(_stage: str, _done: int, _total: int) -> None:
         message = "enough"
         raise RuntimeError(message)
 
@@ -53,7 +54,7 @@ def test_what_a_listener_raises_stops_the_work(place):
         factory.train(dataset, config=CONFIG, governance=governance(), scope=SCOPE)
 
 
-def test_a_bar_is_drawn_on_a_terminal_and_wiped(monkeypatch):
+def test_a_bar_is_drawn_on_a_terminal_and_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with reporting(None) as report:
@@ -67,7 +68,9 @@ def test_a_bar_is_drawn_on_a_terminal_and_wiped(monkeypatch):
     assert terminal.getvalue().endswith(_progress.ERASE)
 
 
-def test_nothing_is_drawn_where_there_is_no_terminal_or_it_is_not_wanted(monkeypatch):
+def test_nothing_is_drawn_where_there_is_no_terminal_or_it_is_not_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with reporting(None) as report:
         assert report is None
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -78,12 +81,13 @@ def test_nothing_is_drawn_where_there_is_no_terminal_or_it_is_not_wanted(monkeyp
         assert report is None
 
 
-def test_a_bar_is_wiped_when_the_work_fails(monkeypatch):
+def test_a_bar_is_wiped_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
 
-    def fail():
+    def fail() -> None:
         with reporting(None) as report:
+            assert report is not None
             report("guard", 0, 0)
             raise KeyboardInterrupt
 
@@ -92,11 +96,11 @@ def test_a_bar_is_wiped_when_the_work_fails(monkeypatch):
     assert terminal.getvalue().endswith(_progress.ERASE)
 
 
-def test_a_notebook_s_bar_is_html_and_goes_away():
+def test_a_notebook_s_bar_is_html_and_goes_away() -> None:
     shown = []
 
     class Handle:
-        def update(self, html):
+        def update(self, html: Any) -> None:
             shown.append(html.data)
 
     bar = NotebookBar()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbclient
 import nbformat
@@ -12,10 +13,14 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+def _read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_notebook_runs(path, tmp_path):
-    notebook = nbformat.read(path, as_version=4)
+def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
+    notebook = _read(path)
     assert all(not cell.get("outputs") for cell in notebook.cells), "outputs are not kept in the repository"
     client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
@@ -24,8 +29,8 @@ def test_a_notebook_runs(path, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_notebook_shows_curves_and_verdicts(tmp_path):
-    notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
+def test_the_first_notebook_shows_curves_and_verdicts(tmp_path: Path) -> None:
+    notebook = _read(NOTEBOOKS[0])
     client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     shown = "".join(
