@@ -1,7 +1,10 @@
 """A factory: from a dataset to a model that is published, served and proved.
 
+>>> import tempfile
 >>> import model_factory as mf
->>> factory = mf.open("factory/")
+>>> with tempfile.TemporaryDirectory() as folder:
+...     mf.open(folder).fsck()
+{'bundles': 0, 'findings': [], 'runs': 0, 'scopes': 0}
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from model_factory import _native, _requests
+from model_factory import _arrays, _native, _requests
 from model_factory._context import Context, Defaults, login_user
 from model_factory._progress import reporting
 from model_factory.datasets import Dataset, Datasets
@@ -53,9 +56,17 @@ def open(  # noqa: A001 - mf.open
     progress : callable or False, optional
         Called with (stage, steps done, steps in all), every 50 ms at the most; what it raises stops the work.
         By default a bar on a terminal or in a notebook; False is quiet.
+
+    Raises
+    ------
+    InputAdmissionError
+        ``PARAMETER_INVALID`` for threads that are no whole number of at least one.
+    ExecutionError
+        ``STORE_UNAVAILABLE``, ``STORE_CORRUPT``, ``LEDGER_UNAVAILABLE``, ``LEDGER_CORRUPT``.
     """
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
-    return Factory(Context(_native.Factory(root, threads=threads), defaults, progress))
+    number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
+    return Factory(Context(_native.Factory(root, threads=number), defaults, progress))
 
 
 class Factory:

@@ -73,8 +73,7 @@ class Run:
         return cls(context, context.native.run(run_id))
 
     def __repr__(self) -> str:
-        gate = "" if self.gate is None else f", gate {self.gate}"
-        return f"<Run {self.id}: {self.state}{gate}>"
+        return f"<Run {self.id}: {self.state}>"
 
     @property
     def id(self) -> str:

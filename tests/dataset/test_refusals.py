@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -221,23 +222,35 @@ def test_a_refusal_names_the_place_and_leaves_nothing(
     assert objects(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"label_asof": "2018-08-15T00:00:00"},
-        {"features": [mf.window("customer", "a week").count()]},
-        {"label_family": "../x"},
-        {"privacy_classes": {"amount": "secret"}},
-        {"maturity_days": -1},
-        {"event_id": ""},
-    ],
-    ids=["naive cut", "no span", "path for a name", "no such class", "negative days", "no name"],
-)
-def test_an_argument_that_is_none_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+NO_ARGUMENT: dict[str, tuple[str, dict[str, Any]]] = {
+    "naive cut": ("/labels/label_asof_utc", {"label_asof": "2018-08-15T00:00:00"}),
+    "naive moment": ("label_asof", {"label_asof": datetime(2018, 8, 15)}),  # noqa: DTZ001
+    "no span": (
+        "/features/1/definition",
+        {"features": [mf.weekend(), mf.window("customer", "a week").count()]},
+    ),
+    "no name": ("/event_id", {"event_id": ""}),
+    "no name of a feature": ("/features/0/name", {"features": [mf.column("amount", name='say "hello,{"é')]}),
+    "path for a name": ("/labels/family", {"label_family": "../x"}),
+    "no such class": ("/privacy_classes/amount", {"privacy_classes": {"amount": "secret"}}),
+    "negative days": ("/labels/maturity_days", {"maturity_days": -1}),
+    "no slice": ("/slices", {"slices": ["amount", "é"]}),
+}
+
+
+@pytest.mark.parametrize(("place", "change"), NO_ARGUMENT.values(), ids=NO_ARGUMENT)
+def test_an_argument_that_is_none_is_refused(place: str, change: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(mf.errors.InputAdmissionError) as refused:
         build(opened(tmp_path), **change)
     assert refused.value.code == "PARAMETER_INVALID"
+    assert [problem["pointer"] for problem in refused.value.problems] == [place]
     assert objects(tmp_path) == []
+
+
+def test_a_cut_may_be_a_moment_of_any_zone(tmp_path: Path) -> None:
+    cut = datetime.fromisoformat(day(75).replace("Z", "+00:00"))
+    elsewhere = cut.astimezone(timezone(timedelta(hours=2)))
+    assert build(opened(tmp_path), label_asof=elsewhere).id == build(opened(tmp_path)).id
 
 
 def test_no_refusal_shows_a_value(tmp_path: Path) -> None:

@@ -171,6 +171,17 @@ def test_what_is_filled_in_can_be_seen(tmp_path: Path) -> None:
     assert opened(tmp_path, principal="carol").defaults.principal == "carol"
 
 
+def test_a_factory_needs_a_thread_and_a_folder(tmp_path: Path) -> None:
+    for threads in (0, -1, 1.5, True):
+        with pytest.raises(mf.errors.InputAdmissionError) as refused:
+            opened(tmp_path, threads=threads)
+        assert refused.value.code == "PARAMETER_INVALID"
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(mf.errors.ExecutionError) as closed:
+        opened(tmp_path / "file")
+    assert closed.value.code == "STORE_UNAVAILABLE"
+
+
 def test_datasets_of_another_order_are_one_run(tmp_path: Path) -> None:
     factory = opened(tmp_path)
     table = arrow(events())

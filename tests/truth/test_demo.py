@@ -38,4 +38,4 @@ def test_threads_and_folders_do_not_show(data: Path, tmp_path: Path) -> None:
     assert (one["gate"], one["metrics"]) == (two["gate"], two["metrics"])
     assert one["gate"] == "PASS"
     assert one["metrics"]["average_precision"] >= 0.65
-    assert set(one["seconds"]) >= {"build", "train", "evaluate"}
+    assert {"train", "evaluate"} <= set(one["seconds"])

@@ -34,6 +34,7 @@ use serde_json::Value;
 use crate::{
     failure::Result,
     parsed::Parsed,
+    place::pointer,
     progress::watch,
     registry::PyRegistry,
     scoring::PyLoadedModel,
@@ -81,10 +82,7 @@ impl PyFactory {
         labels: PyTable<'_>,
         progress: Report,
     ) -> Result<(String, String)> {
-        let spec: DatasetSpec = serde_json::from_str(spec).map_err(|error| {
-            Failure::new(Code::ParameterInvalid, format!("dataset request: {error}"))
-                .with_hint("Look at the argument that is named.")
-        })?;
+        let spec = read_spec(spec)?;
         spec.check()?;
         let sources = Sources { events: events.source(py, "events")?, labels: labels.source(py, "labels")? };
         let built =
@@ -269,6 +267,21 @@ struct HashedEvent<'a> {
 fn text<D: Document>(document: &Checked<D>) -> contracts::Result<String> {
     String::from_utf8(document.bytes().to_vec())
         .map_err(|_| Failure::new(Code::InternalError, "canonical JSON is UTF-8"))
+}
+
+/// A request to build a dataset; refused with `PARAMETER_INVALID` at the first place that is wrong.
+fn read_spec(text: &str) -> contracts::Result<DatasetSpec> {
+    serde_json::from_str(text).map_err(|error| {
+        let said = error.to_string();
+        // The reader's own place is in bytes, which help nobody.
+        let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
+        Failure::at(
+            Code::ParameterInvalid,
+            pointer(text, error.column()),
+            "as a dataset request says it",
+            what,
+        )
+    })
 }
 
 fn state_of(text: &str) -> contracts::Result<State> {

@@ -18,6 +18,7 @@ mod failure;
 mod metric;
 mod model;
 mod parsed;
+mod place;
 mod progress;
 mod registry;
 mod scoring;
