@@ -27,20 +27,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_first_notebook_shows_curves_and_verdicts(tmp_path: Path) -> None:
-    notebook = _read(NOTEBOOKS[0])
-    client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
-    client.execute()
-    shown = "".join(
-        output.data.get("text/html", "")
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if output.output_type == "execute_result"
-    )
-    assert shown.count("<svg") >= 5
-    assert "FAIL" in shown
-    assert "PUBLISHED" not in shown.split("<svg")[0]
-    assert "Precision at capacity by day" in shown
+    shown = "".join(output.data.get("text/html", "") for output in outputs if "data" in output)
+    assert shown.count("<svg") >= 5, "its runs show themselves with curves"
+    assert "PASS" in shown
+    assert "<progress" not in shown, "bars are taken away"
