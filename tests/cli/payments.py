@@ -75,7 +75,12 @@ def governance(threshold: float = 0.5, **more: Any) -> dict[str, Any]:
                 "slice": {"column": "amount"},
             },
         ],
-        "roles": {"request": "anyone", "publish": "anyone", "approve": "anyone", "promote": {"only": ["alice"]}},
+        "roles": {
+            "request": "anyone",
+            "publish": "anyone",
+            "approve": "anyone",
+            "promote": {"only": ["alice"]},
+        },
         **more,
     }
 

@@ -1,8 +1,10 @@
-"""Exit statuses by category of failure: as text on standard error, or as an ErrorResponse on standard output."""
+"""Exit statuses by category: in words on standard error, or as an ErrorResponse on standard output."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,14 +13,14 @@ from pyarrow import parquet
 import model_factory as mf
 from model_factory import cli
 from model_factory.cli import runs
-from tests.cli.payments import SCOPE, call, features
+from tests.cli.payments import SCOPE, Place, call, features
 
 ACT = ("--actor", "alice", "--reason", "test")
 NO_RUN = "tr_" + "0" * 32
 NO_BUNDLE = "mb_" + "0" * 32
 
 
-def refused(status, code, *arguments):
+def refused(status: int, code: str, *arguments: object) -> dict[str, Any]:
     """Call twice: in words and as JSON; both must refuse alike."""
     words = call(*arguments)
     assert (words.status, words.out) == (status, ""), words
@@ -30,7 +32,7 @@ def refused(status, code, *arguments):
     return document.document
 
 
-def test_10_input_admission(built, tmp_path):
+def test_10_input_admission(built: Place, tmp_path: Path) -> None:
     refused(10, "PARAMETER_INVALID", "schema", "oracle")
     refused(10, "SOURCE_UNREADABLE", "validate", "training_config", tmp_path / "none.toml")
     refused(10, "SOURCE_UNREADABLE", "runs", "--root", tmp_path / "nowhere")
@@ -52,7 +54,9 @@ def test_10_input_admission(built, tmp_path):
         ("oracle = true", "/oracle"),
     ],
 )
-def test_10_a_wrong_place_in_a_dataset_s_request_is_named(built, tmp_path, wrong, pointer):
+def test_10_a_wrong_place_in_a_dataset_s_request_is_named(
+    built: Place, tmp_path: Path, wrong: str, pointer: str
+) -> None:
     spec = tmp_path / "spec.toml"
     head = (built.folder / "spec.toml").read_text(encoding="utf-8").split("features =")[0]
     spec.write_text(f"{head}\n{wrong}\n", encoding="utf-8")
@@ -62,7 +66,7 @@ def test_10_a_wrong_place_in_a_dataset_s_request_is_named(built, tmp_path, wrong
     assert not (tmp_path / "root").exists()
 
 
-def test_11_resolution(built, tmp_path):
+def test_11_resolution(built: Place, tmp_path: Path) -> None:
     request = {**built.train(publish=False).request, "request_id": "unresolved-1"}
     request["training_config"] = {**request["training_config"], "digest": "sha256:" + "0" * 64}
     file = tmp_path / "request.json"
@@ -70,7 +74,7 @@ def test_11_resolution(built, tmp_path):
     refused(11, "TRAINING_CONFIG_DIGEST_MISMATCH", "submit", file, "--root", built.root)
 
 
-def test_12_leakage(built, tmp_path):
+def test_12_leakage(built: Place, tmp_path: Path) -> None:
     spec = tmp_path / "spec.toml"
     text = (built.folder / "spec.toml").read_text(encoding="utf-8").replace("2024-03-01", "2200-01-01")
     spec.write_text(text, encoding="utf-8")
@@ -78,9 +82,11 @@ def test_12_leakage(built, tmp_path):
     refused(12, "LABEL_ASOF_IN_FUTURE", "dataset", "build", spec, *files, "--root", tmp_path / "root")
 
 
-def test_13_evidence(place):
+def test_13_evidence(place: Place) -> None:
     run = place.train()
-    model = place.root / "objects" / run.evidence["model"]["uri"]
+    reference = run.evidence["model"]
+    assert reference is not None
+    model = place.root / "objects" / reference["uri"]
     model.chmod(0o600)
     *before, last = model.read_bytes()
     model.write_bytes(bytes([*before, last ^ 1]))
@@ -91,16 +97,16 @@ def test_13_evidence(place):
     assert checkup.document["findings"]
 
 
-def test_15_execution(built):
+def test_15_execution(built: Place) -> None:
     refused(15, "RUN_NOT_FOUND", "show", NO_RUN, "--root", built.root)
 
 
-def test_16_publish(built):
+def test_16_publish(built: Place) -> None:
     run = built.train(publish=False)
     refused(16, "RETRY_NOT_PENDING", "publish-retry", run.id, "--root", built.root)
 
 
-def test_17_registry(built, tmp_path):
+def test_17_registry(built: Place, tmp_path: Path) -> None:
     refused(17, "BUNDLE_NOT_FOUND", "promote", NO_BUNDLE, *ACT, "--root", built.root)
     file = tmp_path / "features.parquet"
     parquet.write_table(pa.table(features()), file)
@@ -109,15 +115,17 @@ def test_17_registry(built, tmp_path):
     assert (closed.status, closed.document["outcome"]) == (17, "FAIL_CLOSED")
 
 
-def test_2_usage():
+def test_2_usage() -> None:
     for wrong in ([], ["oracle"], ["show"], ["promote", NO_BUNDLE], ["work"]):
         called = call(*wrong)
         assert (called.status, called.out) == (2, "")
         assert called.err.startswith("usage: ")
 
 
-def test_1_what_nobody_expected_is_said_in_full_and_as_a_document(built, monkeypatch):
-    def broken(_run):
+def test_1_what_nobody_expected_is_said_in_full_and_as_a_document(
+    built: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_run: object) -> None:
         message = "a defect"
         raise RuntimeError(message)
 
@@ -129,8 +137,8 @@ def test_1_what_nobody_expected_is_said_in_full_and_as_a_document(built, monkeyp
     assert "RuntimeError: a defect" in called.err
 
 
-def test_130_interrupted(built, monkeypatch):
-    def interrupted(_run):
+def test_130_interrupted(built: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_run: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "_brief", interrupted)
@@ -139,7 +147,7 @@ def test_130_interrupted(built, monkeypatch):
     assert (called.status, called.out) == (130, "")
 
 
-def test_a_failure_never_shows_a_value(built, tmp_path):
+def test_a_failure_never_shows_a_value(built: Place, tmp_path: Path) -> None:
     file = tmp_path / "events.parquet"
     table = parquet.read_table(built.folder / "events.parquet")
     amounts = pa.array(["secret-value"] * table.num_rows)
@@ -150,6 +158,17 @@ def test_a_failure_never_shows_a_value(built, tmp_path):
     assert "secret" not in called.err
 
 
-def test_the_program_is_the_package_s():
+def test_the_program_is_the_package_s() -> None:
     assert callable(cli.main)
     assert SCOPE.count("/") == 2
+
+
+def test_14_immutability(place: Place) -> None:
+    objects = place.root / "objects"
+    partition = objects / place.opened_dataset().manifest["partitions"][0]["uri"]
+    partition.chmod(0o600)
+    partition.write_bytes(b"other bytes")
+    files = ("--events", place.folder / "events.parquet", "--labels", place.folder / "labels.parquet")
+    spec = place.folder / "spec.toml"
+    refused(14, "PARTITION_IMMUTABILITY_VIOLATION", "dataset", "build", spec, *files, "--root", place.root)
+    assert partition.read_bytes() == b"other bytes"

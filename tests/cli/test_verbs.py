@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pyarrow import parquet
 
 import model_factory as mf
 from model_factory.cli.main import parser
-from tests.cli.payments import SCOPE, call, features
+from tests.cli.payments import SCOPE, Place, build, call, features
 
 VERBS = [
     ("demo",),
@@ -38,29 +39,36 @@ VERBS = [
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_every_verb_explains_itself_and_takes_json(verb):
+def test_every_verb_explains_itself_and_takes_json(verb: tuple[str, ...]) -> None:
     called = call(*verb, "--help")
     assert called.status == 0
     assert "--json" in called.out
     assert called.out.startswith(f"usage: model-factory {' '.join(verb)}")
 
 
-def test_help_names_every_verb_and_every_exit_status():
+def test_help_names_every_verb_and_every_exit_status() -> None:
     text = parser().format_help()
     assert all(verb[0] in text for verb in VERBS)
     assert all(f"{status} {name}" in text for status, name in ((10, "INPUT"), (17, "REGISTRY")))
 
 
-def test_a_dataset_is_built_of_files_as_the_interface_builds_it(built):
+def test_a_dataset_is_built_of_files_as_the_interface_builds_it(built: Place) -> None:
     dataset = built.opened_dataset()
     assert built.dataset["dataset_manifest_id"] == dataset.id
     assert built.dataset["rows"] == dataset.rows > 0
     assert built.dataset["label_counts"] == dataset.label_counts
     names = dataset.feature_names
-    assert names == ["amount", "customer_count_7d", "customer_mean_amount_7d", "terminal_risk", "weekend", "night"]
+    assert names == [
+        "amount",
+        "customer_count_7d",
+        "customer_mean_amount_7d",
+        "terminal_risk",
+        "weekend",
+        "night",
+    ]
 
 
-def test_from_request_to_retirement(place):
+def test_from_request_to_retirement(place: Place) -> None:
     root = ("--root", place.root)
     trained = place.train(publish=False)
     request = {**trained.request, "request_id": "by-hand-1", "publish_allowed": True}
@@ -86,15 +94,21 @@ def test_from_request_to_retirement(place):
     assert call("rebuild", bundle, "--json", *root).document == {"bundle_id": bundle, "identical": True}
 
     assert call("resolve", SCOPE, *root).status == 17
-    assert call("approve", bundle, "--actor", "bob", "--reason", "read it", "--json", *root).document["to"] == "APPROVED"
-    assert call("promote", bundle, "--actor", "alice", "--reason", "serve", "--json", *root).document["to"] == "ACTIVE"
+    assert (
+        call("approve", bundle, "--actor", "bob", "--reason", "read it", "--json", *root).document["to"]
+        == "APPROVED"
+    )
+    assert (
+        call("promote", bundle, "--actor", "alice", "--reason", "serve", "--json", *root).document["to"]
+        == "ACTIVE"
+    )
     assert call("resolve", SCOPE, "--json", *root).document["bundle_id"] == bundle
     assert call("fsck", "--json", *root).document["findings"] == []
     retired = call("retire", bundle, "--actor", "alice", "--reason", "old", "--json", *root)
     assert (retired.status, retired.document["to"]) == (0, "RETIRED")
 
 
-def test_rollback_brings_the_earlier_bundle_back(place):
+def test_rollback_brings_the_earlier_bundle_back(place: Place) -> None:
     root = ("--root", place.root)
     act = ("--actor", "alice", "--reason", "test", "--json", *root)
     first, second = (place.train(seed_policy={"base_seed": seed}).bundle_id for seed in (1, 2))
@@ -106,16 +120,17 @@ def test_rollback_brings_the_earlier_bundle_back(place):
 
 
 @pytest.fixture(scope="module")
-def active(tmp_path_factory):
-    from tests.cli.payments import build  # noqa: PLC0415
-
+def active(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = build(tmp_path_factory.mktemp("active"))
     run = place.train()
-    assert call("promote", run.bundle_id, "--actor", "alice", "--reason", "test", "--root", place.root).status == 0
+    assert (
+        call("promote", run.bundle_id, "--actor", "alice", "--reason", "test", "--root", place.root).status
+        == 0
+    )
     return place
 
 
-def test_scores_are_the_interface_s(active):
+def test_scores_are_the_interface_s(active: Place) -> None:
     file = active.folder / "features.parquet"
     parquet.write_table(pa.table({**features(), "other": ["x"] * 50}), file)
     expected = active.factory().score(SCOPE, features())
@@ -134,7 +149,7 @@ def test_scores_are_the_interface_s(active):
     assert (active.folder / "scored.csv").read_text(encoding="utf-8").startswith('"amount"')
 
 
-def test_a_gate_that_fails_is_a_normal_outcome(place):
+def test_a_gate_that_fails_is_a_normal_outcome(place: Place) -> None:
     trained = place.train(0.9999, publish=False)
     assert trained.gate == "FAIL"
     shown = call("show", trained.id, "--root", place.root)
@@ -142,7 +157,7 @@ def test_a_gate_that_fails_is_a_normal_outcome(place):
     assert "FAIL" in shown.out
 
 
-def test_documents_need_no_factory(tmp_path):
+def test_documents_need_no_factory(tmp_path: Path) -> None:
     assert call("schema", "--json").document == {"documents": mf.documents.names()}
     assert call("schema", "training_config", "--json").document == mf.documents.schema("training_config")
     file = tmp_path / "config.toml"
@@ -153,8 +168,17 @@ def test_documents_need_no_factory(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_as_a_program_it_is_quiet_where_there_is_no_terminal(tmp_path):
-    command = [sys.executable, "-m", "model_factory.cli", "demo", "--root", str(tmp_path / "root"), "--seed", "3"]
+def test_as_a_program_it_is_quiet_where_there_is_no_terminal(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "model_factory.cli",
+        "demo",
+        "--root",
+        str(tmp_path / "root"),
+        "--seed",
+        "3",
+    ]
     done = subprocess.run(command, capture_output=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert b"\r" not in done.stdout + done.stderr

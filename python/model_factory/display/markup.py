@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "badge",
+    "beside",
     "count",
     "definitions",
     "escape",
@@ -111,8 +112,12 @@ def interval(estimate: Mapping[str, float | None]) -> str:
     """Give a metric with its confidence interval, as HTML."""
     lower, upper = estimate.get("lower"), estimate.get("upper")
     known = lower is not None and upper is not None
-    span = f"{number(lower)} … {number(upper)}" if known else ""
-    return f'{number(estimate.get("value"))}<span class="range">{span}</span>'
+    return beside(number(estimate.get("value")), f"{number(lower)} … {number(upper)}" if known else "")
+
+
+def beside(shown: str, span: str = "") -> str:
+    """Give a number with room for an interval beside it, so that a column of both is aligned."""
+    return f'{shown}<span class="range">{span}</span>'
 
 
 def short(digest: object) -> str:

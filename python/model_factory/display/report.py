@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from model_factory.display import plot
 from model_factory.display.markup import (
     DASH,
+    beside,
     count,
     definitions,
     escape,
@@ -210,8 +211,8 @@ def _slices(slices: Iterable[Mapping[str, Any]]) -> str:
 def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
     names = sorted({name for group in groups for name in group["metrics"]}, key=_importance)
     rows = [
-        ["rows", *(count(group["rows"]) for group in groups)],
-        ["positive", *(count(group["positive"]) for group in groups)],
+        ["rows", *(beside(count(group["rows"])) for group in groups)],
+        ["positive", *(beside(count(group["positive"])) for group in groups)],
         *([_metric(name), *(interval(group["metrics"].get(name, {})) for group in groups)] for name in names),
     ]
     return table(["", *(_range(group) for group in groups)], rows)

@@ -14,7 +14,6 @@ use contracts::{
     train_request::TrainBuildRequest,
     training_config::TrainingConfig,
 };
-use kernels::Progress;
 
 use crate::{
     bundle::{self, LoadedModel},
@@ -171,13 +170,15 @@ impl Factory {
     }
 
     /// Checks every digest that a bundle rests on, and its verdict.
-    pub fn verify(&self, bundle: &BundleId, progress: &dyn Progress) -> Result<Verified> {
-        verify::verify(&*self.line.store, &self.line.registry.find(bundle)?, progress)
+    pub fn verify(&self, bundle: &BundleId, watch: &dyn Watch) -> Result<Verified> {
+        watch.stage(Stage::Verify);
+        verify::verify(&*self.line.store, &self.line.registry.find(bundle)?, watch)
     }
 
     /// Fits a bundle's model again and compares the bytes.
-    pub fn rebuild(&self, bundle: &BundleId, progress: &dyn Progress) -> Result<()> {
-        verify::rebuild(&*self.line.store, &*self.line.clock, &self.line.registry.find(bundle)?, progress)
+    pub fn rebuild(&self, bundle: &BundleId, watch: &dyn Watch) -> Result<()> {
+        watch.stage(Stage::Rebuild);
+        verify::rebuild(&*self.line.store, &*self.line.clock, &self.line.registry.find(bundle)?, watch)
     }
 
     /// Checks every promise of the whole factory.

@@ -19,6 +19,10 @@ pub enum Stage {
     Gate,
     /// Publishing.
     Publish,
+    /// Comparing what a bundle rests on with its digests.
+    Verify,
+    /// Fitting a bundle's model again.
+    Rebuild,
 }
 
 impl Stage {
@@ -32,6 +36,8 @@ impl Stage {
             Self::Evaluate => "evaluate",
             Self::Gate => "gate",
             Self::Publish => "publish",
+            Self::Verify => "verify",
+            Self::Rebuild => "rebuild",
         }
     }
 }
