@@ -11,5 +11,6 @@
 mod support;
 
 mod admission;
+mod evidence;
 mod guard;
 mod resolve;

@@ -56,6 +56,13 @@ fn restore(root: &Path, files: &Files) {
     }
 }
 
+/// A folder that goes away with its value, in memory where the machine has such a place: what is tried here is
+/// what is written, not that it survives a power cut.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 /// A moment at which all labels of the payments are known.
 pub fn today() -> Timestamp {
     day(&payments(), 90).parse().unwrap()
@@ -90,7 +97,7 @@ impl Place {
         static DATASET: OnceLock<(Files, Reference<contracts::dataset_manifest::DatasetManifest>)> =
             OnceLock::new();
         let (files, manifest) = DATASET.get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let manifest = Bench::new(folder.path()).manifest;
             (files(folder.path()), manifest)
         });
@@ -119,7 +126,7 @@ impl Place {
     }
 
     pub fn of(files: &Files, manifest: Reference<contracts::dataset_manifest::DatasetManifest>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         restore(folder.path(), files);
         let clock = Arc::new(FixedClock::new(today()));
         let factory = Factory::of(line(folder.path(), &clock));
