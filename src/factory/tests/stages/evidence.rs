@@ -79,7 +79,9 @@ fn evidence_changed_after_the_gate_is_never_published() {
             let expected = if code.retryable() { State::PublishPending } else { State::Fail };
             assert_eq!(place.run(&run).progress.state, expected, "{name} {change}");
             let findings = place.factory.fsck().unwrap().findings;
-            assert!(findings.iter().any(|finding| finding.code == code && finding.subject == run.to_string()));
+            assert!(
+                findings.iter().any(|finding| finding.code == code && finding.subject == run.to_string())
+            );
         }
     }
 }
@@ -147,7 +149,8 @@ fn evidence_changed_before_the_gate_is_never_judged() {
             let plan = place.evidence(run).plan.unwrap();
             let plan = store::read_document(place.store(), &plan).unwrap();
             let easy = place.request_with(quick_config(place), easy_profile());
-            let easy = std::fs::read(place.path(easy["governance_profile"]["uri"].as_str().unwrap())).unwrap();
+            let easy =
+                std::fs::read(place.path(easy["governance_profile"]["uri"].as_str().unwrap())).unwrap();
             std::fs::write(place.path(plan.governance_profile_ref.uri.as_str()), easy).unwrap();
         }),
         ("a lost profile", Code::GovernanceProfileUnresolved, &|place, run| {
@@ -205,7 +208,11 @@ fn a_run_never_replaces_other_bytes() {
         assert_refusal(name, &failure, code, &uri);
         assert_eq!(std::fs::read(place.path(&uri)).unwrap(), b"other");
         assert_eq!(place.run(&run).progress.state, reaches, "{name}");
-        assert!(!place.path(&format!("platform-1/mf/train_runs/{run}/bundle.json")).exists() || name == "bundle" || name == "run_receipt_pass");
+        assert!(
+            !place.path(&format!("platform-1/mf/train_runs/{run}/bundle.json")).exists()
+                || name == "bundle"
+                || name == "run_receipt_pass"
+        );
     }
 }
 

@@ -12,5 +12,7 @@ mod support;
 
 mod admission;
 mod evidence;
+mod gate;
 mod guard;
+mod publish;
 mod resolve;
