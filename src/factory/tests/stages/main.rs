@@ -11,8 +11,13 @@
 mod support;
 
 mod admission;
+mod bundle;
+mod determinism;
 mod evidence;
 mod gate;
 mod guard;
 mod publish;
+mod registry;
 mod resolve;
+mod resume;
+mod serving;

@@ -1,7 +1,7 @@
 //! Stores and registries that are away, and watchers that stop the work.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -72,6 +72,30 @@ impl Store for OvertakingStore {
 
     fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
         self.0.list(prefix)
+    }
+}
+
+/// A store in which something happens just before the next event of a scope is written.
+pub struct InterruptedStore {
+    pub inner: Arc<dyn Store>,
+    pub first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Store for InterruptedStore {
+    fn put_if_absent(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put> {
+        let first = if key.as_str().contains("/events/") { self.first.lock().unwrap().take() } else { None };
+        if let Some(happen) = first {
+            happen();
+        }
+        self.inner.put_if_absent(key, bytes)
+    }
+
+    fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
+        self.inner.get(key)
+    }
+
+    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+        self.inner.list(prefix)
     }
 }
 

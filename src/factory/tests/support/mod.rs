@@ -14,6 +14,7 @@
 pub mod away;
 pub mod forge;
 pub mod place;
+pub mod shelf;
 
 use std::{path::Path, sync::Arc};
 

@@ -117,10 +117,8 @@ impl Place {
             request["publish_allowed"] = json!(false);
             let run = place.carry_out(request);
             assert_eq!(run.progress.state, State::Pass);
-            let Self { bench, folder, .. } = place;
-            let Bench { factory, manifest, .. } = bench;
-            drop(factory);
-            (files(folder.path()), manifest, run.run_id)
+            let manifest = place.manifest.clone();
+            (place.close(), manifest, run.run_id)
         });
         (Self::of(files, manifest.clone()), run.clone())
     }
@@ -131,6 +129,13 @@ impl Place {
         let clock = Arc::new(FixedClock::new(today()));
         let factory = Factory::of(line(folder.path(), &clock));
         Self { bench: Bench { factory, payments: payments(), manifest }, clock, folder }
+    }
+
+    /// Its files, once nobody has them open.
+    pub fn close(self) -> Files {
+        let Self { bench, folder, .. } = self;
+        drop(bench);
+        files(folder.path())
     }
 
     /// The same folder with other parts.
