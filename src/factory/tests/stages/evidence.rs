@@ -128,24 +128,27 @@ fn a_run_that_lost_its_store_goes_on_without_training_again() {
     assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 
+/// The report with every ROC AUC set to 0.
+fn useless(bytes: &mut Vec<u8>) {
+    let mut report: Value = serde_json::from_slice(bytes).unwrap();
+    for split in report["splits"].as_array_mut().unwrap() {
+        split["metrics"]["roc_auc"]["value"] = json!(0.0);
+    }
+    *bytes = serde_json::to_vec(&report).unwrap();
+}
+
 /// What an earlier attempt at this design let through: each was passed by the gate.
 #[test]
 fn evidence_changed_before_the_gate_is_never_judged() {
-    let zero = |bytes: &mut Vec<u8>| {
-        let mut report: Value = serde_json::from_slice(bytes).unwrap();
-        for split in report["splits"].as_array_mut().unwrap() {
-            split["metrics"]["roc_auc"]["value"] = json!(0.0);
-        }
-        *bytes = serde_json::to_vec(&report).unwrap();
-    };
-    let cases: [(&str, Code, &dyn Fn(&Place, &TrainRunId)); 5] = [
-        ("a report of AUC 0", Code::EvidenceDigestMismatch, &|place, run| {
-            damage(place, &uri(place, run, "eval_report"), zero);
+    type Tamper = fn(&Place, &TrainRunId);
+    let cases: [(&str, Code, Tamper); 5] = [
+        ("a report of AUC 0", Code::EvidenceDigestMismatch, |place, run| {
+            damage(place, &uri(place, run, "eval_report"), useless);
         }),
-        ("an empty model", Code::EvidenceDigestMismatch, &|place, run| {
+        ("an empty model", Code::EvidenceDigestMismatch, |place, run| {
             damage(place, &uri(place, run, "model"), Vec::clear);
         }),
-        ("a swapped profile", Code::GovernanceProfileDigestMismatch, &|place, run| {
+        ("a swapped profile", Code::GovernanceProfileDigestMismatch, |place, run| {
             let plan = place.evidence(run).plan.unwrap();
             let plan = store::read_document(place.store(), &plan).unwrap();
             let easy = place.request_with(quick_config(place), easy_profile());
@@ -153,12 +156,12 @@ fn evidence_changed_before_the_gate_is_never_judged() {
                 std::fs::read(place.path(easy["governance_profile"]["uri"].as_str().unwrap())).unwrap();
             std::fs::write(place.path(plan.governance_profile_ref.uri.as_str()), easy).unwrap();
         }),
-        ("a lost profile", Code::GovernanceProfileUnresolved, &|place, run| {
+        ("a lost profile", Code::GovernanceProfileUnresolved, |place, run| {
             let plan = place.evidence(run).plan.unwrap();
             let plan = store::read_document(place.store(), &plan).unwrap();
             std::fs::remove_file(place.path(plan.governance_profile_ref.uri.as_str())).unwrap();
         }),
-        ("a record of other rows", Code::EvidenceDigestMismatch, &|place, run| {
+        ("a record of other rows", Code::EvidenceDigestMismatch, |place, run| {
             damage(place, &uri(place, run, "execution_record"), |bytes| bytes.push(b'\n'));
         }),
     ];

@@ -21,7 +21,7 @@ fn receipt(place: &Place, run: &Run) -> contracts::Checked<GateReceipt> {
     store::read_document(place.store(), &place.evidence(&run.run_id).gate_receipt.unwrap()).unwrap()
 }
 
-fn judged(place: &Place, criterion: Value) -> (Run, contracts::Checked<GateReceipt>) {
+fn judged(place: &Place, criterion: &Value) -> (Run, contracts::Checked<GateReceipt>) {
     let mut profile = quick_profile();
     profile["criteria"] = json!([criterion]);
     let run = place.carry_out(place.request_with(quick_config(place), profile));
@@ -60,7 +60,7 @@ fn what_is_missing_or_on_the_wrong_side_fails() {
         ("every group", with(easy(), "slice", slice(json!(null))), pass, Reason::Met),
     ] {
         let place = Place::new();
-        let (run, receipt) = judged(&place, criterion);
+        let (run, receipt) = judged(&place, &criterion);
         let groups = if name == "every group" { 2 } else { 1 };
         assert_eq!(receipt.criteria.len(), groups, "{name}");
         assert!(
@@ -140,8 +140,8 @@ fn a_part_of_the_evidence_that_is_not_named_is_missed() {
     assert!(matches!(gate::confirm(place.store(), &whole).unwrap(), Judged::Pass(_)));
 }
 
-fn garbage<T>(place: &Place) -> Option<Reference<T>> {
-    Some(serde_json::from_value(forge::put(place, "platform-1/mf/forged", &json!({}))).unwrap())
+fn garbage<T>(place: &Place) -> Reference<T> {
+    serde_json::from_value(forge::put(place, "platform-1/mf/forged", &json!({}))).unwrap()
 }
 
 fn confirmed(place: &Place, evidence: &Evidence) -> Failure {
@@ -159,11 +159,11 @@ fn forged_evidence_is_found_out() {
     let other_run = format!("tr_{}", "0".repeat(32));
     let other_digest = format!("sha256:{}", "0".repeat(64));
 
-    let evidence = Evidence { eval_report: garbage(&place), ..good() };
+    let evidence = Evidence { eval_report: Some(garbage(&place)), ..good() };
     assert_refusal("no report", &confirmed(&place, &evidence), Code::EvalReportInvalid, "/splits");
-    let evidence = Evidence { gate_receipt: garbage(&place), ..good() };
+    let evidence = Evidence { gate_receipt: Some(garbage(&place)), ..good() };
     assert_refusal("no receipt", &confirmed(&place, &evidence), Code::GateInvalid, "/criteria");
-    let evidence = Evidence { plan: garbage(&place), ..good() };
+    let evidence = Evidence { plan: Some(garbage(&place)), ..good() };
     assert_refusal("no plan", &confirmed(&place, &evidence), Code::EvidenceInvalid, "/features");
 
     for (field, value) in [("train_run_id", &other_run), ("plan", &other_digest), ("model", &other_digest)] {

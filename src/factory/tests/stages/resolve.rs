@@ -59,6 +59,12 @@ const REFUSED: &[(&str, Code, &str, Edit)] = &[
     ("a fingerprint of other data", Code::ManifestInvalid, "/dataset_fingerprint", |place, request| {
         set_manifest(request, forge::manifest(place, same, |value| value["label_basis"]["maturity_days"] = json!(3)));
     }),
+    ("partitions of another run", Code::OwnershipBoundaryViolation, "/partitions/0/uri", |place, request| {
+        set_manifest(request, forge::manifest(place, |value| value["partitions"][0]["uri"] = json!("platform-2/ofs/rows"), same));
+    }),
+    ("partitions among models", Code::OwnershipBoundaryViolation, "/partitions/0/uri", |place, request| {
+        set_manifest(request, forge::manifest(place, |value| value["partitions"][0]["uri"] = json!("platform-1/mf/rows"), same));
+    }),
     ("no pass proof", Code::PassProofMissing, "/pass_proof", |place, request| {
         set_manifest(request, forge::manifest(place, same, |value| value["pass_proof"] = json!(null)));
     }),

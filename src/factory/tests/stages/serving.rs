@@ -78,7 +78,8 @@ fn a_bundle_that_needs_other_features_does_not_serve() {
 /// A wider scope's bundle does not stand in for one that is damaged: only the caller's explicit fallback does.
 #[test]
 fn a_damaged_active_bundle_closes_its_scope() {
-    let damage: [(&str, Code, fn(&ModelBundle) -> String); 3] = [
+    type Where = fn(&ModelBundle) -> String;
+    let damage: [(&str, Code, Where); 3] = [
         ("model", Code::EvidenceDigestMismatch, |bundle| bundle.model.uri.to_string()),
         ("receipt", Code::EvidenceDigestMismatch, |bundle| bundle.gate_receipt.uri.to_string()),
         ("lost model", Code::EvidenceUnresolved, |bundle| bundle.model.uri.to_string()),
