@@ -14,6 +14,7 @@ mod admission;
 mod bundle;
 mod determinism;
 mod evidence;
+mod fsck;
 mod gate;
 mod guard;
 mod publish;
