@@ -129,9 +129,12 @@ fn manifests_in_another_order_are_the_same_run() {
     request["dataset_manifests"] = json!([first, second]);
     let run = place.factory.submit(Bench::checked(request.clone())).unwrap().run;
     request["dataset_manifests"] = json!([second, first]);
-    let again = place.factory.submit(Bench::checked(request)).unwrap();
+    let again = place.factory.submit(Bench::checked(request.clone())).unwrap();
     assert!(!again.fresh, "the same request id has the same payload");
     assert_eq!(again.run.run_id, run.run_id);
+    request["request_id"] = json!("request-2");
+    let other = place.factory.submit(Bench::checked(request)).unwrap();
+    assert!(!other.fresh, "the same data is the same run");
 }
 
 #[test]
