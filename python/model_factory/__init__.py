@@ -9,34 +9,63 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_factory import documents, errors, estimators, metrics, simulate
+    from model_factory import demo, display, documents, errors, estimators, metrics, simulate
+    from model_factory.datasets import Dataset
     from model_factory.errors import Code, ModelFactoryError, PublishNotEligible
     from model_factory.estimators import DecisionTree, GradientBoosting, LogisticRegression, RandomForest
+    from model_factory.factory import Factory, open  # noqa: A004 - mf.open
+    from model_factory.features import Feature, column, hours, weekend, window
+    from model_factory.runs import Bundle, Run
+    from model_factory.scoring import Model
 
 __all__ = [
+    "Bundle",
     "Code",
+    "Dataset",
     "DecisionTree",
+    "Factory",
+    "Feature",
     "GradientBoosting",
     "LogisticRegression",
+    "Model",
     "ModelFactoryError",
     "PublishNotEligible",
     "RandomForest",
+    "Run",
+    "column",
+    "demo",
+    "display",
     "documents",
     "errors",
     "estimators",
+    "hours",
     "metrics",
+    "open",
     "simulate",
+    "weekend",
+    "window",
 ]
 
-_MODULES = ("documents", "errors", "estimators", "metrics", "simulate")
+_MODULES = ("demo", "display", "documents", "errors", "estimators", "metrics", "simulate")
 _HOMES = {
+    "Bundle": "runs",
     "Code": "errors",
+    "Dataset": "datasets",
     "DecisionTree": "estimators",
+    "Factory": "factory",
+    "Feature": "features",
     "GradientBoosting": "estimators",
     "LogisticRegression": "estimators",
+    "Model": "scoring",
     "ModelFactoryError": "errors",
     "PublishNotEligible": "errors",
     "RandomForest": "estimators",
+    "Run": "runs",
+    "column": "features",
+    "hours": "features",
+    "open": "factory",
+    "weekend": "features",
+    "window": "features",
 }
 
 

@@ -400,8 +400,10 @@ def _frame(
 
 def _labels(y: ArrayLike) -> NDArray[Any]:
     labels = _arrays.one_dimension(np.asarray(y), "y")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise _native.refusal("NULL_NOT_ALLOWED", "y", "a label in each row", "missing ones")
+    if len(labels) == 0:
+        raise _native.refusal("DATASET_EMPTY", "y", "at least one row", "none")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise _native.refusal("NULL_NOT_ALLOWED", "y", "a label in each row", "NaN or an infinity")
     return labels
 
 

@@ -45,7 +45,7 @@ BLIND = [
     ("store", {"ledger", "dataset", "train", "gate", "publish", "registry"}, "a capability knows no stage"),
     ("ledger", {"dataset", "train", "gate", "publish", "registry"}, "a capability knows no stage"),
 ]
-CONDUCTORS = {"run", "worker", "lib"}
+CONDUCTORS = {"run", "open", "fsck", "lib"}
 
 
 def own(workspace: Workspace, crate: str) -> set[str]:

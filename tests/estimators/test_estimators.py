@@ -225,6 +225,7 @@ INFINITE[3, 1], MISSING[3, 1] = np.inf, np.nan
             lambda: DecisionTree().fit(FEATURES[:2], np.array(["a", 1], dtype=object)),
         ),
         (Code.NULL_NOT_ALLOWED, lambda: DecisionTree().fit(FEATURES[:2], [0.0, float("nan")])),
+        (Code.DATASET_EMPTY, lambda: DecisionTree().fit(FEATURES[:0], LABELS[:0])),
         (Code.DATASET_EMPTY, lambda: DecisionTree().fit(FEATURES[:, :0], LABELS)),
         (Code.DEGENERATE_LABELS, lambda: DecisionTree().fit(FEATURES, np.zeros(60))),
         (Code.DEGENERATE_LABELS, lambda: DecisionTree().fit(FEATURES, np.arange(60))),

@@ -13,11 +13,16 @@
 
 mod array;
 mod document;
+mod factory;
 mod failure;
 mod metric;
 mod model;
+mod parsed;
 mod progress;
+mod registry;
+mod scoring;
 mod simulate;
+mod table;
 mod threads;
 
 /// The module `model_factory._native`.
@@ -25,6 +30,8 @@ mod threads;
 mod _native {
     #[pymodule_export]
     use crate::document::{canonical, canonical_from_toml, documents, schema};
+    #[pymodule_export]
+    use crate::factory::{PyFactory, release, scope, toml_as_json};
     #[pymodule_export]
     use crate::failure::{codes, refusal};
     #[pymodule_export]
@@ -35,6 +42,10 @@ mod _native {
     };
     #[pymodule_export]
     use crate::model::{PyModel, fit, model_config};
+    #[pymodule_export]
+    use crate::registry::PyRegistry;
+    #[pymodule_export]
+    use crate::scoring::PyLoadedModel;
     #[pymodule_export]
     use crate::simulate::payments;
 }

@@ -12,6 +12,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
+        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{RecvTimeoutError, sync_channel},
     },
@@ -19,6 +20,7 @@ use std::{
 };
 
 use contracts::{Code, Failure};
+use factory::watch::{Stage, Watch};
 use kernels::Progress;
 use pyo3::prelude::*;
 
@@ -32,11 +34,16 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// What the working threads and the calling thread share.
 #[derive(Default)]
-struct Watched {
+pub(crate) struct Watched {
+    /// What the line is at; none where the work has no stages. Counters belong to the stage.
+    stage: Mutex<Option<Stage>>,
     done: AtomicU64,
     total: AtomicU64,
     stopped: AtomicBool,
 }
+
+/// What was reported last.
+type Told = (Option<Stage>, u64);
 
 impl Progress for Watched {
     fn step(&self, done: u64, total: u64) -> contracts::Result<()> {
@@ -50,15 +57,33 @@ impl Progress for Watched {
     }
 }
 
+impl Watch for Watched {
+    fn stage(&self, stage: Stage) {
+        let mut present = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(0, Ordering::Relaxed);
+        *present = Some(stage);
+    }
+}
+
 impl Watched {
+    /// The stage, steps done and steps in all.
+    fn read(&self) -> (Option<Stage>, u64, u64) {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        (*stage, self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+
     /// Lets a waiting Ctrl-C through and tells the caller how far the work is.
-    fn glance(&self, report: Option<&Py<PyAny>>, told: &mut u64) -> PyResult<()> {
-        let done = self.done.load(Ordering::Relaxed);
+    fn glance(&self, report: Option<&Py<PyAny>>, told: &mut Told) -> PyResult<()> {
+        let (stage, done, total) = self.read();
         Python::attach(|py| {
             py.check_signals()?;
-            if let Some(report) = report.filter(|_| done > *told) {
-                report.call1(py, (done, self.total.load(Ordering::Relaxed)))?;
-                *told = done;
+            if let Some(report) = report.filter(|_| stage != told.0 || done > told.1) {
+                match stage {
+                    Some(stage) => report.call1(py, (stage.as_str(), done, total))?,
+                    None => report.call1(py, (done, total))?,
+                };
+                *told = (stage, done);
             }
             Ok(())
         })
@@ -67,13 +92,14 @@ impl Watched {
 
 /// Runs `work` on threads of its own while this one watches.
 ///
-/// `report` is called with (done, total) at most every 50 ms, and once at the end. What it raises, or a signal's
-/// handler, stops the work at its next step and is raised in its place.
+/// `report` is called with (done, total), or where the work has stages with (stage, done, total), at most every
+/// 50 ms, and once at the end. What it raises, or a signal's handler, stops the work at its next step and is
+/// raised in its place.
 pub(crate) fn watch<T: Send>(
     py: Python<'_>,
     threads: Threads,
     report: Option<Py<PyAny>>,
-    work: impl FnOnce(&dyn Progress) -> contracts::Result<T> + Send,
+    work: impl FnOnce(&Watched) -> contracts::Result<T> + Send,
 ) -> Result<T> {
     let watched = Watched::default();
     let (finished, raised) = py.detach(|| {
@@ -85,7 +111,7 @@ pub(crate) fn watch<T: Send>(
                 // The receiver waits until this arrives, so it cannot be gone.
                 drop(send.send(outcome.unwrap_or_else(|_| Err(defect()))));
             });
-            let (mut raised, mut told) = (None, 0);
+            let (mut raised, mut told) = (None, (None, 0));
             loop {
                 match receive.recv_timeout(GLANCE) {
                     Ok(outcome) => {

@@ -9,6 +9,7 @@
 //! Clock, files and store are capabilities that a caller hands in; nothing here is global.
 
 pub mod admission;
+pub mod artifact;
 pub mod bundle;
 pub mod candidate;
 pub mod clock;
@@ -22,6 +23,7 @@ mod layout;
 pub mod ledger;
 pub mod open;
 pub mod publish;
+mod records;
 pub mod registry;
 pub mod resolve;
 pub mod run;

@@ -16,7 +16,8 @@ use std::{
 };
 
 use contracts::{
-    Checked, Code, Failure, Result,
+    Checked, Code, Failure, Reference, Result,
+    bundle::ModelBundle,
     identity::ids::TrainRunId,
     names::Name,
     run_receipt::{Evidence, RunOutcome, RunReceipt},
@@ -183,7 +184,7 @@ impl Job<'_> {
         };
         self.advance(State::EvalReady, None, &candidate.clone().into())?;
         self.watch.stage(Stage::Gate);
-        match gate::judge(&*self.line.store, candidate.clone(), &*self.line.registry)? {
+        match gate::judge(&*self.line.store, candidate.clone(), self.champion()?.as_ref())? {
             Judged::Fail { receipt, eligibility } => {
                 let evidence = Evidence {
                     gate_receipt: Some(receipt),
@@ -205,6 +206,12 @@ impl Job<'_> {
                 self.publish(&bundle)
             }
         }
+    }
+
+    /// The scope's ACTIVE bundle, which the profile may ask the candidate to beat.
+    fn champion(&self) -> Result<Option<Reference<ModelBundle>>> {
+        let history = self.line.registry.history(&self.request()?.target_scope)?;
+        Ok(history.active().map(|event| event.bundle.clone()))
     }
 
     fn train_and_evaluate(&self) -> Result<Candidate> {

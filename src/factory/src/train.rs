@@ -9,7 +9,7 @@ use contracts::{
 use kernels::{Frame, Learner, Model, Progress, Rng};
 
 use crate::{
-    bundle::artifact,
+    artifact,
     dataset::Table,
     failpoint::{self, Failpoint},
     guard::{Guarded, Window},

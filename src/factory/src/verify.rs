@@ -5,7 +5,7 @@ use kernels::Progress;
 use serde::Serialize;
 
 use crate::{
-    bundle::{self, artifact},
+    artifact, bundle,
     clock::Clock,
     gate::{self, Judged},
     guard::guard,

@@ -92,7 +92,7 @@ pub fn sigmoid(x: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::float_cmp)]
+#[allow(clippy::float_cmp, clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests {
     use proptest::prelude::*;
 

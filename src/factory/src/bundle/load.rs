@@ -6,7 +6,7 @@ use contracts::{
 use kernels::Model;
 use ndarray::{Array1, ArrayView2};
 
-use super::artifact;
+use crate::artifact;
 use crate::store::{self, Store};
 
 /// A model with its bundle.

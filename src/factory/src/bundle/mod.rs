@@ -6,7 +6,6 @@
 //!
 //! Invariant: a [`Publishable`] is made of a [`Passed`] alone, so that nothing else can be published.
 
-pub mod artifact;
 mod load;
 
 use contracts::{
@@ -21,6 +20,7 @@ use contracts::{
 pub use load::{LoadedModel, load};
 
 use crate::{
+    artifact,
     gate::Passed,
     layout,
     store::{self, Store},

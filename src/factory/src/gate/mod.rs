@@ -11,9 +11,11 @@ mod criteria;
 
 use contracts::{
     Checked, Code, Failure, Reference, Result,
+    bundle::ModelBundle,
     eval_report::EvalReport,
-    gate_receipt::{ChampionResult, Eligibility, GateReceipt, PublishEligibility, Verdict},
+    gate_receipt::{Eligibility, GateReceipt, PublishEligibility, Verdict},
     governance_profile::GovernanceProfile,
+    identity::ids::BundleId,
     names::ObjectKey,
     resolved_plan::ResolvedTrainPlan,
     run_receipt::Evidence,
@@ -24,7 +26,6 @@ use crate::{
     candidate::{Candidate, present},
     failpoint::{self, Failpoint},
     layout,
-    registry::Registry,
     store::{self, Store},
 };
 
@@ -84,28 +85,15 @@ struct Exhibits {
 ///
 /// Refuses with `EVIDENCE_DIGEST_MISMATCH`, `EVIDENCE_UNRESOLVED` or `EVAL_REPORT_MISMATCH`; a FAIL is a verdict,
 /// not an error.
-pub fn judge(store: &dyn Store, candidate: Candidate, registry: &dyn Registry) -> Result<Judged> {
+pub fn judge(
+    store: &dyn Store,
+    candidate: Candidate,
+    champion: Option<&Reference<ModelBundle>>,
+) -> Result<Judged> {
     let exhibits = read(store, &candidate)?;
-    let champion = match &exhibits.profile.champion_comparison {
-        None => None,
-        Some(comparison) => {
-            let active = registry
-                .history(&exhibits.plan.train_run_key.target_scope)?
-                .active()
-                .map(|event| event.bundle.clone());
-            let bundle = active.map(|reference| store::read_document(store, &reference)).transpose()?;
-            let champion = match bundle {
-                None => None,
-                Some(bundle) => Some((
-                    bundle.bundle_id.clone(),
-                    bundle.eval_report.clone(),
-                    store::read_document(store, &bundle.eval_report)?,
-                )),
-            };
-            Some(criteria::against_champion(comparison, &exhibits.report, champion))
-        }
-    };
-    let receipt = receipt(&candidate, &exhibits, champion)?;
+    let champion = champion.map(|reference| store::read_document(store, reference)).transpose()?;
+    let named = champion.map(|bundle| (bundle.bundle_id.clone(), bundle.eval_report.clone()));
+    let receipt = receipt(store, &candidate, &exhibits, named)?;
     write(store, candidate, exhibits.plan, &receipt)
 }
 
@@ -117,21 +105,9 @@ pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
     let candidate = Candidate::from_evidence(evidence)?;
     let stored = store::read_document(store, &present(evidence.gate_receipt.as_ref(), "gate_receipt")?)?;
     let exhibits = read(store, &candidate)?;
-    let champion = match (&exhibits.profile.champion_comparison, &stored.champion) {
-        (None, _) => None,
-        (Some(comparison), named) => {
-            let named =
-                named.as_ref().and_then(|result| result.champion.clone().zip(result.champion_report.clone()));
-            let champion = match named {
-                None => None,
-                Some((bundle, report)) => {
-                    Some((bundle, report.clone(), store::read_document(store, &report)?))
-                }
-            };
-            Some(criteria::against_champion(comparison, &exhibits.report, champion))
-        }
-    };
-    let receipt = receipt(&candidate, &exhibits, champion)?;
+    let named = stored.champion.as_ref();
+    let named = named.and_then(|result| result.champion.clone().zip(result.champion_report.clone()));
+    let receipt = receipt(store, &candidate, &exhibits, named)?;
     if receipt.digest() != stored.digest() {
         return Err(Failure::new(
             Code::GateDecisionMismatch,
@@ -164,11 +140,26 @@ fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
     Ok(Exhibits { plan, report, profile })
 }
 
+/// The receipt, with the champion (where the profile asks for one) judged by its own report, read by digest.
 fn receipt(
+    store: &dyn Store,
     candidate: &Candidate,
     exhibits: &Exhibits,
-    champion: Option<ChampionResult>,
+    champion: Option<(BundleId, Reference<EvalReport>)>,
 ) -> Result<Checked<GateReceipt>> {
+    let champion = match &exhibits.profile.champion_comparison {
+        None => None,
+        Some(comparison) => {
+            let champion = match champion {
+                None => None,
+                Some((bundle, reference)) => {
+                    let report = store::read_document(store, &reference)?;
+                    Some((bundle, reference, report))
+                }
+            };
+            Some(criteria::against_champion(comparison, &exhibits.report, champion))
+        }
+    };
     let criteria: Vec<_> = exhibits
         .profile
         .criteria

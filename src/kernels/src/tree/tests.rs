@@ -108,8 +108,10 @@ fn rows() -> impl Strategy<Value = Rows> {
 /// Features, labels and weights of rows, each row repeated as often as `times` says.
 fn parts(rows: &Rows, times: impl Fn(&([u8; 3], bool, u8)) -> usize) -> (Array2<f64>, Vec<bool>, Vec<f64>) {
     let rows: Vec<_> = rows.iter().flat_map(|row| std::iter::repeat_n(row, times(row))).collect();
-    let features =
-        Array2::from_shape_fn((rows.len(), 3), |(row, column)| f64::from(rows[row].0[column]).powi(3));
+    let features = Array2::from_shape_fn((rows.len(), 3), |(row, column)| {
+        let value = f64::from(rows[row].0[column]);
+        value * value * value
+    });
     let positive = rows.iter().map(|row| row.1).collect();
     (features, positive, rows.iter().map(|row| f64::from(row.2)).collect())
 }

@@ -198,3 +198,46 @@ fn a_rate_knows_only_what_was_observed_by_the_event() {
     assert_eq!(table.features.column(0).to_vec(), [0.0, 0.0, 1.0]);
     assert_eq!(table.feature_asof, table.event_time);
 }
+
+/// Counts up to a limit and then says stop.
+struct Impatient(std::sync::atomic::AtomicU64, u64);
+
+impl kernels::Progress for Impatient {
+    fn step(&self, done: u64, total: u64) -> Result<()> {
+        assert!(done <= total);
+        let steps = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if steps < self.1 { Ok(()) } else { Err(Failure::new(contracts::Code::LeaseLost, "stopped")) }
+    }
+}
+
+#[test]
+fn a_build_that_is_stopped_anywhere_shows_no_dataset_and_can_be_run_again() {
+    let events = events(150);
+    let sources = Sources {
+        events: Source::Batches(vec![events.clone()]),
+        labels: Source::Batches(vec![assertions(&events)]),
+    };
+    let place = Place::new();
+    let manifests = ObjectKey::new("run-1/ofs/manifests").unwrap();
+    let mut stops = 0;
+    let built = loop {
+        let progress = Impatient(std::sync::atomic::AtomicU64::new(0), stops);
+        match build(&place.store, &spec(), sources.clone(), now(), &progress) {
+            Ok(built) => break built,
+            Err(failure) => assert_eq!(failure.code, contracts::Code::LeaseLost),
+        }
+        assert_eq!(place.store.list(&manifests).unwrap(), []);
+        stops += 1;
+    };
+    assert!(stops > 4, "{stops}");
+    let Sources { events, labels } = sources;
+    assert_eq!(Place::new().build(&spec(), events, labels).unwrap(), built);
+}
+
+#[test]
+fn a_request_reads_back_and_takes_no_unknown_field() {
+    let text = serde_json::to_string(&spec()).unwrap();
+    assert_eq!(serde_json::from_str::<DatasetSpec>(&text).unwrap(), spec());
+    let unknown = text.replacen('{', "{\"latest\":true,", 1);
+    assert!(serde_json::from_str::<DatasetSpec>(&unknown).is_err());
+}

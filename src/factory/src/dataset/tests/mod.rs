@@ -1,6 +1,11 @@
 //! Datasets built of small synthetic events, in a store on a temporary folder.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::disallowed_methods,
+    reason = "tests say what they expect, to the bit and the byte"
+)]
 
 mod building;
 mod reading;

@@ -123,7 +123,7 @@ fn a_changed_byte_and_a_missing_file_stop_the_read() {
     changed[whole.len() / 2] ^= 1;
     std::fs::remove_file(&path).unwrap();
     let fails = |manifest: &Checked<DatasetManifest>| {
-        read(&place.store, &[manifest.clone()], &Selection::default(), &Silent).unwrap_err().code
+        read(&place.store, std::slice::from_ref(manifest), &Selection::default(), &Silent).unwrap_err().code
     };
     assert_eq!(fails(&manifest), Code::PartitionUnresolved);
     std::fs::write(&path, changed).unwrap();
@@ -154,7 +154,7 @@ fn a_partition_that_is_not_what_its_manifest_says_is_refused() {
     let renamed = forged(&manifest, |manifest| manifest.schema[0].name = column("other"));
     assert_eq!(fails(renamed), Code::PartitionInvalid);
     let retyped = forged(&manifest, |manifest| {
-        manifest.schema[0].r#type = contracts::dataset_manifest::ColumnType::Utf8
+        manifest.schema[0].r#type = contracts::dataset_manifest::ColumnType::Utf8;
     });
     assert_eq!(fails(retyped), Code::PartitionInvalid);
     let counted = forged(&manifest, |manifest| {

@@ -201,7 +201,7 @@ fn a_file_that_is_not_parquet_is_refused() {
     let place = Place::new();
     let events = events(60);
     let labels = || Source::Batches(vec![assertions(&events)]);
-    let Source::Parquet(files) = place.files(&[events.clone()]) else { unreachable!() };
+    let Source::Parquet(files) = place.files(std::slice::from_ref(&events)) else { unreachable!() };
     let path = place.folder.path().join("other");
     let whole = std::fs::read(&files[0]).unwrap();
     let cases: [&[u8]; 4] = [b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", &whole[..whole.len() / 2]];
@@ -224,7 +224,7 @@ proptest! {
     fn damaged_files_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..6)) {
         let place = Place::new();
         let events = events(60);
-        let Source::Parquet(files) = place.files(&[events.clone()]) else { unreachable!() };
+        let Source::Parquet(files) = place.files(std::slice::from_ref(&events)) else { unreachable!() };
         let mut bytes = std::fs::read(&files[0]).unwrap();
         for (index, flip) in flips {
             let position = index.index(bytes.len());

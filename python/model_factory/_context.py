@@ -1,0 +1,71 @@
+"""What all parts of an open factory share."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from model_factory import _native
+
+if TYPE_CHECKING:
+    from model_factory._progress import Progress
+
+__all__ = ["Context", "Defaults", "login_user"]
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Everything that the factory fills in for a caller; nothing else is invented.
+
+    Attributes
+    ----------
+    platform_run_id : str
+        Prefix under which everything is stored.
+    principal : str
+        Who asks for runs and acts on the registry.
+    policy_revision, config_revision : str
+        Revisions that requests carry.
+    code_release_id : str
+        Release of the code that runs.
+    worker : str
+        Name under which runs are claimed.
+    """
+
+    platform_run_id: str
+    principal: str
+    policy_revision: str = "1"
+    config_revision: str = "1"
+    code_release_id: str = field(default_factory=_native.release)
+    worker: str = field(default_factory=lambda: f"local-{os.getpid()}")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The native factory with what its callers need not say again."""
+
+    native: _native.Factory
+    defaults: Defaults
+    progress: Progress
+
+
+def login_user() -> str:
+    """Name of the user who is logged in, as principals are written.
+
+    Raises
+    ------
+    InputAdmissionError
+        ``PARAMETER_INVALID`` where the system does not know one.
+    """
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = ""
+    safe = re.sub(r"[^A-Za-z0-9_.:@=/-]", "-", name).lstrip("_.:@=/-")[:128]
+    if not safe:
+        raise _native.refusal(
+            "PARAMETER_INVALID", "principal", "a name, as there is no login user", "nothing"
+        )
+    return safe

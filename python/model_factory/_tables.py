@@ -1,0 +1,132 @@
+"""Tables of any library as the native module takes them: Arrow streams, columns of numpy values, or files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from model_factory import _arrays, _native
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Table", "table"]
+
+_Column: TypeAlias = "tuple[str, str, Any, NDArray[np.bool_] | None]"
+Table: TypeAlias = "tuple[str, Any]"
+
+_KINDS = "an Arrow table, a dataframe, a mapping of columns, or paths of Parquet files"
+
+
+def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
+    """Take a table of which the ``wanted`` columns are needed; the core says which of them are missing.
+
+    Parameters
+    ----------
+    data : object
+        Anything with ``__arrow_c_stream__`` or ``__arrow_c_array__`` (polars, pyarrow, duckdb and others), a
+        pandas dataframe, a mapping of column names to arrays, a path of a Parquet file, or a list of these.
+    place : str
+        Name of the table in refusals.
+
+    Raises
+    ------
+    InputAdmissionError
+        ``PARAMETER_INVALID`` for anything else, ``COLUMN_TYPE_INVALID``, ``SHAPE_MISMATCH``.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return "parquet", [os.fspath(data)]
+    if isinstance(data, Mapping):
+        return "columns", [
+            _column(name, data[name], f"{place}/{name}") for name in dict.fromkeys(wanted) if name in data
+        ]
+    if type(data).__module__.split(".")[0] == "pandas":
+        return _pandas(data, place, wanted)
+    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+        return "stream", data
+    if isinstance(data, Sequence) and data and all(isinstance(path, (str, os.PathLike)) for path in data):
+        return "parquet", [os.fspath(path) for path in data]
+    raise _native.refusal("PARAMETER_INVALID", place, _KINDS, "something else")
+
+
+def _pandas(frame: Any, place: str, wanted: Sequence[str]) -> Table:
+    """Go through pyarrow where it is installed, and through numpy otherwise."""
+    present = [name for name in dict.fromkeys(wanted) if name in frame.columns]
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - optional
+    except ImportError:
+        return "columns", [_series(name, frame[name], f"{place}/{name}") for name in present]
+    columns = {name: _arrow(pa, frame[[name]]) for name in present}
+    for name, column in columns.items():
+        if column is None:
+            raise _native.refusal(
+                "COLUMN_TYPE_INVALID", f"{place}/{name}", "values of one type", "something else"
+            )
+    return "stream", pa.table(columns)
+
+
+def _arrow(pa: Any, frame: Any) -> Any:
+    """Give the frame's only column, or None where pyarrow cannot take it: its reasons may show values."""
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False).column(0)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _series(name: str, series: Any, place: str) -> _Column:
+    zone = getattr(series.dtype, "tz", None)
+    if zone is not None:
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    values = np.ma.masked_array(series.to_numpy(), mask=series.isna().to_numpy())
+    column = _column(name, values, place)
+    return (name, "time_utc", *column[2:]) if zone is not None and column[1] == "time" else column
+
+
+def _column(name: str, values: Any, place: str) -> _Column:
+    """Take one column of numpy values; masked values and ``NaT`` are null, NaN is a number that is none."""
+    mask: NDArray[np.bool_] | None = None
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        values = values.data
+    array = _arrays.one_dimension(np.asarray(values), place)
+    match array.dtype.kind:
+        case "b":
+            return name, "flag", np.require(array, np.bool_, ["A"]), mask
+        case "i" | "u":
+            if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+                raise _native.refusal("COLUMN_TYPE_INVALID", place, "integers below 2^63", "larger ones")
+            return name, "integer", np.require(array, np.int64, ["A"]), mask
+        case "f":
+            return name, "number", np.require(array, np.float64, ["A"]), mask
+        case "M":
+            return name, "time", _nanoseconds(array, place), _either(mask, np.isnat(array))
+        case "U" | "O":
+            return name, "text", _texts(array, mask, place), None
+        case _:
+            raise _native.refusal(
+                "COLUMN_TYPE_INVALID", place, "numbers, booleans, times or text", f"an array of {array.dtype}"
+            )
+
+
+def _nanoseconds(times: NDArray[np.datetime64], place: str) -> NDArray[np.int64]:
+    exact = times.astype("datetime64[ns]")
+    if not np.array_equal(exact.astype(times.dtype), times, equal_nan=True):
+        raise _native.refusal("COLUMN_TYPE_INVALID", place, "times between the years 1678 and 2262", "others")
+    return np.require(exact, requirements=["A"]).view(np.int64)
+
+
+def _texts(array: NDArray[Any], mask: NDArray[np.bool_] | None, place: str) -> list[str | None]:
+    texts = [
+        None if text is None or (mask is not None and mask[row]) else text
+        for row, text in enumerate(array.tolist())
+    ]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise _native.refusal("COLUMN_TYPE_INVALID", place, "text", "other objects")
+    return texts
+
+
+def _either(mask: NDArray[np.bool_] | None, more: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return more if mask is None else mask | more

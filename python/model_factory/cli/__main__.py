@@ -1,0 +1,9 @@
+"""``python -m model_factory.cli``."""
+
+from __future__ import annotations
+
+import sys
+
+from model_factory.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,90 @@
+"""What the verbs have in common: where the factory is, how to answer, and how files are read."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from model_factory import _native
+from model_factory import factory as factories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from model_factory.cli.answer import Answer
+    from model_factory.factory import Factory
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it nowhere else
+
+__all__ = ["Options", "acting", "opened", "read_mapping", "refuse", "verb"]
+
+Options = argparse.Namespace
+
+
+def verb(
+    verbs: Verbs,
+    name: str,
+    carry_out: Callable[[Options], Answer],
+    summary: str,
+    *,
+    description: str | None = None,
+    root: bool = True,
+) -> argparse.ArgumentParser:
+    """Add a verb with the options that all have."""
+    added = verbs.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.set_defaults(carry_out=carry_out)
+    added.add_argument("--json", action="store_true", help="answer with one JSON object")
+    if root:
+        added.add_argument(
+            "--root", type=Path, default=Path("factory"), metavar="DIR", help="the factory's folder"
+        )
+    return added
+
+
+def acting(parser: argparse.ArgumentParser) -> None:
+    """Add who acts and why."""
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, as the history will say")
+    parser.add_argument("--actor", metavar="NAME", help="who acts; the login user where it is left out")
+
+
+@contextlib.contextmanager
+def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Factory]:
+    """Open the factory of ``--root``; only verbs that ``make`` one may begin it."""
+    if not make and not (options.root / "ledger.sqlite").is_file():
+        refuse("SOURCE_UNREADABLE", "--root", "the folder of a factory", "none there")
+    if options.json:
+        how.setdefault("progress", False)
+    yield factories.open(options.root, **how)
+
+
+def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:
+    """Raise a failure of the command line's own, in the core's words."""
+    raise _native.refusal(code, pointer, expected, found)
+
+
+def read_mapping(path: Path, pointer: str) -> dict[str, Any]:
+    """Give a TOML or JSON file that holds one mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        refuse("SOURCE_UNREADABLE", pointer, "a readable text file", type(error).__name__)
+    return _mapping(text, pointer, toml=path.suffix == ".toml")
+
+
+def _mapping(text: str, pointer: str, *, toml: bool) -> dict[str, Any]:
+    language = "TOML" if toml else "JSON"
+    try:
+        value = json.loads(_native.toml_as_json(text) or "" if toml else text)
+    except ValueError as error:
+        refuse("DOCUMENT_INVALID", pointer, f"well-formed {language}", type(error).__name__)
+    if not isinstance(value, dict):
+        refuse("DOCUMENT_INVALID", pointer, "a mapping", type(value).__name__)
+    return value

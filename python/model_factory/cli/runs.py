@@ -1,0 +1,139 @@
+"""``submit``, ``work``, ``runs``, ``show`` and ``publish-retry``: the line, verb by verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_factory.cli.answer import Answer, columns, facts
+from model_factory.cli.options import opened, read_mapping, verb
+from model_factory.display.receipt import SIGNS, subject
+
+if TYPE_CHECKING:
+    from model_factory.cli.options import Options, Verbs
+    from model_factory.runs import Run
+
+__all__ = ["add"]
+
+HEADLINES = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_error")
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verbs."""
+    submit = verb(verbs, "submit", _submit, "admit a request and print its run; nothing is trained yet")
+    submit.add_argument("request", type=Path, metavar="REQUEST", help="a train_request as JSON or TOML")
+    work = verb(verbs, "work", _work, "claim one run and carry it as far as it goes")
+    work.add_argument("--once", action="store_true", required=True, help="one run, then stop")
+    work.add_argument("--run", metavar="RUN", help="this run alone")
+    work.add_argument("--threads", type=int, metavar="N", help="threads to use; all where it is left out")
+    listed = verb(verbs, "runs", _runs, "list runs, the latest first")
+    listed.add_argument("--state", metavar="STATE", help="only runs in this state, such as PASS")
+    listed.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many")
+    show = verb(verbs, "show", _show, "show a run with its metrics, its verdict and its evidence")
+    show.add_argument("run", metavar="RUN")
+    retry = verb(
+        verbs, "publish-retry", _publish_retry, "carry on with a publication that is pending; never trains"
+    )
+    retry.add_argument("run", metavar="RUN")
+
+
+def _submit(options: Options) -> Answer:
+    request = read_mapping(options.request, "REQUEST")
+    with opened(options, make=True) as factory:
+        run = factory.submit(request)
+    return Answer(_brief(run), _line(run))
+
+
+def _work(options: Options) -> Answer:
+    with opened(options, threads=options.threads) as factory:
+        run = factory.work(options.run)
+        return Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
+
+
+def _runs(options: Options) -> Answer:
+    with opened(options) as factory:
+        found = factory.runs(state=options.state, limit=options.limit)
+        briefs = [_brief(run) for run in found]
+    rows = [[brief["train_run_id"], brief["state"], brief["gate"], brief["bundle_id"]] for brief in briefs]
+    text = columns(["run", "state", "gate", "bundle"], rows) if rows else "no run"
+    return Answer({"runs": briefs}, text)
+
+
+def _show(options: Options) -> Answer:
+    with opened(options) as factory:
+        return _shown(factory.run(options.run))
+
+
+def _publish_retry(options: Options) -> Answer:
+    with opened(options) as factory:
+        run = factory.publish_retry(options.run)
+        return Answer(_brief(run), _line(run))
+
+
+def _brief(run: Run) -> dict[str, Any]:
+    return {
+        "train_run_id": run.id,
+        "state": run.state,
+        "reason": run.reason,
+        "publish_allowed": run.publish_allowed,
+        "gate": run.gate,
+        "bundle_id": run.bundle_id,
+    }
+
+
+def _line(run: Run) -> str:
+    reason = "" if run.reason is None else f" ({run.reason})"
+    return f"{run.id}  {run.state}{reason}"
+
+
+def _shown(run: Run) -> Answer:
+    document = {
+        **_brief(run),
+        "metrics": dict(run.metrics),
+        "evidence": dict(run.evidence),
+        "request": dict(run.request),
+        "receipt": run.receipt,
+        "events": list(run.events),
+    }
+    parts = [_facts(run), _criteria(run.receipt), _metrics(run.metrics), _evidence(run.evidence)]
+    return Answer(document, "\n\n".join(part for part in parts if part))
+
+
+def _facts(run: Run) -> str:
+    scope = run.request["target_scope"]
+    named = [scope["environment"], scope["mode"], scope["bundle_slot"], scope.get("tenant_id")]
+    pairs = [
+        ("run", run.id),
+        ("state", run.state if run.reason is None else f"{run.state}, {run.reason}"),
+        ("gate", run.gate),
+        ("scope", "/".join(part for part in named if part)),
+        ("intent", run.request["intent_kind"]),
+        ("bundle", run.bundle_id),
+    ]
+    return facts(pairs)
+
+
+def _criteria(receipt: Any) -> str:
+    if not receipt or "criteria" not in receipt:
+        return ""
+
+    def row(result: Any) -> list[object]:
+        criterion = result["criterion"]
+        judged = subject(criterion, result.get("group"))
+        asked = f"{SIGNS[criterion['comparison']]} {criterion['threshold']:g}"
+        return [criterion["name"], judged, asked, result.get("observed"), result["verdict"]]
+
+    return columns(["criterion", "judged", "asked", "observed", "verdict"], map(row, receipt["criteria"]))
+
+
+def _metrics(metrics: Any) -> str:
+    if not metrics:
+        return ""
+    first = [name for name in HEADLINES if name in metrics]
+    names = first + sorted(set(metrics) - set(first))
+    return columns(["metric (test)", "value"], [[name, metrics[name]] for name in names])
+
+
+def _evidence(evidence: Any) -> str:
+    found = [(name, reference["digest"]) for name, reference in evidence.items() if reference]
+    return facts(found)

@@ -1,0 +1,296 @@
+"""A factory: from a dataset to a model that is published, served and proved.
+
+>>> import model_factory as mf
+>>> factory = mf.open("factory/")
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from model_factory import _native, _requests
+from model_factory._context import Context, Defaults, login_user
+from model_factory._progress import reporting
+from model_factory.datasets import Dataset, Datasets
+from model_factory.registry import Registry
+from model_factory.runs import Bundle, Run
+from model_factory.scoring import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from model_factory._progress import Progress
+    from model_factory._requests import Given
+
+__all__ = ["Factory", "open"]
+
+
+def open(  # noqa: A001 - mf.open
+    root: str | PathLike[str],
+    *,
+    threads: int | None = None,
+    principal: str | None = None,
+    platform_run_id: str = "local",
+    progress: Progress = None,
+) -> Factory:
+    """Open the factory in a folder, and make it where there is none.
+
+    Parameters
+    ----------
+    root : path
+        Folder of objects and ledger.
+    threads : int, optional
+        Threads of each call; all cores by default. Results do not depend on it.
+    principal : str, optional
+        Who asks for runs and acts on the registry; the login user by default.
+    platform_run_id : str
+        Prefix under which everything is stored.
+    progress : callable or False, optional
+        Called with (stage, steps done, steps in all), every 50 ms at the most; what it raises stops the work.
+        By default a bar on a terminal or in a notebook; False is quiet.
+    """
+    defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
+    return Factory(Context(_native.Factory(root, threads=threads), defaults, progress))
+
+
+class Factory:
+    """A factory that is open.
+
+    Attributes
+    ----------
+    datasets : Datasets
+        Builds and opens datasets.
+    registry : Registry
+        What is published and what is ACTIVE.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.datasets = Datasets(context)
+        self.registry = Registry(context)
+
+    @property
+    def defaults(self) -> Defaults:
+        """Everything that is filled in where a caller does not say it."""
+        return self._context.defaults
+
+    def train(
+        self,
+        dataset: Dataset | Sequence[Dataset],
+        *,
+        config: Given,
+        governance: Given,
+        scope: str,
+        intent: str = "baseline_train",
+        publish: bool = False,
+        request_id: str | None = None,
+        supersedes: str | None = None,
+    ) -> Run:
+        """Train, evaluate and judge a model; the same content is the same run, however often it is asked for.
+
+        Parameters
+        ----------
+        dataset : Dataset or sequence of Dataset
+            The data.
+        config : mapping or path
+            The ``training_config``: a mapping, a JSON file or a ``.toml`` file. ``schema_version``, ``label``
+            and ``feature_definition_set`` can be left out; the latter two are then the dataset's.
+        governance : mapping or path
+            The ``governance_profile``, likewise.
+        scope : str
+            Where the bundle is to serve: ``environment/mode/bundle_slot``, optionally ``/tenant``.
+        intent : str
+            ``baseline_train``, ``backfill_retrain``, ``candidate_eval`` or ``regression_check``.
+        publish : bool
+            Whether a PASS is published at once.
+        request_id : str, optional
+            Name of the request; made of its content by default.
+        supersedes : str, optional
+            Id of the run that this one corrects.
+
+        Returns
+        -------
+        Run
+            Also where the gate said FAIL.
+
+        Raises
+        ------
+        ModelFactoryError
+            Whatever stopped the run, with its code.
+        """
+        request = self._request(
+            [dataset] if isinstance(dataset, Dataset) else list(dataset),
+            config=config,
+            governance=governance,
+            scope=scope,
+        )
+        request |= {"intent_kind": intent, "publish_allowed": publish, "supersedes": supersedes}
+        request["request_id"] = _requests.request_id(request) if request_id is None else request_id
+        run = self.submit(request)
+        self.work(run.id)
+        run.refresh().raise_refusal()
+        return run
+
+    def submit(self, request: Given) -> Run:
+        """Admit a ``train_request``, given as a mapping or the path of a file, without carrying it out.
+
+        Raises
+        ------
+        InputAdmissionError, ResolutionError
+            With the code of what is wrong with it; nothing is recorded then.
+        """
+        run_id, _ = self._context.native.submit(_requests.as_json(_requests.read("train_request", request)))
+        return Run.read(self._context, run_id)
+
+    def work(self, run_id: str | None = None, *, once: bool = True) -> Run | None:
+        """Carry out the run that has waited longest, or only the given one.
+
+        Parameters
+        ----------
+        run_id : str, optional
+            The only run that is looked at.
+        once : bool
+            False goes on until nothing waits.
+
+        Returns
+        -------
+        Run or None
+            The run carried out last; None where nothing was to do.
+
+        Raises
+        ------
+        ModelFactoryError
+            Whatever stopped the run, with its code; the ledger holds it too.
+        """
+        last = None
+        while True:
+            with reporting(self._context.progress) as report:
+                done = self._context.native.work(self.defaults.worker, run_id, progress=report)
+            last = last if done is None else done
+            if once or done is None:
+                return None if last is None else Run.read(self._context, last)
+
+    def run(self, run_id: str) -> Run:
+        """Give a run by its id.
+
+        Raises
+        ------
+        ExecutionError
+            ``RUN_NOT_FOUND``.
+        """
+        return Run.read(self._context, run_id)
+
+    def runs(self, state: str | None = None, limit: int = 100) -> list[Run]:
+        """Give the runs in a state, or in any, latest admission first."""
+        return [Run(self._context, row) for row in self._context.native.runs(state, limit)]
+
+    def publish_retry(self, run_id: str) -> Run:
+        """Carry on with a publication that is pending; never trains.
+
+        Raises
+        ------
+        PublishError
+            ``RETRY_NOT_PENDING``, ``PUBLISH_RETRY_EXHAUSTED``, ``PUBLISH_CONFLICT``.
+        """
+        with reporting(self._context.progress) as report:
+            self._context.native.publish_retry(run_id, self.defaults.worker, progress=report)
+        return Run.read(self._context, run_id)
+
+    def load(self, bundle: Bundle | str) -> Model:
+        """Load and verify a bundle, or the published bundle of an id, for scoring.
+
+        Raises
+        ------
+        EvidenceError
+            ``EVIDENCE_UNRESOLVED``, ``EVIDENCE_DIGEST_MISMATCH``, ``MODEL_INVALID``,
+            ``GATE_DECISION_MISMATCH``.
+        RegistryError
+            ``BUNDLE_NOT_FOUND``.
+        """
+        found = self.registry.find(bundle) if isinstance(bundle, str) else bundle
+        return Model.load(self._context, found.reference)
+
+    def score(self, scope: str, features: Any) -> NDArray[np.float64]:
+        """Score with what serves a scope: resolve, load, ``predict_proba``."""
+        return self.registry.resolve(scope).load().predict_proba(features)
+
+    def verify(self, bundle: Bundle | str) -> dict[str, Any]:
+        """Compare every object that a published bundle rests on with its digest, and judge it anew.
+
+        Returns
+        -------
+        dict
+            ``objects`` and ``bytes`` that were compared, and that the gate was ``gate_confirmed``.
+
+        Raises
+        ------
+        ResolutionError, EvidenceError, RegistryError
+            Naming the first object that is missing or changed.
+        """
+        with reporting(self._context.progress) as report:
+            verified = self._context.native.verify(_id(bundle), progress=report)
+        return cast("dict[str, Any]", json.loads(verified))
+
+    def rebuild(self, bundle: Bundle | str) -> None:
+        """Fit a published bundle's model again from its data and compare the bytes.
+
+        Raises
+        ------
+        ExecutionError
+            ``NONDETERMINISM_DETECTED``.
+        """
+        with reporting(self._context.progress) as report:
+            self._context.native.rebuild(_id(bundle), progress=report)
+
+    def fsck(self) -> dict[str, Any]:
+        """Check every promise of the whole factory; ``findings`` lists those that do not hold."""
+        return cast("dict[str, Any]", json.loads(self._context.native.fsck()))
+
+    def _request(
+        self, datasets: Sequence[Dataset], *, config: Given, governance: Given, scope: str
+    ) -> dict[str, Any]:
+        """Give a request with both documents stored under their content."""
+        if not datasets:
+            raise _native.refusal("MANIFEST_REF_MISSING", "dataset", "at least one dataset", "none")
+        of_data: dict[str, Any] = {
+            "feature_definition_set": {
+                key: datasets[0].manifest["feature_definition_set"][key]
+                for key in ("feature_set_id", "feature_set_version")
+            },
+            "label": {"family": datasets[0].manifest["label_basis"]["label_family"]},
+        }
+        config = _complete("training_config", of_data | _requests.read("training_config", config))
+        profile = _complete("governance_profile", _requests.read("governance_profile", governance))
+        native, defaults = self._context.native, self.defaults
+        target = json.loads(_native.scope(scope))
+        return {
+            "schema_version": "model_factory.train_request.v1",
+            "platform_run_id": defaults.platform_run_id,
+            "dataset_manifests": sorted(
+                (each.reference for each in datasets), key=lambda each: each["digest"]
+            ),
+            "training_config": json.loads(
+                native.put_training_config(defaults.platform_run_id, _requests.as_json(config))
+            ),
+            "governance_profile": json.loads(
+                native.put_governance_profile(defaults.platform_run_id, _requests.as_json(profile))
+            ),
+            "requester_principal": defaults.principal,
+            "target_scope": target,
+            "policy_revision": defaults.policy_revision,
+            "config_revision": defaults.config_revision,
+            "code_release_id": defaults.code_release_id,
+        }
+
+
+def _complete(name: str, document: dict[str, Any]) -> dict[str, Any]:
+    return {"schema_version": f"model_factory.{name}.v1"} | document
+
+
+def _id(bundle: Bundle | str) -> str:
+    return bundle.id if isinstance(bundle, Bundle) else bundle

@@ -1,0 +1,168 @@
+"""The registry: what is published, what is ACTIVE, and the verbs that change it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from model_factory import _native
+from model_factory.runs import Bundle
+from model_factory.scoring import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from model_factory._context import Context
+
+__all__ = ["Registry", "Resolution"]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What serves a scope, with the proof.
+
+    Attributes
+    ----------
+    document : dict
+        The ``resolution`` document.
+    """
+
+    document: dict[str, Any]
+    _context: Context = field(repr=False, compare=False)
+
+    @property
+    def outcome(self) -> str:
+        """``RESOLVED``, ``SAFE_FALLBACK`` or ``FAIL_CLOSED``."""
+        return str(self.document["outcome"])
+
+    @property
+    def reason_codes(self) -> list[str]:
+        """Why the scope's own bundle does not serve; empty where it does."""
+        return list(self.document["reason_codes"])
+
+    @property
+    def bundle_id(self) -> str | None:
+        """The bundle that serves."""
+        return cast("str | None", self.document["bundle_id"])
+
+    @property
+    def generation(self) -> int | None:
+        """Place in the scope's history of the event that made the bundle active."""
+        return cast("int | None", self.document["generation"])
+
+    def load(self) -> Model:
+        """Load the model that serves.
+
+        Raises
+        ------
+        RegistryError
+            ``NO_ACTIVE_BUNDLE`` where nothing may serve.
+        """
+        reference = self.document["bundle"]
+        if reference is None:
+            reasons = ", ".join(self.reason_codes)
+            raise _native.refusal("NO_ACTIVE_BUNDLE", "scope", "a bundle that may serve", reasons)
+        return Model.load(self._context, reference)
+
+
+class Registry:
+    """The registry of a factory. Every verb gives the event that it recorded.
+
+    A scope is ``environment/mode/bundle_slot``, optionally ``/tenant``; an actor is the factory's principal
+    where none is named.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._native = context.native.registry
+
+    def approve(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
+        """Vouch for a published bundle.
+
+        Raises
+        ------
+        RegistryError
+            ``BUNDLE_NOT_FOUND``, ``BUNDLE_RETIRED``, ``ACTOR_NOT_ALLOWED``, ``FOUR_EYES_VIOLATION``.
+        """
+        return _event(self._native.approve(*self._named(bundle), self._actor(actor), reason))
+
+    def promote(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
+        """Make a published bundle the ACTIVE one of its scope.
+
+        Raises
+        ------
+        RegistryError
+            ``BUNDLE_NOT_FOUND``, ``BUNDLE_RETIRED``, ``ACTOR_NOT_ALLOWED``, ``APPROVAL_MISSING``,
+            ``FOUR_EYES_VIOLATION``, ``SCOPE_CONFLICT``.
+        ExecutionError
+            ``INVALID_TRANSITION`` where it is ACTIVE already.
+        """
+        return _event(self._native.promote(*self._named(bundle), self._actor(actor), reason))
+
+    def retire(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
+        """Take a bundle out of service for good.
+
+        Raises
+        ------
+        RegistryError
+            ``BUNDLE_NOT_FOUND``, ``BUNDLE_RETIRED``, ``ACTOR_NOT_ALLOWED``, ``SCOPE_CONFLICT``.
+        """
+        return _event(self._native.retire(*self._named(bundle), self._actor(actor), reason))
+
+    def rollback(self, scope: str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
+        """Make the bundle that was ACTIVE before the present one ACTIVE again.
+
+        Raises
+        ------
+        RegistryError
+            ``NO_ACTIVE_BUNDLE`` where there is none to return to, ``ACTOR_NOT_ALLOWED``, ``SCOPE_CONFLICT``.
+        """
+        return _event(self._native.rollback(scope, self._actor(actor), reason))
+
+    def history(self, scope: str) -> list[dict[str, Any]]:
+        """Give the scope's events, oldest first, checked as a chain."""
+        return [_event(event) for event in self._native.history(scope)]
+
+    def resolve(
+        self,
+        scope: str,
+        *,
+        fallback: Bundle | str | None = None,
+        available: Sequence[str] | None = None,
+    ) -> Resolution:
+        """Say what serves a scope: its ACTIVE bundle, for a tenant else the one for all, else the fallback.
+
+        Parameters
+        ----------
+        scope : str
+            Such as ``prod/card/primary``.
+        fallback : Bundle or str, optional
+            Bundle that serves where the scope has none.
+        available : sequence of str, optional
+            Features at hand; a bundle that needs others does not serve.
+        """
+        named = fallback.id if isinstance(fallback, Bundle) else fallback
+        names = None if available is None else list(available)
+        return Resolution(json.loads(self._native.resolve(scope, named, names)), self._context)
+
+    def find(self, bundle_id: str) -> Bundle:
+        """Give a published bundle by its id.
+
+        Raises
+        ------
+        RegistryError
+            ``BUNDLE_NOT_FOUND``.
+        """
+        return Bundle.read(self._context, json.loads(self._native.find(bundle_id)))
+
+    def _named(self, bundle: Bundle | str) -> tuple[str, str]:
+        found = self.find(bundle) if isinstance(bundle, str) else bundle
+        return found.scope, found.id
+
+    def _actor(self, actor: str | None) -> str:
+        return self._context.defaults.principal if actor is None else actor
+
+
+def _event(text: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(text))

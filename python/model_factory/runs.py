@@ -1,0 +1,235 @@
+"""Runs, as the ledger tells them, and the bundles that come of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from model_factory import _display, _native, errors
+from model_factory._progress import reporting
+
+if TYPE_CHECKING:
+    from model_factory._context import Context
+
+__all__ = ["Bundle", "Run"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model with everything that shows where it came from.
+
+    Attributes
+    ----------
+    document : dict
+        The ``bundle`` document.
+    reference : dict
+        ``uri`` and ``digest`` of the document.
+    """
+
+    document: dict[str, Any] = field(repr=False)
+    reference: dict[str, str]
+
+    @classmethod
+    def read(cls, context: Context, reference: dict[str, str]) -> Bundle:
+        """Read the bundle that a reference pins."""
+        return cls(json.loads(context.native.document("bundle", **reference)), reference)
+
+    @property
+    def id(self) -> str:
+        """Identity of the bundle."""
+        return str(self.document["bundle_id"])
+
+    @property
+    def version(self) -> str:
+        """Version under the policy and config revision."""
+        return str(self.document["bundle_version"])
+
+    @property
+    def scope(self) -> str:
+        """Where it is to serve, such as ``prod/card/primary``."""
+        scope = self.document["target_scope"]
+        names = (scope["environment"], scope["mode"], scope["bundle_slot"], scope["tenant_id"])
+        return "/".join(name for name in names if name is not None)
+
+    def _repr_html_(self) -> str:
+        return _display.html("bundle_html", self)
+
+
+class Run:
+    """A training run: what the ledger says of it, and the documents that it left behind.
+
+    Documents are read when they are first asked for, and compared with the digest that the ledger holds.
+    """
+
+    def __init__(self, context: Context, row: str) -> None:
+        self._context = context
+        self._documents: dict[str, dict[str, Any]] = {}
+        self._row: dict[str, Any] = json.loads(row)
+
+    @classmethod
+    def read(cls, context: Context, run_id: str) -> Run:
+        """Read a run from the ledger."""
+        return cls(context, context.native.run(run_id))
+
+    def __repr__(self) -> str:
+        gate = "" if self.gate is None else f", gate {self.gate}"
+        return f"<Run {self.id}: {self.state}{gate}>"
+
+    @property
+    def id(self) -> str:
+        """Identity of the run: equal content, equal id."""
+        return str(self._row["run_id"])
+
+    @property
+    def state(self) -> str:
+        """Where it is: ``QUEUED``, ``RUNNING``, ``EVAL_READY``, ``PASS``, ``FAIL``, and so on."""
+        return str(self._row["state"])
+
+    @property
+    def mode(self) -> str:
+        """What a worker does with it: ``NONE``, ``FULL`` or ``PUBLISH_ONLY``."""
+        return str(self._row["mode"])
+
+    @property
+    def reason(self) -> str | None:
+        """Code that stopped it; None where nothing did or the gate decided."""
+        return cast("str | None", self._row["reason"])
+
+    @property
+    def publish_allowed(self) -> bool:
+        """Whether any of its requests allows publishing."""
+        return bool(self._row["publish_allowed"])
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request that made it."""
+        return cast("dict[str, Any]", self._row["request"])
+
+    @property
+    def evidence(self) -> dict[str, dict[str, str] | None]:
+        """References, each ``uri`` and ``digest``, to what it left behind as far as it came."""
+        return cast("dict[str, dict[str, str] | None]", self._row["evidence"])
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """What was to be done: the ``resolved_plan`` document."""
+        return self._document("resolved_plan", "plan")
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """What the fit did: the ``execution_record`` document."""
+        return self._document("execution_record")
+
+    @property
+    def report(self) -> _display.Report | None:
+        """How good the model is: the ``eval_report`` document."""
+        document = self._document("eval_report")
+        return None if document is None else _display.Report(document)
+
+    @property
+    def receipt(self) -> _display.Receipt | None:
+        """The gate's verdict with its reasons: the ``gate_receipt`` document."""
+        document = self._document("gate_receipt")
+        return None if document is None else _display.Receipt(document)
+
+    @property
+    def gate(self) -> str | None:
+        """``"PASS"`` or ``"FAIL"``; None where the gate has not judged."""
+        receipt = self._document("gate_receipt")
+        return None if receipt is None else str(receipt["decision"])
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Metrics of the test window by name; None where one is not defined on its rows."""
+        report = self._document("eval_report") or {"splits": []}
+        for split in report["splits"]:
+            if split["split"] == "test":
+                return {name: estimate["value"] for name, estimate in split["metrics"].items()}
+        return {}
+
+    @property
+    def bundle(self) -> dict[str, Any] | None:
+        """The ``bundle`` document; None where it did not pass."""
+        return self._document("bundle")
+
+    @property
+    def bundle_id(self) -> str | None:
+        """Identity of the bundle; None where it did not pass."""
+        bundle = self._document("bundle")
+        return None if bundle is None else str(bundle["bundle_id"])
+
+    @property
+    def measurements(self) -> dict[str, Any] | None:
+        """What a clock measured; outside of every identity."""
+        return _loaded(self._context.native.measurements(self.id))
+
+    @property
+    def run_receipt(self) -> dict[str, Any] | None:
+        """That it is complete: the ``run_receipt`` document; None while it is not at rest."""
+        return _loaded(self._context.native.receipt(self.id))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What happened to it, in order, chained by hash."""
+        return [json.loads(event) for event in self._context.native.events(self.id)]
+
+    def refresh(self) -> Run:
+        """Read the ledger again."""
+        self._row = json.loads(self._context.native.run(self.id))
+        return self
+
+    def publish(self) -> Bundle:
+        """Publish the bundle; one that is published stays so.
+
+        Raises
+        ------
+        PublishNotEligible
+            Where the gate said FAIL.
+        PublishError, InputAdmissionError, ExecutionError
+            ``PUBLISH_NOT_ALLOWED``, ``PUBLISH_CONFLICT``, ``PUBLISH_RETRY_EXHAUSTED``,
+            ``INVALID_TRANSITION``.
+        """
+        defaults = self._context.defaults
+        with reporting(self._context.progress) as report:
+            self._context.native.publish(self.id, defaults.principal, defaults.worker, progress=report)
+        reference = self.refresh().evidence["bundle"]
+        if reference is None:
+            raise _native.refusal(
+                "EVIDENCE_REF_MISSING", "bundle", "the bundle of a published run", "nothing"
+            )
+        return Bundle.read(self._context, reference)
+
+    def raise_refusal(self) -> None:
+        """Raise again what stopped the run, if anything but the gate did.
+
+        Raises
+        ------
+        ModelFactoryError
+            With the code that the ledger holds.
+        """
+        if self.state != "FAIL" or self.reason is None:
+            return
+        detail = next(
+            (event["detail"]["failure"] for event in reversed(self.events) if "failure" in event["detail"]),
+            "",
+        )
+        for code, category, retryable, hint in _native.codes():
+            if code == self.reason:
+                raise errors.build(f"{code}: {detail}", code, category, retryable, detail, [], hint)
+
+    def _document(self, name: str, evidence: str | None = None) -> dict[str, Any] | None:
+        reference = self.evidence[evidence or name]
+        if reference is None:
+            return None
+        if reference["digest"] not in self._documents:
+            text = self._context.native.document(name, **reference)
+            self._documents[reference["digest"]] = json.loads(text)
+        return self._documents[reference["digest"]]
+
+    def _repr_html_(self) -> str:
+        return _display.html("run_html", self)
+
+
+def _loaded(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else cast("dict[str, Any]", json.loads(text))

@@ -1,0 +1,155 @@
+"""Exit statuses by category of failure: as text on standard error, or as an ErrorResponse on standard output."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import model_factory as mf
+from model_factory import cli
+from model_factory.cli import runs
+from tests.cli.payments import SCOPE, call, features
+
+ACT = ("--actor", "alice", "--reason", "test")
+NO_RUN = "tr_" + "0" * 32
+NO_BUNDLE = "mb_" + "0" * 32
+
+
+def refused(status, code, *arguments):
+    """Call twice: in words and as JSON; both must refuse alike."""
+    words = call(*arguments)
+    assert (words.status, words.out) == (status, ""), words
+    assert f"/{code}: " in words.err
+    document = call(*arguments, "--json")
+    assert (document.status, document.err) == (status, ""), document
+    mf.documents.validate("error_response", document.out)
+    assert document.document["code"] == code
+    return document.document
+
+
+def test_10_input_admission(built, tmp_path):
+    refused(10, "PARAMETER_INVALID", "schema", "oracle")
+    refused(10, "SOURCE_UNREADABLE", "validate", "training_config", tmp_path / "none.toml")
+    refused(10, "SOURCE_UNREADABLE", "runs", "--root", tmp_path / "nowhere")
+    request = tmp_path / "request.json"
+    request.write_text("{}", encoding="utf-8")
+    refused(10, "REQUEST_INVALID", "submit", request, "--root", built.root)
+    request.write_text("[1]", encoding="utf-8")
+    refused(10, "DOCUMENT_INVALID", "submit", request, "--root", built.root)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ('features = [{column = "amount", windw = "7d"}]', "/features/0/windw"),
+        ('features = [{window = "7d", entity = "customer", aggregate = "mode"}]', "/features/0/aggregate"),
+        ("features = [3]", "/features/0"),
+        ("features = 3", "/features"),
+        ("oracle = true", "/oracle"),
+    ],
+)
+def test_10_a_wrong_place_in_a_dataset_s_request_is_named(built, tmp_path, wrong, pointer):
+    spec = tmp_path / "spec.toml"
+    head = (built.folder / "spec.toml").read_text(encoding="utf-8").split("features =")[0]
+    spec.write_text(f"{head}\n{wrong}\n", encoding="utf-8")
+    files = ("--events", built.folder / "events.parquet", "--labels", built.folder / "labels.parquet")
+    document = refused(10, "PARAMETER_INVALID", "dataset", "build", spec, *files, "--root", tmp_path / "root")
+    assert document["problems"][0]["pointer"] == pointer
+    assert not (tmp_path / "root").exists()
+
+
+def test_11_resolution(built, tmp_path):
+    request = {**built.train(publish=False).request, "request_id": "unresolved-1"}
+    request["training_config"] = {**request["training_config"], "digest": "sha256:" + "0" * 64}
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request), encoding="utf-8")
+    refused(11, "TRAINING_CONFIG_DIGEST_MISMATCH", "submit", file, "--root", built.root)
+
+
+def test_12_leakage(built, tmp_path):
+    spec = tmp_path / "spec.toml"
+    text = (built.folder / "spec.toml").read_text(encoding="utf-8").replace("2024-03-01", "2200-01-01")
+    spec.write_text(text, encoding="utf-8")
+    files = ("--events", built.folder / "events.parquet", "--labels", built.folder / "labels.parquet")
+    refused(12, "LABEL_ASOF_IN_FUTURE", "dataset", "build", spec, *files, "--root", tmp_path / "root")
+
+
+def test_13_evidence(place):
+    run = place.train()
+    model = place.root / "objects" / run.evidence["model"]["uri"]
+    model.chmod(0o600)
+    *before, last = model.read_bytes()
+    model.write_bytes(bytes([*before, last ^ 1]))
+    document = refused(13, "EVIDENCE_DIGEST_MISMATCH", "verify", run.bundle_id, "--root", place.root)
+    assert document["category"] == "EVIDENCE"
+    checkup = call("fsck", "--json", "--root", place.root)
+    assert checkup.status == 13
+    assert checkup.document["findings"]
+
+
+def test_15_execution(built):
+    refused(15, "RUN_NOT_FOUND", "show", NO_RUN, "--root", built.root)
+
+
+def test_16_publish(built):
+    run = built.train(publish=False)
+    refused(16, "RETRY_NOT_PENDING", "publish-retry", run.id, "--root", built.root)
+
+
+def test_17_registry(built, tmp_path):
+    refused(17, "BUNDLE_NOT_FOUND", "promote", NO_BUNDLE, *ACT, "--root", built.root)
+    file = tmp_path / "features.parquet"
+    parquet.write_table(pa.table(features()), file)
+    refused(17, "NO_ACTIVE_BUNDLE", "score", "test/card/empty", file, "--root", built.root)
+    closed = call("resolve", "test/card/empty", "--json", "--root", built.root)
+    assert (closed.status, closed.document["outcome"]) == (17, "FAIL_CLOSED")
+
+
+def test_2_usage():
+    for wrong in ([], ["oracle"], ["show"], ["promote", NO_BUNDLE], ["work"]):
+        called = call(*wrong)
+        assert (called.status, called.out) == (2, "")
+        assert called.err.startswith("usage: ")
+
+
+def test_1_what_nobody_expected_is_said_in_full_and_as_a_document(built, monkeypatch):
+    def broken(_run):
+        message = "a defect"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(runs, "_brief", broken)
+    built.train(publish=False)
+    called = call("runs", "--json", "--root", built.root)
+    assert called.status == 1
+    assert called.document["code"] == "INTERNAL_ERROR"
+    assert "RuntimeError: a defect" in called.err
+
+
+def test_130_interrupted(built, monkeypatch):
+    def interrupted(_run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_brief", interrupted)
+    built.train(publish=False)
+    called = call("runs", "--root", built.root)
+    assert (called.status, called.out) == (130, "")
+
+
+def test_a_failure_never_shows_a_value(built, tmp_path):
+    file = tmp_path / "events.parquet"
+    table = parquet.read_table(built.folder / "events.parquet")
+    amounts = pa.array(["secret-value"] * table.num_rows)
+    parquet.write_table(table.set_column(table.column_names.index("amount"), "amount", amounts), file)
+    labels = ("--labels", built.folder / "labels.parquet", "--root", tmp_path / "root")
+    called = call("dataset", "build", built.folder / "spec.toml", "--events", file, *labels)
+    assert called.status == 10
+    assert "secret" not in called.err
+
+
+def test_the_program_is_the_package_s():
+    assert callable(cli.main)
+    assert SCOPE.count("/") == 2

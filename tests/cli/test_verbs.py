@@ -1,0 +1,162 @@
+"""Every verb from end to end, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import model_factory as mf
+from model_factory.cli.main import parser
+from tests.cli.payments import SCOPE, call, features
+
+VERBS = [
+    ("demo",),
+    ("schema",),
+    ("validate",),
+    ("dataset", "build"),
+    ("submit",),
+    ("work",),
+    ("runs",),
+    ("show",),
+    ("publish-retry",),
+    ("verify",),
+    ("rebuild",),
+    ("fsck",),
+    ("approve",),
+    ("promote",),
+    ("rollback",),
+    ("retire",),
+    ("resolve",),
+    ("score",),
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_explains_itself_and_takes_json(verb):
+    called = call(*verb, "--help")
+    assert called.status == 0
+    assert "--json" in called.out
+    assert called.out.startswith(f"usage: model-factory {' '.join(verb)}")
+
+
+def test_help_names_every_verb_and_every_exit_status():
+    text = parser().format_help()
+    assert all(verb[0] in text for verb in VERBS)
+    assert all(f"{status} {name}" in text for status, name in ((10, "INPUT"), (17, "REGISTRY")))
+
+
+def test_a_dataset_is_built_of_files_as_the_interface_builds_it(built):
+    dataset = built.opened_dataset()
+    assert built.dataset["dataset_manifest_id"] == dataset.id
+    assert built.dataset["rows"] == dataset.rows > 0
+    assert built.dataset["label_counts"] == dataset.label_counts
+    names = dataset.feature_names
+    assert names == ["amount", "customer_count_7d", "customer_mean_amount_7d", "terminal_risk", "weekend", "night"]
+
+
+def test_from_request_to_retirement(place):
+    root = ("--root", place.root)
+    trained = place.train(publish=False)
+    request = {**trained.request, "request_id": "by-hand-1", "publish_allowed": True}
+    file = place.folder / "request.json"
+    file.write_text(json.dumps(request), encoding="utf-8")
+
+    submitted = call("submit", file, "--json", *root)
+    assert (submitted.status, submitted.document["train_run_id"]) == (0, trained.id)
+    worked = call("work", "--once", "--json", *root)
+    assert (worked.status, worked.document["state"]) == (0, "PUBLISHED")
+    assert worked.document["gate"] == "PASS"
+    assert worked.document["metrics"] == trained.metrics
+    bundle = worked.document["bundle_id"]
+    assert call("work", "--once", "--json", *root).document == {"train_run_id": None}
+
+    listed = call("runs", "--json", *root).document["runs"]
+    assert [run["train_run_id"] for run in listed] == [trained.id]
+    shown = call("show", trained.id, *root)
+    assert "average_precision" in shown.out
+    assert bundle in shown.out
+    verified = call("verify", bundle, "--json", *root).document
+    assert verified["gate_confirmed"]
+    assert call("rebuild", bundle, "--json", *root).document == {"bundle_id": bundle, "identical": True}
+
+    assert call("resolve", SCOPE, *root).status == 17
+    assert call("approve", bundle, "--actor", "bob", "--reason", "read it", "--json", *root).document["to"] == "APPROVED"
+    assert call("promote", bundle, "--actor", "alice", "--reason", "serve", "--json", *root).document["to"] == "ACTIVE"
+    assert call("resolve", SCOPE, "--json", *root).document["bundle_id"] == bundle
+    assert call("fsck", "--json", *root).document["findings"] == []
+    retired = call("retire", bundle, "--actor", "alice", "--reason", "old", "--json", *root)
+    assert (retired.status, retired.document["to"]) == (0, "RETIRED")
+
+
+def test_rollback_brings_the_earlier_bundle_back(place):
+    root = ("--root", place.root)
+    act = ("--actor", "alice", "--reason", "test", "--json", *root)
+    first, second = (place.train(seed_policy={"base_seed": seed}).bundle_id for seed in (1, 2))
+    assert first != second
+    for bundle in (first, second):
+        assert call("promote", bundle, *act).status == 0
+    assert call("rollback", SCOPE, *act).document["bundle_id"] == first
+    assert call("resolve", SCOPE, "--json", *root).document["bundle_id"] == first
+
+
+@pytest.fixture(scope="module")
+def active(tmp_path_factory):
+    from tests.cli.payments import build  # noqa: PLC0415
+
+    place = build(tmp_path_factory.mktemp("active"))
+    run = place.train()
+    assert call("promote", run.bundle_id, "--actor", "alice", "--reason", "test", "--root", place.root).status == 0
+    return place
+
+
+def test_scores_are_the_interface_s(active):
+    file = active.folder / "features.parquet"
+    parquet.write_table(pa.table({**features(), "other": ["x"] * 50}), file)
+    expected = active.factory().score(SCOPE, features())
+
+    found = call("score", SCOPE, file, "--json", "--root", active.root).document
+    np.testing.assert_array_equal(found["scores"], expected)
+    assert found["rows"] == 50
+    assert found["alerts"] == int((expected >= found["alert_threshold"]).sum())
+
+    for name in ("scored.parquet", "scored.csv"):
+        out = active.folder / name
+        assert call("score", SCOPE, file, "--out", out, "--root", active.root).status == 0
+    scored = parquet.read_table(active.folder / "scored.parquet")
+    np.testing.assert_array_equal(scored["score"].to_numpy(), expected)
+    assert scored["other"].to_pylist() == ["x"] * 50
+    assert (active.folder / "scored.csv").read_text(encoding="utf-8").startswith('"amount"')
+
+
+def test_a_gate_that_fails_is_a_normal_outcome(place):
+    trained = place.train(0.9999, publish=False)
+    assert trained.gate == "FAIL"
+    shown = call("show", trained.id, "--root", place.root)
+    assert shown.status == 0
+    assert "FAIL" in shown.out
+
+
+def test_documents_need_no_factory(tmp_path):
+    assert call("schema", "--json").document == {"documents": mf.documents.names()}
+    assert call("schema", "training_config", "--json").document == mf.documents.schema("training_config")
+    file = tmp_path / "config.toml"
+    file.write_text('config_id = "x"\n', encoding="utf-8")
+    refused = call("validate", "training_config", file, "--json")
+    assert refused.status == 11
+    assert len(refused.document["problems"]) > 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_as_a_program_it_is_quiet_where_there_is_no_terminal(tmp_path):
+    command = [sys.executable, "-m", "model_factory.cli", "demo", "--root", str(tmp_path / "root"), "--seed", "3"]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert b"\r" not in done.stdout + done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert done.stderr == b""
