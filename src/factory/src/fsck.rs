@@ -69,7 +69,10 @@ impl Checkup {
 pub fn fsck(line: &Line) -> Result<Checkup> {
     let mut checkup = Checkup::default();
     checkup.note("I7", "ledger", line.ledger.verify().map(|_| ()));
-    for run in line.ledger.runs(None, u32::MAX)? {
+    // A row that cannot be read is one finding; what else does not hold is looked for all the same.
+    let runs = line.ledger.runs(None, u32::MAX);
+    checkup.note("I7", "ledger", runs.as_ref().map(drop).map_err(Clone::clone));
+    for run in runs.unwrap_or_default() {
         checkup.runs += 1;
         let subject = run.run_id.to_string();
         let evidence = line.evidence(&run.run_id);
@@ -166,7 +169,12 @@ fn check_scope(line: &Line, scope: &contracts::scope::TargetScope) -> Result<()>
             return Err(Failure::new(Code::EvidenceInvalid, "a generation that does not rise"));
         }
         generation = event.sequence;
-        line.registry.find(&event.bundle_id)?;
+        if line.registry.find(&event.bundle_id)? != event.bundle {
+            return Err(Failure::new(
+                Code::EvidenceInvalid,
+                format!("event {} names another bundle than the one published", event.sequence),
+            ));
+        }
     }
     Ok(())
 }

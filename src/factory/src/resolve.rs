@@ -57,7 +57,8 @@ impl Resolved {
 
 /// Resolves an admitted request and writes its plan.
 ///
-/// Refuses with the codes of the category RESOLUTION and with `LABEL_RULE_MISMATCH`.
+/// Refuses with the codes of the category RESOLUTION, with `LABEL_RULE_MISMATCH`, and with
+/// `OWNERSHIP_BOUNDARY_VIOLATION` a manifest whose partitions stand outside its own run's data.
 pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
     let (request, config, profile) = (admitted.request(), admitted.config(), admitted.profile());
     let mut references = request.dataset_manifests.clone();
@@ -102,6 +103,16 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
 fn check_manifest(manifest: &DatasetManifest, admitted: &Admitted) -> Result<()> {
     let (config, profile) = (admitted.config(), admitted.profile());
     let id = &manifest.dataset_manifest_id;
+    let data = format!("{}/ofs/", manifest.platform_run_id);
+    let outside = manifest.partitions.iter().position(|partition| !partition.uri.as_str().starts_with(&data));
+    if let Some(index) = outside {
+        return Err(Failure::at(
+            Code::OwnershipBoundaryViolation,
+            format!("/partitions/{index}/uri"),
+            format!("a place below {data}"),
+            "another place",
+        ));
+    }
     let proven = manifest
         .pass_proof
         .as_ref()

@@ -86,9 +86,13 @@ impl Line {
 
     /// Claims one run, or only the given one, and carries it as far as it goes. `None` where nothing is to do.
     ///
-    /// A failure of the run is recorded, with its code, and returned.
+    /// A failure of the run is recorded, with its code, and returned. A worker that finds nothing to do writes
+    /// the receipts that a crash left undone.
     pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
-        let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else { return Ok(None) };
+        let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else {
+            only.map_or_else(|| self.settle_all(), |run| self.settle(run))?;
+            return Ok(None);
+        };
         failpoint::hit(Failpoint::AfterClaim)?;
         let job = Job { line: self, lease: &lease, watch, seen: Mutex::new(self.clock.now()) };
         job.carry_out()?;
@@ -100,37 +104,48 @@ impl Line {
         latest_evidence(&self.ledger.events(run)?)
     }
 
-    /// Writes the receipt of a run that is at rest, if it is missing: what a crash between the ledger and the
-    /// receipt leaves undone.
+    /// Writes the receipts that a run has earned and that are missing: what a crash between the ledger and the
+    /// receipt leaves undone. A run that was published after it passed has both receipts.
     pub fn settle(&self, run: &TrainRunId) -> Result<()> {
         let row = self.ledger.run(run)?;
-        let outcome = match row.progress.state {
-            State::Pass => RunOutcome::Pass,
-            State::Fail => RunOutcome::Fail,
-            State::Published => RunOutcome::Published,
-            _ => return Ok(()),
-        };
         let request = Checked::<TrainBuildRequest>::parse(&row.request)?;
         let events = self.ledger.events(run)?;
-        let Some(position) = events
-            .iter()
-            .rposition(|event| event.state == row.progress.state && event.detail.get("evidence").is_some())
-        else {
-            return Ok(());
-        };
-        let last = &events[position];
-        let receipt = Checked::new(RunReceipt {
-            schema_version: SchemaVersion::default(),
-            train_run_id: run.clone(),
-            outcome,
-            code: last.reason,
-            evidence: latest_evidence(&events[..=position])?,
-            ledger_events: last.sequence,
-            ledger_head: last.hash.to_string().parse()?,
-        })?;
-        let key = layout::receipt(&request.platform_run_id, run, row.progress.state)?;
-        store::write_document(&*self.store, &key, &receipt)?;
-        failpoint::hit(Failpoint::AfterReceiptRun)
+        for (state, outcome) in [
+            (State::Pass, RunOutcome::Pass),
+            (State::Fail, RunOutcome::Fail),
+            (State::Published, RunOutcome::Published),
+        ] {
+            let reached = |event: &Event| event.state == state && holds_evidence(event);
+            let Some(position) = events.iter().position(reached) else { continue };
+            let last = &events[position];
+            let receipt = Checked::new(RunReceipt {
+                schema_version: SchemaVersion::default(),
+                train_run_id: run.clone(),
+                outcome,
+                code: last.reason,
+                evidence: latest_evidence(&events[..=position])?,
+                ledger_events: last.sequence,
+                ledger_head: last.hash.to_string().parse()?,
+            })?;
+            let key = layout::receipt(&request.platform_run_id, run, state)?;
+            store::write_document(&*self.store, &key, &receipt)?;
+            failpoint::hit(Failpoint::AfterReceiptRun)?;
+        }
+        Ok(())
+    }
+
+    /// Settles every run at rest that has no receipt of its state.
+    fn settle_all(&self) -> Result<()> {
+        for state in [State::Pass, State::Fail, State::Published] {
+            for run in self.ledger.runs(Some(state), u32::MAX)? {
+                let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
+                let key = layout::receipt(&request.platform_run_id, &run.run_id, state)?;
+                if self.store.get(&key)?.is_none() {
+                    self.settle(&run.run_id)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -161,7 +176,9 @@ impl Job<'_> {
     /// The whole line, from wherever the ledger's evidence ends.
     fn full(&self) -> Result<()> {
         let judged_before = self.line.ledger.events(self.lease.run_id())?;
-        let candidate = match judged_before.iter().rev().find(|event| event.state == State::EvalReady) {
+        // Another request may have joined in the meantime: its event shows the state too, and no evidence.
+        let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
+        let candidate = match judged_before.iter().rev().find(evaluated) {
             Some(event) => Candidate::from_evidence(&evidence_of(event)?)?,
             None => self.train_and_evaluate()?,
         };
@@ -248,6 +265,10 @@ impl Job<'_> {
             return Ok(());
         }
         let run = self.line.ledger.run(self.lease.run_id())?;
+        if run.progress.is_at_rest() {
+            // The ledger took the last step and its answer was lost: the run is where it was to go.
+            return self.line.settle(self.lease.run_id());
+        }
         let publishing = matches!(
             (run.progress.state, run.progress.mode),
             (State::Running, Mode::PublishOnly) | (State::PublishPending, _)
@@ -305,6 +326,10 @@ impl Progress for Job<'_> {
     }
 }
 
+fn holds_evidence(event: &Event) -> bool {
+    event.detail.get("evidence").is_some()
+}
+
 fn evidence_of(event: &Event) -> Result<Evidence> {
     let value =
         event.detail.get("evidence").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
@@ -321,6 +346,6 @@ fn latest_evidence(events: &[Event]) -> Result<Evidence> {
     events
         .iter()
         .rev()
-        .find(|event| event.detail.get("evidence").is_some())
+        .find(|event| holds_evidence(event))
         .map_or_else(|| Ok(Evidence::default()), evidence_of)
 }

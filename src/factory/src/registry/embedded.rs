@@ -100,7 +100,7 @@ impl EmbeddedRegistry {
         act: &Act,
         kind: LifecycleKind,
         to: BundleState,
-        check: impl Fn(&Entry, &GovernanceProfile) -> Result<()>,
+        check: impl Fn(&History, &Entry, &GovernanceProfile) -> Result<()>,
     ) -> Result<RegistryLifecycleEvent> {
         let event = self.append(scope, act, |history| {
             let entry = history.entry(bundle)?;
@@ -109,7 +109,7 @@ impl EmbeddedRegistry {
             }
             let document = self.passed_bundle(&entry.bundle)?;
             let profile = store::read_document(&*self.store, &document.governance_profile)?;
-            check(&entry, &profile)?;
+            check(history, &entry, &profile)?;
             let draft = Draft { kind, bundle_id: bundle.clone(), from: Some(entry.state), to };
             Ok(Some((draft, document, entry.bundle)))
         })?;
@@ -208,7 +208,7 @@ impl Registry for EmbeddedRegistry {
             act,
             LifecycleKind::BundleApproved,
             BundleState::Approved,
-            |entry, profile| {
+            |_, entry, profile| {
                 allow(&profile.roles.approve, act, "approve")?;
                 if profile.four_eyes && entry.published.actor == act.actor {
                     return Err(four_eyes("the requester cannot approve"));
@@ -230,7 +230,7 @@ impl Registry for EmbeddedRegistry {
             act,
             LifecycleKind::BundlePromotedActive,
             BundleState::Active,
-            |entry, profile| {
+            |_, entry, profile| {
                 allow(&profile.roles.promote, act, "promote")?;
                 match &entry.approver {
                     None if profile.approval_required || profile.four_eyes => Err(Failure::new(
@@ -252,16 +252,24 @@ impl Registry for EmbeddedRegistry {
     }
 
     fn roll_back(&self, scope: &TargetScope, act: &Act) -> Result<RegistryLifecycleEvent> {
-        let bundle = self.history(scope)?.before_active().cloned().ok_or_else(|| {
+        let seen = self.history(scope)?;
+        let bundle = seen.before_active().ok_or_else(|| {
             Failure::new(Code::NoActiveBundle, format!("{scope} has no earlier bundle to return to"))
         })?;
-        self.act(scope, &bundle, act, LifecycleKind::BundleRolledBack, BundleState::Active, |_, profile| {
-            allow(&profile.roles.promote, act, "roll back")
+        let (kind, to) = (LifecycleKind::BundleRolledBack, BundleState::Active);
+        self.act(scope, bundle, act, kind, to, |history, _, profile| {
+            allow(&profile.roles.promote, act, "roll back")?;
+            // Where to return to was read off what was ACTIVE then: two who roll back at once mean one step.
+            if history.head() == seen.head() {
+                Ok(())
+            } else {
+                Err(Failure::new(Code::ScopeConflict, format!("{scope} changed while this was decided")))
+            }
         })
     }
 
     fn retire(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
-        self.act(scope, bundle, act, LifecycleKind::BundleRetired, BundleState::Retired, |_, profile| {
+        self.act(scope, bundle, act, LifecycleKind::BundleRetired, BundleState::Retired, |_, _, profile| {
             allow(&profile.roles.promote, act, "retire")
         })
     }
@@ -361,6 +369,17 @@ impl Registry for EmbeddedRegistry {
             .get(key)?
             .ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a publication", "nothing"))?;
         let record = Checked::<BundlePublication>::parse(&bytes)?;
+        let own = record.bytes() == bytes
+            && record.bundle_id == *bundle
+            && key.as_str().ends_with(&format!("/{}.json", record.bundle_version));
+        if !own {
+            return Err(Failure::at(
+                Code::EvidenceDigestMismatch,
+                key.as_str(),
+                "the record of its own bundle, as it was written",
+                "other bytes",
+            ));
+        }
         Ok(record.bundle.clone())
     }
 }

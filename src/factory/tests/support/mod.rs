@@ -5,8 +5,16 @@
     clippy::unwrap_used,
     clippy::missing_panics_doc,
     missing_docs,
-    reason = "shared by test binaries, each of which uses its own part"
+    clippy::disallowed_methods,
+    clippy::new_without_default,
+    clippy::must_use_candidate,
+    reason = "shared by test binaries, each of which uses its own part; tests damage files behind the store"
 )]
+
+pub mod away;
+pub mod forge;
+pub mod place;
+pub mod shelf;
 
 use std::{path::Path, sync::Arc};
 

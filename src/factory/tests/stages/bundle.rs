@@ -1,0 +1,208 @@
+//! Bundles read back: what is not whole, not its own or not a model is refused, and proofs find what was forged.
+
+use contracts::{
+    Code, Reference,
+    bundle::{ModelBundle, bundle_version},
+};
+use factory::{bundle, ledger::State, store, verify};
+use kernels::progress::Silent;
+use ndarray::Array2;
+use serde_json::{Value, json};
+
+use crate::support::{
+    forge,
+    place::{Place, assert_refusal, quick_config, quick_profile},
+};
+
+/// A bundle that was edited, under the id and version that its content has then.
+fn forged(
+    place: &Place,
+    good: &Reference<ModelBundle>,
+    edit: impl FnOnce(&mut Value),
+) -> Reference<ModelBundle> {
+    forge::edited(place, good, |value| {
+        edit(value);
+        let bundle: ModelBundle = serde_json::from_value(value.clone()).unwrap();
+        let id = bundle.key().id().unwrap();
+        value["bundle_version"] =
+            json!(bundle_version(&id, &bundle.policy_revision, &bundle.config_revision).unwrap());
+        value["bundle_id"] = json!(id);
+    })
+}
+
+fn passed() -> (Place, Reference<ModelBundle>) {
+    let (place, run) = Place::passed();
+    let bundle = place.evidence(&run).bundle.unwrap();
+    (place, bundle)
+}
+
+/// A run of other settings in the same place.
+fn other_run(place: &Place, edit: impl FnOnce(&mut Value, &mut Value)) -> contracts::run_receipt::Evidence {
+    let (mut config, mut profile) = (quick_config(place), quick_profile());
+    edit(&mut config, &mut profile);
+    let mut request = place.request_with(config, profile);
+    let digest = request["training_config"]["digest"].as_str().unwrap().to_owned();
+    request["request_id"] = json!(format!("request-{}", &digest[7..20]));
+    let run = place.carry_out(request);
+    place.evidence(&run.run_id)
+}
+
+#[test]
+fn a_bundle_scores_what_its_schema_allows() {
+    let (place, reference) = passed();
+    let loaded = place.factory.load(&reference).unwrap();
+    let columns = loaded.feature_names().count();
+    assert_eq!(columns, loaded.model().columns());
+    let rows = Array2::from_elem((3, columns), 1.0);
+    let scores = loaded.predict_proba(rows.view()).unwrap();
+    assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
+    for count in [columns - 1, columns + 1, 0] {
+        let failure = loaded.predict_proba(Array2::from_elem((3, count), 1.0).view()).unwrap_err();
+        assert_refusal("columns", &failure, Code::FeatureSchemaIncompatible, "columns");
+    }
+    for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut rows = rows.clone();
+        rows[[1, 2]] = wrong;
+        let failure = loaded.predict_proba(rows.view()).unwrap_err();
+        let name = loaded.feature_names().nth(2).unwrap().as_str();
+        assert_refusal("a wrong number", &failure, Code::NonFiniteInput, name);
+    }
+}
+
+#[test]
+fn boosting_scores_missing_values_and_no_infinities() {
+    let place = Place::new();
+    let boosting = json!({"family": "gradient_boosting", "n_estimators": 3});
+    let evidence = other_run(&place, |config, _| config["model"] = boosting);
+    let loaded = place.factory.load(&evidence.bundle.unwrap()).unwrap();
+    let mut rows = Array2::from_elem((1, loaded.model().columns()), f64::NAN);
+    assert!(loaded.predict_proba(rows.view()).is_ok());
+    rows[[0, 0]] = f64::INFINITY;
+    let failure = loaded.predict_proba(rows.view()).unwrap_err();
+    assert_refusal("infinity", &failure, Code::NonFiniteInput, "amount");
+}
+
+#[test]
+fn a_forged_bundle_is_not_loaded() {
+    let (place, good) = passed();
+    let load = |reference: &Reference<ModelBundle>| bundle::load(place.store(), reference).unwrap_err();
+    let mine = "no PASS of its own";
+    let other = other_run(&place, |config, _| config["model"]["max_depth"] = json!(2));
+    let other_bundle = store::read_document(place.store(), &other.bundle.unwrap()).unwrap();
+
+    let with_model = forged(&place, &good, |bundle| bundle["model"] = json!(other_bundle.model));
+    assert_refusal("another model", &load(&with_model), Code::GateDecisionMismatch, mine);
+    let receipt = json!(other_bundle.gate_receipt);
+    let with_receipt = forged(&place, &good, |bundle| bundle["gate_receipt"] = receipt);
+    assert_refusal("another receipt", &load(&with_receipt), Code::GateDecisionMismatch, mine);
+    let of_run = forged(&place, &good, |bundle| bundle["train_run_id"] = json!(other_bundle.train_run_id));
+    assert_refusal("another run", &load(&of_run), Code::GateDecisionMismatch, mine);
+
+    let failed = other_run(&place, |config, profile| {
+        config["revision"] = json!("2");
+        profile["criteria"][0]["threshold"] = json!(1.5);
+    });
+    let (model, receipt) = (json!(failed.model), json!(failed.gate_receipt));
+    let plan = store::read_document(place.store(), &failed.plan.unwrap()).unwrap();
+    let of_fail = forged(&place, &good, |bundle| {
+        bundle["model"] = model;
+        bundle["gate_receipt"] = receipt;
+        bundle["train_run_id"] = json!(plan.train_run_id);
+    });
+    assert_refusal("a FAIL", &load(&of_fail), Code::GateDecisionMismatch, mine);
+
+    // A receipt that names the forged model too: the model itself is what is looked at last.
+    let with_bytes = |bytes: &[u8], edit: &dyn Fn(&mut Value)| {
+        let model = forge::put_bytes(&place, "platform-1/mf/forged", bytes);
+        let receipt = store::read_document(place.store(), &good).unwrap().gate_receipt.clone();
+        let receipt = forge::edited(&place, &receipt, |receipt| receipt["model"] = model.clone());
+        forged(&place, &good, |bundle| {
+            bundle["model"] = model;
+            bundle["gate_receipt"] = json!(receipt);
+            edit(bundle);
+        })
+    };
+    let model = store::read_document(place.store(), &good).unwrap().model.clone();
+    let bytes = store::read(place.store(), &model).unwrap();
+    for (name, bytes) in [("empty", &b""[..]), ("text", b"not a model"), ("cut", &bytes[..bytes.len() - 1])] {
+        assert_refusal(name, &load(&with_bytes(bytes, &|_| {})), Code::ModelInvalid, "safetensors");
+    }
+    let family = |bundle: &mut Value| bundle["compatibility"]["family"] = json!("random_forest");
+    assert_refusal(
+        "another family",
+        &load(&with_bytes(&bytes, &family)),
+        Code::ModelInvalid,
+        "random_forest",
+    );
+    let narrower = |bundle: &mut Value| {
+        let columns = bundle["input_schema"].as_array_mut().unwrap();
+        columns.pop();
+        let columns: Vec<contracts::bundle::InputColumn> = serde_json::from_value(json!(columns)).unwrap();
+        let digest = contracts::bundle::input_schema_digest(&columns).unwrap();
+        bundle["compatibility"]["input_schema"] = json!(digest);
+    };
+    assert_refusal("fewer columns", &load(&with_bytes(&bytes, &narrower)), Code::ModelInvalid, "5 columns");
+    assert!(bundle::load(place.store(), &with_bytes(&bytes, &|_| {})).is_ok());
+}
+
+#[test]
+fn a_proof_reads_every_object_that_a_bundle_rests_on() {
+    let (place, reference) = passed();
+    let verified = verify::verify(place.store(), &reference, &Silent).unwrap();
+    assert!(verified.gate_confirmed);
+    assert_eq!(verified.objects, 11);
+    let document = store::read_document(place.store(), &reference).unwrap();
+    let manifest = forge::value_of(&place, &place.manifest);
+    let partition = manifest["partitions"][0]["uri"].as_str().unwrap().to_owned();
+    let uris = [
+        (document.model.uri.to_string(), Code::EvidenceDigestMismatch),
+        (document.plan.uri.to_string(), Code::EvidenceDigestMismatch),
+        (document.execution_record.uri.to_string(), Code::EvidenceDigestMismatch),
+        (document.eval_report.uri.to_string(), Code::EvidenceDigestMismatch),
+        (document.gate_receipt.uri.to_string(), Code::EvidenceDigestMismatch),
+        (document.publish_eligibility.uri.to_string(), Code::EvidenceDigestMismatch),
+        (document.training_config.uri.to_string(), Code::TrainingConfigDigestMismatch),
+        (document.governance_profile.uri.to_string(), Code::GovernanceProfileDigestMismatch),
+        (place.manifest.uri.to_string(), Code::ManifestDigestMismatch),
+        (partition, Code::PartitionDigestMismatch),
+        (reference.uri.to_string(), Code::EvidenceDigestMismatch),
+    ];
+    assert_eq!(uris.len() as u64, verified.objects);
+    for (uri, code) in uris {
+        let good = std::fs::read(place.path(&uri)).unwrap();
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 1;
+        std::fs::write(place.path(&uri), bad).unwrap();
+        let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
+        assert_refusal(&uri, &failure, code, &uri);
+        std::fs::write(place.path(&uri), good).unwrap();
+    }
+    assert_eq!(verify::verify(place.store(), &reference, &Silent).unwrap(), verified);
+}
+
+#[test]
+fn a_bundle_of_other_data_than_its_plan_is_no_proof() {
+    let (place, good) = passed();
+    let twin = forge::manifest(&place, |_| {}, |value| value["provenance"]["config_revision"] = json!("2"));
+    let reference = forged(&place, &good, |bundle| bundle["dataset_manifests"] = json!([twin]));
+    let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
+    assert_refusal("other data", &failure, Code::EvidenceInvalid, "one run");
+}
+
+#[test]
+fn a_rebuild_finds_a_model_that_the_data_does_not_give() {
+    let (place, good) = passed();
+    let rebuild = |reference: &Reference<ModelBundle>| {
+        verify::rebuild(place.store(), &*place.clock, reference, &Silent)
+    };
+    rebuild(&good).unwrap();
+    let before = place.objects();
+    let other = other_run(&place, |config, _| config["model"]["max_depth"] = json!(2));
+    let reference = forged(&place, &good, |bundle| bundle["model"] = json!(other.model));
+    let failure = rebuild(&reference).unwrap_err();
+    assert_refusal("another model", &failure, Code::NondeterminismDetected, "other bytes");
+    assert!(place.objects().len() > before.len());
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+    assert_eq!(place.ledger().runs(Some(State::Fail), 9).unwrap(), []);
+}

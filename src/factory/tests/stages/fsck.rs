@@ -1,0 +1,127 @@
+//! Every promise, broken once: the check-up names which, where, and by what code.
+
+use std::fs;
+
+use contracts::{Code, identity::ids::TrainRunId};
+use factory::{fsck::Checkup, ledger::State, store};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::support::place::{Place, act};
+
+/// A place with a published bundle that serves.
+fn serving() -> (Place, TrainRunId) {
+    let place = Place::new();
+    let run = place.carry_out(place.quick());
+    assert_eq!(run.progress.state, State::Published);
+    let bundle = store::read_document(place.store(), &place.evidence(&run.run_id).bundle.unwrap()).unwrap();
+    place.registry().promote(&bundle.target_scope, &bundle.bundle_id, &act("carol")).unwrap();
+    let checkup = place.factory.fsck().unwrap();
+    assert_eq!((checkup.runs, checkup.bundles, checkup.scopes), (1, 1, 1));
+    assert_eq!(checkup.findings, []);
+    (place, run.run_id)
+}
+
+fn finds(checkup: &Checkup, invariant: &str, code: Code, subject: &str) {
+    let found = checkup.findings.iter().any(|finding| {
+        finding.invariant == invariant && finding.code == code && finding.subject.contains(subject)
+    });
+    assert!(found, "{invariant} {code} {subject}: {checkup:?}");
+}
+
+fn only_key(place: &Place, folder: &str) -> String {
+    let found: Vec<_> = place.objects().into_keys().filter(|path| path.starts_with(folder)).collect();
+    found[0].to_str().unwrap().to_owned()
+}
+
+fn ledger(place: &Place) -> Connection {
+    Connection::open(place.root().join("ledger.sqlite")).unwrap()
+}
+
+type Break = fn(&Place, &TrainRunId);
+
+fn edit(place: &Place, uri: &str, change: impl FnOnce(&mut Value)) {
+    let path = place.path(uri);
+    let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, contracts::identity::canonical::to_bytes(&value).unwrap()).unwrap();
+}
+
+fn own(run: &TrainRunId, name: &str) -> String {
+    format!("platform-1/mf/train_runs/{run}/{name}")
+}
+
+const SCOPE: &str = "registry/scopes/prod/card/primary/global/events";
+
+#[rustfmt::skip]
+const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
+    ("a lost report", "I1", Code::EvidenceUnresolved, "tr_", |place, run| {
+        fs::remove_file(place.path(&own(run, "eval_report.json"))).unwrap();
+    }),
+    ("a changed model", "I1", Code::EvidenceDigestMismatch, "tr_", |place, run| {
+        fs::write(place.path(&own(run, "model.safetensors")), b"other").unwrap();
+    }),
+    ("a published run that no scope knows", "I1", Code::BundleNotFound, "tr_", |place, _| {
+        fs::remove_dir_all(place.path("registry/scopes")).unwrap();
+    }),
+    ("a publication under another key", "I2", Code::EvidenceDigestMismatch, "v1-000000000000", |place, _| {
+        let key = only_key(place, "registry/bundles");
+        let moved = format!("{}/v1-000000000000.json", key.rsplit_once('/').unwrap().0);
+        fs::rename(place.path(&key), place.path(&moved)).unwrap();
+    }),
+    ("a publication in other bytes", "I2", Code::EvidenceDigestMismatch, "registry/bundles", |place, _| {
+        let path = place.path(&only_key(place, "registry/bundles"));
+        let spaced = [fs::read(&path).unwrap(), b" ".to_vec()].concat();
+        fs::write(path, spaced).unwrap();
+    }),
+    ("a published bundle whose data changed", "I2", Code::PartitionDigestMismatch, "registry/bundles", |place, _| {
+        fs::write(place.path(&only_key(place, "platform-1/ofs/partitions")), b"other").unwrap();
+    }),
+    ("an event that names another bundle", "I6", Code::EvidenceInvalid, "prod/card/primary", |place, _| {
+        edit(place, &format!("{SCOPE}/00000002.json"), |event| event["bundle"]["uri"] = json!("platform-1/mf/other"));
+    }),
+    ("an event of a bundle that is not published", "I6", Code::BundleNotFound, "prod/card/primary", |place, _| {
+        edit(place, &format!("{SCOPE}/00000002.json"), |event| event["bundle_id"] = json!(format!("mb_{}", "0".repeat(32))));
+    }),
+    ("a history with an edited event", "I6", Code::EvidenceDigestMismatch, "prod/card/primary", |place, _| {
+        edit(place, &format!("{SCOPE}/00000001.json"), |event| event["actor"] = json!("mallory"));
+    }),
+    ("a lost receipt", "I7", Code::EvidenceUnresolved, "tr_", |place, run| {
+        fs::remove_file(place.path(&own(run, "run_receipt_published.json"))).unwrap();
+    }),
+    ("a receipt of another history", "I7", Code::LedgerCorrupt, "tr_", |place, run| {
+        let head = format!("sha256:{}", "0".repeat(64));
+        edit(place, &own(run, "run_receipt_published.json"), |receipt| receipt["ledger_head"] = json!(head));
+    }),
+    ("a receipt of a later history", "I7", Code::LedgerCorrupt, "tr_", |place, run| {
+        edit(place, &own(run, "run_receipt_published.json"), |receipt| receipt["ledger_events"] = json!(99));
+    }),
+    ("an edited row of the ledger", "I7", Code::LedgerCorrupt, "ledger", |place, _| {
+        ledger(place).execute("UPDATE runs SET full_attempts = 7", []).unwrap();
+    }),
+    ("an edited event of the ledger", "I7", Code::LedgerCorrupt, "ledger", |place, _| {
+        ledger(place).execute("UPDATE events SET reason = 'PASS' WHERE sequence = 2", []).unwrap();
+    }),
+];
+
+#[test]
+fn each_broken_promise_is_found_and_named() {
+    for (name, invariant, code, subject, break_it) in BREAKS {
+        let (place, run) = serving();
+        break_it(&place, &run);
+        let before = place.objects();
+        let checkup = place.factory.fsck().unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        finds(&checkup, invariant, *code, subject);
+        assert_eq!(before, place.objects(), "{name}: a check-up changes nothing");
+    }
+}
+
+#[test]
+fn a_ledger_that_is_damaged_does_not_hide_what_else_is() {
+    let (place, _) = serving();
+    ledger(&place).execute("UPDATE runs SET full_attempts = 7", []).unwrap();
+    fs::write(place.path(&only_key(&place, "platform-1/ofs/partitions")), b"other").unwrap();
+    let checkup = place.factory.fsck().unwrap();
+    finds(&checkup, "I7", Code::LedgerCorrupt, "ledger");
+    finds(&checkup, "I2", Code::PartitionDigestMismatch, "registry/bundles");
+}

@@ -1,0 +1,185 @@
+//! Publishing: allowed or not, once and for all, retried within bounds, and never training.
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use contracts::{
+    Code, Failure,
+    identity::ids::TrainRunId,
+    names::{Name, Principal},
+};
+use factory::{
+    Factory,
+    ledger::{PUBLISH_RETRIES, Run, State},
+    run::Line,
+    store,
+};
+use kernels::progress::Silent;
+use serde_json::json;
+
+use crate::support::{
+    Bench,
+    away::{Answer, StrangeRegistry},
+    forge,
+    place::{Place, assert_refusal},
+    worker,
+};
+
+fn principal(name: &str) -> Principal {
+    Principal::new(name).unwrap()
+}
+
+fn publish(factory: &Factory, run: &TrainRunId, who: &str) -> Result<Run, Failure> {
+    factory.publish(run, &principal(who), &worker(), &Silent)
+}
+
+fn strange(place: &Place, answer: Answer) -> Factory {
+    place.with(|line| Line {
+        registry: Arc::new(StrangeRegistry { inner: Arc::clone(&line.registry), answer }),
+        ..line
+    })
+}
+
+#[test]
+fn a_run_that_passed_is_published_later_by_someone_who_may() {
+    let (place, run) = Place::passed();
+    assert!(place.factory.work(&worker(), None, &Silent).unwrap().is_none(), "nobody allowed it yet");
+    let failure = publish(&place.factory, &run, "mallory").unwrap_err();
+    assert_refusal("mallory", &failure, Code::PublishNotAllowed, "publication");
+    let failure = place.factory.publish_retry(&run, &worker(), &Silent).unwrap_err();
+    assert_refusal("not asked", &failure, Code::RetryNotPending, "PASS");
+    let row = publish(&place.factory, &run, "bob").unwrap();
+    assert_eq!((row.progress.state, row.progress.full_attempts), (State::Published, 1));
+    assert_eq!(publish(&place.factory, &run, "bob").unwrap(), row, "published stays published");
+    let failure = place.factory.publish_retry(&run, &worker(), &Silent).unwrap_err();
+    assert_refusal("published", &failure, Code::RetryNotPending, "PUBLISHED");
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
+#[test]
+fn only_what_passed_is_published() {
+    let place = Place::new();
+    let mut request = place.quick();
+    let queued = place.factory.submit(Bench::checked(request.clone())).unwrap().run.run_id;
+    let failure = publish(&place.factory, &queued, "alice").unwrap_err();
+    assert_refusal("queued", &failure, Code::InvalidTransition, "QUEUED");
+    let failure = place.factory.publish_retry(&queued, &worker(), &Silent).unwrap_err();
+    assert_refusal("queued", &failure, Code::RetryNotPending, "QUEUED");
+    let nobody = TrainRunId::new(format!("tr_{}", "0".repeat(32))).unwrap();
+    assert_refusal(
+        "none",
+        &publish(&place.factory, &nobody, "alice").unwrap_err(),
+        Code::RunNotFound,
+        "tr_0",
+    );
+    request["training_config"] = {
+        let mut config = crate::support::place::quick_config(&place);
+        config["split"]["gap"] = json!("8d");
+        place.request_with(config, crate::support::place::quick_profile())["training_config"].clone()
+    };
+    request["request_id"] = json!("request-2");
+    let failed = place.factory.submit(Bench::checked(request)).unwrap().run.run_id;
+    assert!(place.factory.work(&worker(), Some(&failed), &Silent).is_err());
+    let failure = publish(&place.factory, &failed, "alice").unwrap_err();
+    assert_refusal("refused", &failure, Code::PublishNotEligible, "EMBARGO_VIOLATION");
+}
+
+#[test]
+fn an_outage_is_retried_within_bounds_and_never_trains() {
+    let (place, run) = Place::passed();
+    let away = strange(&place, Answer::Away(AtomicUsize::new(100)));
+    let failure = publish(&away, &run, "alice").unwrap_err();
+    assert_refusal("away", &failure, Code::RegistryUnavailable, "does not answer");
+    for attempt in 1..=PUBLISH_RETRIES {
+        let row = place.run(&run);
+        assert_eq!((row.progress.state, row.reason), (State::PublishPending, None), "given back");
+        assert_eq!((row.progress.publish_attempts, row.progress.full_attempts), (attempt, 1));
+        let failure = away.publish_retry(&run, &worker(), &Silent).unwrap_err();
+        assert_eq!(failure.code, Code::RegistryUnavailable);
+    }
+    for factory in [&away, &place.factory] {
+        let failure = factory.publish_retry(&run, &worker(), &Silent).unwrap_err();
+        assert_refusal("used up", &failure, Code::PublishRetryExhausted, "4 times");
+        assert!(factory.work(&worker(), None, &Silent).unwrap().is_none());
+    }
+    let row = place.run(&run);
+    assert_eq!((row.progress.publish_attempts, row.progress.full_attempts), (PUBLISH_RETRIES + 1, 1));
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
+#[test]
+fn a_registry_that_comes_back_gets_the_bundle() {
+    for answer in [Answer::Away(AtomicUsize::new(2)), Answer::Lost(AtomicUsize::new(2))] {
+        let (place, run) = Place::passed();
+        let factory = strange(&place, answer);
+        assert!(publish(&factory, &run, "alice").is_err());
+        assert!(factory.publish_retry(&run, &worker(), &Silent).is_err());
+        let row = factory.publish_retry(&run, &worker(), &Silent).unwrap();
+        assert_eq!((row.progress.state, row.progress.publish_attempts), (State::Published, 3));
+        assert_eq!(row.progress.full_attempts, 1);
+        let bundle = store::read_document(place.store(), &place.evidence(&run).bundle.unwrap()).unwrap();
+        let history = place.registry().history(&bundle.target_scope).unwrap();
+        assert_eq!(history.events().len(), 1, "published once");
+        assert_eq!(place.factory.fsck().unwrap().findings, []);
+    }
+}
+
+#[test]
+fn an_outage_within_the_first_attempt_ends_in_publish_pending() {
+    let place = Place::new();
+    let factory = strange(&place, Answer::Away(AtomicUsize::new(1)));
+    let run = factory.submit(Bench::checked(place.quick())).unwrap().run.run_id;
+    assert_eq!(factory.work(&worker(), None, &Silent).unwrap_err().code, Code::RegistryUnavailable);
+    assert_eq!(place.run(&run).progress.state, State::PublishPending);
+    let row = factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    assert_eq!((row.progress.state, row.progress.full_attempts), (State::Published, 1));
+}
+
+#[test]
+fn another_publication_under_the_id_and_version_ends_the_run() {
+    let (place, run) = Place::passed();
+    let bundle = store::read_document(place.store(), &place.evidence(&run).bundle.unwrap()).unwrap();
+    let key = format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version);
+    place.put(&key, b"other");
+    let failure = publish(&place.factory, &run, "alice").unwrap_err();
+    assert_refusal("conflict", &failure, Code::PublishConflict, &key);
+    let row = place.run(&run);
+    assert_eq!((row.progress.state, row.reason), (State::Fail, Some(Code::PublishConflict)));
+    assert_eq!(std::fs::read(place.path(&key)).unwrap(), b"other");
+    assert!(place.registry().history(&bundle.target_scope).unwrap().events().is_empty());
+}
+
+#[test]
+fn an_answer_that_names_another_bundle_is_a_conflict() {
+    let (place, run) = Place::passed();
+    let evidence = place.evidence(&run);
+    let bundle = store::read_document(place.store(), &evidence.bundle.clone().unwrap()).unwrap();
+    let record = json!({
+        "schema_version": "model_factory.publication.v1",
+        "bundle_id": bundle.bundle_id,
+        "bundle_version": bundle.bundle_version,
+        "bundle": {"uri": "platform-1/mf/other.json", "digest": evidence.bundle.unwrap().digest},
+        "target_scope": bundle.target_scope,
+        "train_run_id": bundle.train_run_id,
+    });
+    let record = serde_json::from_value(forge::put(&place, "registry/forged", &record)).unwrap();
+    let failure = publish(&strange(&place, Answer::Other(record)), &run, "alice").unwrap_err();
+    assert_refusal("another answer", &failure, Code::PublishConflict, "another bundle");
+    assert_eq!(place.run(&run).progress.state, State::Fail);
+}
+
+#[test]
+fn a_run_that_another_worker_publishes_is_left_to_it() {
+    let (place, run) = Place::passed();
+    let mut request = place.quick();
+    request["request_id"] = json!("request-2");
+    place.factory.submit(Bench::checked(request)).unwrap();
+    let other = Name::new("worker-2").unwrap();
+    let lease = place.ledger().claim(&other, 60, Some(&run)).unwrap().unwrap();
+    let failure = place.factory.publish_retry(&run, &worker(), &Silent).unwrap_err();
+    assert_refusal("held", &failure, Code::LeaseLost, run.as_str());
+    place.clock.advance(61);
+    let row = place.factory.publish_retry(&run, &worker(), &Silent).unwrap();
+    assert_eq!(row.progress.state, State::Published);
+    let late = place.ledger().begin_publish(&lease).unwrap_err();
+    assert_refusal("too late", &late, Code::LeaseLost, run.as_str());
+}

@@ -1,0 +1,169 @@
+//! What serves a scope, and what does not: other features, damage, and a history that was tampered with.
+
+use std::fs;
+
+use contracts::{
+    Code, Failure,
+    bundle::ModelBundle,
+    identity::ids::BundleId,
+    names::{ColumnName, Name},
+    resolution::ResolutionOutcome,
+};
+use serde_json::{Value, json};
+
+use crate::support::{place::assert_refusal, shelf::Shelf};
+
+/// The tenant's own bundle, then that of all tenants, then the named fallback, then nothing.
+#[test]
+fn a_scope_resolves_from_narrow_to_wide_and_then_closes() {
+    use ResolutionOutcome::{FailClosed, Resolved, SafeFallback};
+    let shelf = Shelf::new();
+    let some = |kind: &str| Some(kind.to_owned());
+    let nothing = Code::NoActiveBundle;
+    assert_eq!(shelf.resolve("tenant", None), (FailClosed, None, vec![nothing, nothing]));
+    assert_eq!(
+        shelf.resolve("tenant", Some("strict")),
+        (SafeFallback, some("strict"), vec![nothing, nothing])
+    );
+    shelf.act("promote", "first", "bob").unwrap();
+    assert_eq!(shelf.resolve("tenant", Some("strict")), (Resolved, some("first"), vec![nothing]));
+    assert_eq!(shelf.resolve("first", None), (Resolved, some("first"), vec![]));
+    shelf.act("promote", "tenant", "bob").unwrap();
+    assert_eq!(shelf.resolve("tenant", None), (Resolved, some("tenant"), vec![]));
+    assert_eq!(
+        shelf.resolve("first", None),
+        (Resolved, some("first"), vec![]),
+        "a tenant's bundle is its own"
+    );
+    shelf.act("retire", "first", "bob").unwrap();
+    assert_eq!(shelf.resolve("first", None), (FailClosed, None, vec![nothing]), "the scope is closed");
+    let retired = shelf.resolve("first", Some("first"));
+    assert_eq!(retired, (FailClosed, None, vec![nothing, Code::BundleRetired]));
+    shelf.act("promote", "second", "bob").unwrap();
+    assert_eq!(shelf.resolve("first", None), (Resolved, some("second"), vec![]));
+}
+
+#[test]
+fn a_resolution_names_the_event_that_proves_it() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    shelf.act("approve", "second", "bob").unwrap();
+    let registry = shelf.place.registry();
+    let resolution = registry.resolve(shelf.scope("first"), None, None).unwrap();
+    let history = registry.history(shelf.scope("first")).unwrap();
+    assert_eq!(resolution.generation, Some(3));
+    assert_eq!(resolution.event, history.digest_at(3));
+    assert_eq!(resolution.event, history.events()[3].previous);
+    assert_eq!(resolution.bundle, Some(history.events()[2].bundle.clone()));
+}
+
+#[test]
+fn a_bundle_that_needs_other_features_does_not_serve() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    shelf.act("promote", "tenant", "bob").unwrap();
+    let names = |count: usize| -> Vec<ColumnName> {
+        let columns = shelf.bundles["first"].input_schema.iter().rev();
+        columns.take(count).map(|column| column.name.clone()).collect()
+    };
+    let resolve = |fallback: Option<&BundleId>, names: &[ColumnName]| {
+        shelf.place.registry().resolve(shelf.scope("tenant"), fallback, Some(names)).unwrap()
+    };
+    assert_eq!(resolve(None, &names(6)).outcome, ResolutionOutcome::Resolved);
+    let closed = resolve(Some(shelf.id("strict")), &names(5));
+    assert_eq!(closed.outcome, ResolutionOutcome::FailClosed);
+    assert_eq!(closed.reason_codes, [Code::BundleIncompatible, Code::BundleIncompatible]);
+}
+
+/// A wider scope's bundle does not stand in for one that is damaged: only the caller's explicit fallback does.
+#[test]
+fn a_damaged_active_bundle_closes_its_scope() {
+    type Where = fn(&ModelBundle) -> String;
+    let damage: [(&str, Code, Where); 3] = [
+        ("model", Code::EvidenceDigestMismatch, |bundle| bundle.model.uri.to_string()),
+        ("receipt", Code::EvidenceDigestMismatch, |bundle| bundle.gate_receipt.uri.to_string()),
+        ("lost model", Code::EvidenceUnresolved, |bundle| bundle.model.uri.to_string()),
+    ];
+    for (name, code, uri) in damage {
+        let shelf = Shelf::new();
+        shelf.act("promote", "first", "bob").unwrap();
+        shelf.act("promote", "tenant", "bob").unwrap();
+        let path = shelf.place.path(&uri(&shelf.bundles["tenant"]));
+        if code == Code::EvidenceUnresolved { fs::remove_file(path) } else { fs::write(path, b"other") }
+            .unwrap();
+        assert_eq!(
+            shelf.resolve("tenant", None),
+            (ResolutionOutcome::FailClosed, None, vec![code]),
+            "{name}"
+        );
+        let fallback = (ResolutionOutcome::SafeFallback, Some("first".to_owned()), vec![code]);
+        assert_eq!(shelf.resolve("tenant", Some("first")), fallback, "{name}");
+    }
+}
+
+type Edit = fn(&mut Value);
+
+#[test]
+fn a_history_that_was_edited_cut_or_moved_is_refused() {
+    let event = |shelf: &Shelf, sequence: u32| {
+        shelf.place.path(&format!("registry/scopes/prod/card/primary/global/events/{sequence:08}.json"))
+    };
+    let edits: [(&str, Edit); 3] = [
+        ("another actor", |event| event["actor"] = json!("mallory")),
+        ("another scope", |event| event["target_scope"]["mode"] = json!("wire")),
+        ("another place", |event| event["sequence"] = json!(3)),
+    ];
+    for (name, edit) in edits {
+        let shelf = Shelf::new();
+        shelf.act("promote", "first", "bob").unwrap();
+        let path = event(&shelf, 2);
+        let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        edit(&mut value);
+        fs::write(path, contracts::identity::canonical::to_bytes(&value).unwrap()).unwrap();
+        refuses_all(&shelf, name, Code::EvidenceDigestMismatch);
+    }
+    let shelf = Shelf::new();
+    let spaced = [fs::read(event(&shelf, 1)).unwrap(), b" ".to_vec()].concat();
+    fs::write(event(&shelf, 1), spaced).unwrap();
+    refuses_all(&shelf, "other bytes", Code::EvidenceDigestMismatch);
+    let shelf = Shelf::new();
+    fs::remove_file(event(&shelf, 1)).unwrap();
+    refuses_all(&shelf, "a gap", Code::EvidenceUnresolved);
+}
+
+fn refuses_all(shelf: &Shelf, name: &str, code: Code) {
+    let failures: [Failure; 3] = [
+        shelf.act("promote", "second", "bob").unwrap_err(),
+        shelf.act("roll back", "second", "bob").unwrap_err(),
+        shelf.place.registry().resolve(shelf.scope("first"), None, None).unwrap_err(),
+    ];
+    for failure in failures {
+        assert_refusal(name, &failure, code, "prod");
+    }
+    assert!(!shelf.place.factory.fsck().unwrap().findings.is_empty(), "{name}");
+}
+
+#[test]
+fn a_publication_that_names_another_bundle_is_refused() {
+    let shelf = Shelf::new();
+    let record = |kind: &str| {
+        let bundle = &shelf.bundles[kind];
+        shelf.place.path(&format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version))
+    };
+    fs::copy(record("second"), record("first")).unwrap();
+    let failure = shelf.place.registry().find(shelf.id("first")).unwrap_err();
+    assert_refusal("swapped", &failure, Code::EvidenceDigestMismatch, shelf.id("first").as_str());
+    assert!(!shelf.place.factory.fsck().unwrap().findings.is_empty());
+}
+
+#[test]
+fn scopes_are_listed_with_their_tenants() {
+    let shelf = Shelf::new();
+    let mut scopes = shelf.place.registry().scopes().unwrap();
+    scopes.sort();
+    let mut expected =
+        vec![shelf.scope("first").clone(), shelf.scope("strict").clone(), shelf.scope("tenant").clone()];
+    expected.sort();
+    assert_eq!(scopes, expected);
+    assert_eq!(shelf.scope("tenant").tenant_id, Some(Name::new("acme").unwrap()));
+}
