@@ -226,7 +226,7 @@ NO_ARGUMENT: dict[str, tuple[str, dict[str, Any]]] = {
     "naive cut": ("/labels/label_asof_utc", {"label_asof": "2018-08-15T00:00:00"}),
     "naive moment": ("label_asof", {"label_asof": datetime(2018, 8, 15)}),  # noqa: DTZ001
     "no span": (
-        "/features/1/definition",
+        "/features/1",
         {"features": [mf.weekend(), mf.window("customer", "a week").count()]},
     ),
     "no name": ("/event_id", {"event_id": ""}),
