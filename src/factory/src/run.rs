@@ -178,13 +178,17 @@ impl Job<'_> {
         let judged_before = self.line.ledger.events(self.lease.run_id())?;
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
-        let candidate = match judged_before.iter().rev().find(evaluated) {
-            Some(event) => Candidate::from_evidence(&evidence_of(event)?)?,
-            None => self.train_and_evaluate()?,
+        let (candidate, champion) = match judged_before.iter().rev().find(evaluated) {
+            Some(event) => (Candidate::from_evidence(&evidence_of(event)?)?, champion_of(event)?),
+            None => (self.train_and_evaluate()?, self.champion()?),
         };
-        self.advance(State::EvalReady, None, &candidate.clone().into())?;
+        // The ledger pins whom the candidate has to beat before a receipt is written: whoever carries the run on
+        // writes the same receipt, whatever was promoted in the meantime.
+        let evidence = Evidence::from(candidate.clone());
+        let detail = json!({ "evidence": evidence, "champion": champion });
+        self.line.ledger.advance(self.lease, State::EvalReady, None, detail)?;
         self.watch.stage(Stage::Gate);
-        match gate::judge(&*self.line.store, candidate.clone(), self.champion()?.as_ref())? {
+        match gate::judge(&*self.line.store, candidate.clone(), champion.as_ref())? {
             Judged::Fail { receipt, eligibility } => {
                 let evidence = Evidence {
                     gate_receipt: Some(receipt),
@@ -208,9 +212,14 @@ impl Job<'_> {
         }
     }
 
-    /// The scope's ACTIVE bundle, which the profile may ask the candidate to beat.
+    /// The scope's ACTIVE bundle, where the profile asks the candidate to beat it.
     fn champion(&self) -> Result<Option<Reference<ModelBundle>>> {
-        let history = self.line.registry.history(&self.request()?.target_scope)?;
+        let request = self.request()?;
+        let profile = store::read_document(&*self.line.store, &request.governance_profile)?;
+        if profile.champion_comparison.is_none() {
+            return Ok(None);
+        }
+        let history = self.line.registry.history(&request.target_scope)?;
         Ok(history.active().map(|event| event.bundle.clone()))
     }
 
@@ -338,6 +347,15 @@ fn evidence_of(event: &Event) -> Result<Evidence> {
             Code::LedgerCorrupt,
             format!("event {} of {} holds no evidence", event.sequence, event.run_id),
         )
+    })
+}
+
+/// The champion that an event pins; none where the scope had none.
+fn champion_of(event: &Event) -> Result<Option<Reference<ModelBundle>>> {
+    let value = event.detail.get("champion").cloned().unwrap_or_default();
+    serde_json::from_value(value).map_err(|_| {
+        let place = format!("event {} of {}", event.sequence, event.run_id);
+        Failure::new(Code::LedgerCorrupt, format!("{place} names a champion of another form"))
     })
 }
 

@@ -4,7 +4,7 @@ use contracts::{
     Code, Reference,
     bundle::{ModelBundle, bundle_version},
 };
-use factory::{bundle, ledger::State, store, verify};
+use factory::{artifact, bundle, ledger::State, store, verify};
 use kernels::progress::Silent;
 use ndarray::Array2;
 use serde_json::{Value, json};
@@ -145,6 +145,59 @@ fn a_forged_bundle_is_not_loaded() {
     assert!(bundle::load(place.store(), &with_bytes(&bytes, &|_| {})).is_ok());
 }
 
+/// Whole files of the container's format that are no model of ours.
+#[test]
+fn a_strange_model_file_is_an_error() {
+    use safetensors::{Dtype, serialize, tensor::TensorView};
+    let zeros = [0_u8; 16];
+    let tensor =
+        |dtype: Dtype, shape: Vec<usize>| vec![("a", TensorView::new(dtype, shape, &zeros).unwrap())];
+    let header =
+        |format: &str, family: &str| json!({"columns": 1, "family": family, "format": format}).to_string();
+    let ours = || header("model_factory.model.v1", "decision_tree");
+    let (flat, none) = (|| tensor(Dtype::F64, vec![2]), Vec::<(&str, TensorView<'_>)>::new);
+    for (name, tensors, metadata) in [
+        ("no metadata", flat(), vec![]),
+        ("more metadata", flat(), vec![("model_factory", ours()), ("more", String::new())]),
+        ("other metadata", flat(), vec![("other_factory", ours())]),
+        (
+            "another format",
+            flat(),
+            vec![("model_factory", header("model_factory.model.v2", "decision_tree"))],
+        ),
+        ("another family", flat(), vec![("model_factory", header("model_factory.model.v1", "oracle"))]),
+        ("other arrays", flat(), vec![("model_factory", ours())]),
+        ("two dimensions", tensor(Dtype::F64, vec![1, 2]), vec![("model_factory", ours())]),
+        ("another type", tensor(Dtype::I64, vec![2]), vec![("model_factory", ours())]),
+        ("no arrays", none(), vec![("model_factory", ours())]),
+    ] {
+        let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let bytes = serialize(tensors, Some(metadata)).unwrap();
+        assert_eq!(artifact::read(&bytes).unwrap_err().code, Code::ModelInvalid, "{name}");
+    }
+    let (place, good) = passed();
+    let model = store::read_document(place.store(), &good).unwrap().model.clone();
+    let bytes = store::read(place.store(), &model).unwrap();
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = metadata.metadata().clone().unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let again = serialize(tensors.clone(), Some(metadata.clone())).unwrap();
+    assert!(artifact::read(&again).is_ok());
+    let mut more = metadata.clone();
+    more.insert("more".to_owned(), String::new());
+    let other =
+        metadata.iter().map(|(key, text)| (key.clone(), text.replace("model.v1", "model.v2"))).collect();
+    let extra = tensors.clone().into_iter().chain([("zzz".to_owned(), flat().remove(0).1)]);
+    for (name, bytes) in [
+        ("more metadata", serialize(tensors.clone(), Some(more))),
+        ("another format", serialize(tensors.clone(), Some(other))),
+        ("one array more", serialize(extra, Some(metadata.clone()))),
+        ("one array less", serialize(tensors.into_iter().skip(1), Some(metadata))),
+    ] {
+        assert_eq!(artifact::read(&bytes.unwrap()).unwrap_err().code, Code::ModelInvalid, "{name}");
+    }
+}
+
 #[test]
 fn a_proof_reads_every_object_that_a_bundle_rests_on() {
     let (place, reference) = passed();
@@ -188,6 +241,10 @@ fn a_bundle_of_other_data_than_its_plan_is_no_proof() {
     let reference = forged(&place, &good, |bundle| bundle["dataset_manifests"] = json!([twin]));
     let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
     assert_refusal("other data", &failure, Code::EvidenceInvalid, "one run");
+    let other = other_run(&place, |config, _| config["revision"] = json!("2"));
+    let reference = forged(&place, &good, |bundle| bundle["plan"] = json!(other.plan));
+    let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
+    assert_refusal("another plan", &failure, Code::EvidenceInvalid, "one run");
 }
 
 #[test]

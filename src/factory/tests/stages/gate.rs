@@ -8,13 +8,18 @@ use contracts::{
 use factory::{
     gate::{self, Judged},
     ledger::{Run, State},
+    run::Line,
     store,
 };
+use kernels::progress::Silent;
 use serde_json::{Value, json};
 
 use crate::support::{
+    Bench,
+    away::AwayStore,
     forge,
     place::{Place, act, assert_refusal, quick_config, quick_profile},
+    worker,
 };
 
 fn receipt(place: &Place, run: &Run) -> contracts::Checked<GateReceipt> {
@@ -123,6 +128,30 @@ fn the_champion_has_to_be_beaten() {
         let state = if verdict == Verdict::Pass { State::Published } else { State::Fail };
         assert_eq!(run.progress.state, state, "{id}");
     }
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
+/// Whom to beat is pinned before the receipt is written: a promotion in the meantime forks nothing.
+#[test]
+fn a_champion_that_comes_in_the_meantime_changes_no_receipt() {
+    let place = Place::new();
+    let first = place.carry_out(place.quick());
+    let bundle = store::read_document(place.store(), &place.evidence(&first.run_id).bundle.unwrap()).unwrap();
+    let mut profile = quick_profile();
+    profile["champion_comparison"] =
+        json!({"metric": "roc_auc", "comparison": "at_least", "min_improvement": 0.5});
+    let mut request = place.request_with(quick_config(&place), profile);
+    request["request_id"] = json!("request-2");
+    let run = place.factory.submit(Bench::checked(request)).unwrap().run.run_id;
+    let away = place.with(|line| Line {
+        store: AwayStore::new(&line.store, "publish_eligibility", Code::StoreUnavailable, 1),
+        ..line
+    });
+    assert_eq!(away.work(&worker(), None, &Silent).unwrap_err().code, Code::StoreUnavailable);
+    place.registry().promote(&bundle.target_scope, &bundle.bundle_id, &act("carol")).unwrap();
+    let row = place.factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    assert_eq!((row.run_id.clone(), row.progress.state), (run, State::Published));
+    assert_eq!(receipt(&place, &row).champion.clone().unwrap().champion, None);
     assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 

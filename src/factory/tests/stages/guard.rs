@@ -138,7 +138,7 @@ const BY_ROWS: &[(&str, Code, &str, Rows)] = &[
         forge::with_column(rows, "amount", Arc::new(copied))
     }),
     ("a feature that is missing where the label is positive", Code::TargetLeakageSuspected, "customer_mean_7d", |_, rows| {
-        let copied: Float64Array = labels(rows).iter().map(|label| (*label != Some(true)).then_some(1.0)).collect();
+        let copied: Float64Array = labels(rows).iter().zip([-1.0, 1.0].into_iter().cycle()).map(|(label, value)| (*label != Some(true)).then_some(value)).collect();
         forge::with_column(rows, "customer_mean_7d", Arc::new(copied))
     }),
     ("a label without a time", Code::PartitionInvalid, "outcome", |_, rows| {

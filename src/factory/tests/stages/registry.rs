@@ -8,10 +8,11 @@ use std::{
 
 use contracts::{Code, Result, identity::ids::BundleId};
 use factory::registry::{EmbeddedRegistry, Registry};
+use serde_json::json;
 
 use crate::support::{
     away::{InterruptedStore, OvertakingStore},
-    place::{act, assert_refusal},
+    place::{Place, act, assert_refusal, quick_config, quick_profile},
     shelf::Shelf,
 };
 
@@ -102,6 +103,21 @@ fn four_eyes_are_two_people_who_did_not_ask() {
     refused("promote", "mallory", Code::ActorNotAllowed);
     shelf.act("promote", "strict", "carol").unwrap();
     shelf.sound();
+}
+
+#[test]
+fn an_approval_that_is_asked_for_may_come_from_whoever_promotes() {
+    let place = Place::new();
+    let mut profile = quick_profile();
+    profile["approval_required"] = json!(true);
+    let run = place.carry_out(place.request_with(quick_config(&place), profile));
+    let reference = place.evidence(&run.run_id).bundle.unwrap();
+    let bundle = place.factory.load(&reference).unwrap().bundle().clone();
+    let (registry, scope, id) = (place.registry(), &bundle.target_scope, &bundle.bundle_id);
+    let failure = registry.promote(scope, id, &act("bob")).unwrap_err();
+    assert_refusal("not approved", &failure, Code::ApprovalMissing, "approval");
+    registry.approve(scope, id, &act("bob")).unwrap();
+    registry.promote(scope, id, &act("bob")).unwrap();
 }
 
 #[test]

@@ -38,8 +38,9 @@ fn the_worker() {
     let manifest: Reference<DatasetManifest> = serde_json::from_str(&manifest).unwrap();
     let bench =
         Bench { factory: Factory::of(line(Path::new(&root), &clock)), payments: payments(), manifest };
-    // What the worker could not do is seen by those who come after it.
-    let _ = submit_and_work(&bench);
+    if let Err(failure) = submit_and_work(&bench) {
+        std::fs::write(Path::new(&root).join("failure"), failure.code.as_str()).unwrap();
+    }
 }
 
 fn submit_and_work(bench: &Bench) -> contracts::Result<TrainRunId> {
@@ -71,6 +72,10 @@ fn built(place: &Place) -> Files {
         !["job_requests", "measurements", "run_receipt", "/events/"].iter().any(|part| path.contains(part))
     });
     objects
+}
+
+fn failure(place: &Place) -> String {
+    std::fs::read_to_string(place.root().join("failure")).unwrap()
 }
 
 fn undisturbed() -> &'static (Files, TrainRunId) {
@@ -175,11 +180,28 @@ fn an_error_at_any_point_of_the_line_is_no_end() {
     for (point, _) in POINTS {
         let fault = format!("{}=error", point.as_str());
         let place = Place::new();
-        assert!(die_at(&place, &fault), "{fault}: the worker says what went wrong");
+        assert!(die_at(&place, &fault), "{fault}: the worker lives");
+        assert_eq!(failure(&place), "STORE_UNAVAILABLE", "{fault}");
         if let Some(row) = place.ledger().runs(None, 1).unwrap().first() {
             assert_ne!(row.progress.state, State::Fail, "{fault}");
             assert_eq!(row.reason.filter(|code| *code != Code::StoreUnavailable), None, "{fault}");
         }
+        carry_on(&place, &fault);
+    }
+}
+
+/// The ledger took a step, and its answer was lost: what the worker meets is told, and no step is taken twice.
+#[test]
+fn an_answer_of_the_ledger_that_is_lost_is_no_end() {
+    for commit in 1.. {
+        let fault = format!("{}:{commit}=error", Failpoint::LedgerAfterCommit.as_str());
+        let place = Place::new();
+        assert!(die_at(&place, &fault), "{fault}: the worker lives");
+        if !place.root().join("failure").exists() {
+            assert!(commit > 7, "fewer commits than there are: {commit}");
+            break;
+        }
+        assert_eq!(failure(&place), "STORE_UNAVAILABLE", "{fault}");
         carry_on(&place, &fault);
     }
 }

@@ -108,15 +108,15 @@ fn a_history_that_was_edited_cut_or_moved_is_refused() {
     let event = |shelf: &Shelf, sequence: u32| {
         shelf.place.path(&format!("registry/scopes/prod/card/primary/global/events/{sequence:08}.json"))
     };
-    let edits: [(&str, Edit); 3] = [
-        ("another actor", |event| event["actor"] = json!("mallory")),
-        ("another scope", |event| event["target_scope"]["mode"] = json!("wire")),
-        ("another place", |event| event["sequence"] = json!(3)),
+    let edits: [(&str, u32, Edit); 3] = [
+        ("another actor", 2, |event| event["actor"] = json!("mallory")),
+        ("another scope", 3, |event| event["target_scope"]["mode"] = json!("wire")),
+        ("another place", 3, |event| event["sequence"] = json!(4)),
     ];
-    for (name, edit) in edits {
+    for (name, sequence, edit) in edits {
         let shelf = Shelf::new();
         shelf.act("promote", "first", "bob").unwrap();
-        let path = event(&shelf, 2);
+        let path = event(&shelf, sequence);
         let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         edit(&mut value);
         fs::write(path, contracts::identity::canonical::to_bytes(&value).unwrap()).unwrap();
