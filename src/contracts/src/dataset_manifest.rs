@@ -10,7 +10,8 @@ use crate::{
     identity::ids::DatasetManifestId,
     identity::{digest::Digest, recipe},
     names::{ColumnName, Name, ObjectKey, PlatformRunId},
-    schema::{Document, Problems, Reference, SchemaVersion, artifact},
+    reference::Reference,
+    schema::{Document, Problems, SchemaVersion, artifact},
     time::{TimeWindow, Timestamp},
 };
 

@@ -10,8 +10,9 @@ use crate::{
     identity::digest::Digest,
     identity::ids::TrainRunId,
     names::Name,
+    reference::Reference,
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Reference, SchemaVersion, artifact},
+    schema::{Document, SchemaVersion, artifact},
     train_run_key::StageSeed,
 };
 

@@ -11,8 +11,9 @@ use crate::{
     identity::digest::Digest,
     identity::ids::{BundleId, TrainRunId},
     names::Name,
+    reference::Reference,
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Problems, Reference, SchemaVersion, artifact},
+    schema::{Document, Problems, SchemaVersion, artifact},
 };
 
 /// A verdict.

@@ -9,7 +9,8 @@ use crate::{
     identity::digest::Digest,
     identity::ids::{BundleId, BundleVersion},
     names::{Name, Principal},
-    schema::{Document, Problems, Reference, SchemaVersion, artifact},
+    reference::Reference,
+    schema::{Document, Problems, SchemaVersion, artifact},
     scope::TargetScope,
     time::Timestamp,
 };

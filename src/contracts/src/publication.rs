@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bundle::ModelBundle,
     identity::ids::{BundleId, BundleVersion, TrainRunId},
-    schema::{Document, Reference, SchemaVersion, artifact},
+    reference::Reference,
+    schema::{Document, SchemaVersion, artifact},
     scope::TargetScope,
 };
 

@@ -10,7 +10,8 @@ use crate::{
     identity::ids::{BundleId, BundleVersion},
     lifecycle_event::RegistryLifecycleEvent,
     names::Name,
-    schema::{Document, Reference, SchemaVersion, artifact},
+    reference::Reference,
+    schema::{Document, SchemaVersion, artifact},
     scope::TargetScope,
 };
 

@@ -10,7 +10,8 @@ use crate::{
     identity::digest::Digest,
     identity::ids::TrainRunId,
     names::{ColumnName, Name, PlatformRunId},
-    schema::{Document, Problems, Reference, SchemaVersion, artifact},
+    reference::Reference,
+    schema::{Document, Problems, SchemaVersion, artifact},
     train_run_key::{StageSeed, TrainRunKey},
     training_config::TrainingConfig,
 };

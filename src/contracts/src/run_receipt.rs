@@ -16,8 +16,9 @@ use crate::{
     identity::digest::Digest,
     identity::ids::TrainRunId,
     publication::BundlePublication,
+    reference::Reference,
     resolved_plan::ResolvedTrainPlan,
-    schema::{Document, Reference, SchemaVersion, artifact},
+    schema::{Document, SchemaVersion, artifact},
 };
 
 /// Marks digests of ledger events.
@@ -56,6 +57,22 @@ pub struct Evidence {
     pub bundle: Option<Reference<ModelBundle>>,
     /// That the bundle is published.
     pub publication: Option<Reference<BundlePublication>>,
+}
+
+impl Evidence {
+    /// What the run of a bundle left behind, apart from its publication.
+    pub fn of_bundle(bundle: &ModelBundle, reference: &Reference<ModelBundle>) -> Self {
+        Self {
+            plan: Some(bundle.plan.clone()),
+            model: Some(bundle.model.clone()),
+            execution_record: Some(bundle.execution_record.clone()),
+            eval_report: Some(bundle.eval_report.clone()),
+            gate_receipt: Some(bundle.gate_receipt.clone()),
+            publish_eligibility: Some(bundle.publish_eligibility.clone()),
+            bundle: Some(reference.clone()),
+            publication: None,
+        }
+    }
 }
 
 /// That a run is complete.

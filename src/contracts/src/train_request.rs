@@ -10,7 +10,8 @@ use crate::{
     identity::ids::TrainRunId,
     identity::{digest::Digest, recipe},
     names::{Name, PlatformRunId, Principal, RequestId},
-    schema::{Document, Problems, Reference, SchemaVersion, artifact},
+    reference::Reference,
+    schema::{Document, Problems, SchemaVersion, artifact},
     scope::TargetScope,
     training_config::TrainingConfig,
 };

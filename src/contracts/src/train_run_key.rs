@@ -11,7 +11,7 @@ use crate::{
     identity::{digest::Digest, ids::TrainRunId, recipe},
     names::{Name, PlatformRunId},
     scope::TargetScope,
-    train_request::IntentKind,
+    train_request::{IntentKind, TrainBuildRequest},
     training_config::TrainingConfig,
 };
 
@@ -42,6 +42,23 @@ pub struct TrainRunKey {
 }
 
 impl TrainRunKey {
+    /// The key of the run that a request asks for with its config; the order of the manifests does not matter.
+    pub fn of(request: &TrainBuildRequest, config: &TrainingConfig) -> Self {
+        let mut dataset_manifests: Vec<_> =
+            request.dataset_manifests.iter().map(|manifest| manifest.digest).collect();
+        dataset_manifests.sort_unstable();
+        Self {
+            intent_kind: request.intent_kind,
+            platform_run_id: request.platform_run_id.clone(),
+            dataset_manifests,
+            training_config: request.training_config.digest,
+            governance_profile: request.governance_profile.digest,
+            feature_definition_set: config.feature_definition_set.clone(),
+            target_scope: request.target_scope.clone(),
+            code_release_id: request.code_release_id.clone(),
+        }
+    }
+
     /// Digest of the key.
     pub fn digest(&self) -> Result<Digest<Self>> {
         recipe::derive("train_run_key.v1", self)

@@ -212,19 +212,8 @@ fn payload_hash_ignores_the_request_id_and_the_order_of_references_and_keys() {
 #[test]
 fn golden_ids() {
     let request = parse(&request()).unwrap();
-    let key = TrainRunKey {
-        intent_kind: request.intent_kind,
-        platform_run_id: request.platform_run_id.clone(),
-        dataset_manifests: request.dataset_manifests.iter().map(|manifest| manifest.digest).collect(),
-        training_config: request.training_config.digest,
-        governance_profile: request.governance_profile.digest,
-        feature_definition_set: Checked::<TrainingConfig>::from_value(config())
-            .unwrap()
-            .feature_definition_set
-            .clone(),
-        target_scope: request.target_scope.clone(),
-        code_release_id: request.code_release_id.clone(),
-    };
+    let config = Checked::<TrainingConfig>::from_value(config()).unwrap();
+    let key = TrainRunKey::of(&request, &config);
     let bundle_id = BundleId::new(format!("mb_{}", "0".repeat(32))).unwrap();
     let golden = [
         (
@@ -253,24 +242,8 @@ fn golden_ids() {
 
 #[test]
 fn everything_in_the_run_key_matters_and_nothing_else() {
-    let key = |value: &Value| {
-        let request = parse(value).unwrap();
-        TrainRunKey {
-            intent_kind: request.intent_kind,
-            platform_run_id: request.platform_run_id.clone(),
-            dataset_manifests: request.dataset_manifests.iter().map(|manifest| manifest.digest).collect(),
-            training_config: request.training_config.digest,
-            governance_profile: request.governance_profile.digest,
-            feature_definition_set: Checked::<TrainingConfig>::from_value(config())
-                .unwrap()
-                .feature_definition_set
-                .clone(),
-            target_scope: request.target_scope.clone(),
-            code_release_id: request.code_release_id.clone(),
-        }
-        .id()
-        .unwrap()
-    };
+    let config = Checked::<TrainingConfig>::from_value(config()).unwrap();
+    let key = |value: &Value| TrainRunKey::of(&parse(value).unwrap(), &config).id().unwrap();
     let base = key(&request());
     let digest = json!({"uri": "platform-1/x/y", "digest": format!("sha256:{}", "00".repeat(32))});
     for (pointer, value) in [

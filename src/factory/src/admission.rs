@@ -42,19 +42,7 @@ pub fn admit(store: &dyn Store, request: Checked<TrainBuildRequest>) -> Result<A
             "the governance profile does not let this principal ask for publication",
         ));
     }
-    let mut dataset_manifests: Vec<_> =
-        request.dataset_manifests.iter().map(|manifest| manifest.digest).collect();
-    dataset_manifests.sort_unstable();
-    let key = TrainRunKey {
-        intent_kind: request.intent_kind,
-        platform_run_id: request.platform_run_id.clone(),
-        dataset_manifests,
-        training_config: request.training_config.digest,
-        governance_profile: request.governance_profile.digest,
-        feature_definition_set: config.feature_definition_set.clone(),
-        target_scope: request.target_scope.clone(),
-        code_release_id: request.code_release_id.clone(),
-    };
+    let key = TrainRunKey::of(&request, &config);
     let run = key.id()?;
     Ok(Admitted { request, config, profile, key, run })
 }

@@ -60,16 +60,7 @@ pub fn verify(
     if plan.dataset_manifests != bundle.dataset_manifests || plan.train_run_id != bundle.train_run_id {
         return Err(Failure::new(Code::EvidenceInvalid, "the bundle and its plan are not of one run"));
     }
-    let evidence = Evidence {
-        plan: Some(bundle.plan.clone()),
-        model: Some(bundle.model.clone()),
-        execution_record: Some(bundle.execution_record.clone()),
-        eval_report: Some(bundle.eval_report.clone()),
-        gate_receipt: Some(bundle.gate_receipt.clone()),
-        publish_eligibility: Some(bundle.publish_eligibility.clone()),
-        bundle: Some(reference.clone()),
-        publication: None,
-    };
+    let evidence = Evidence::of_bundle(bundle, reference);
     match gate::confirm(store, &evidence)? {
         Judged::Pass(_) => verified.gate_confirmed = true,
         Judged::Fail { .. } => {

@@ -46,17 +46,7 @@ impl Publishable {
 
     /// The evidence of its run.
     pub fn evidence(&self) -> Evidence {
-        let bundle = &self.bundle;
-        Evidence {
-            plan: Some(bundle.plan.clone()),
-            model: Some(bundle.model.clone()),
-            execution_record: Some(bundle.execution_record.clone()),
-            eval_report: Some(bundle.eval_report.clone()),
-            gate_receipt: Some(bundle.gate_receipt.clone()),
-            publish_eligibility: Some(bundle.publish_eligibility.clone()),
-            bundle: Some(self.reference.clone()),
-            publication: None,
-        }
+        Evidence::of_bundle(&self.bundle, &self.reference)
     }
 }
 

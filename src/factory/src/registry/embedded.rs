@@ -15,7 +15,7 @@ use contracts::{
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
     names::{ColumnName, Name, ObjectKey},
     publication::BundlePublication,
-    resolution::{BundleResolution, ResolutionOutcome},
+    resolution::BundleResolution,
     schema::SchemaVersion,
     scope::TargetScope,
 };
@@ -23,6 +23,7 @@ use contracts::{
 use super::{
     Act, Publication, Registry,
     history::{Entry, History},
+    resolution,
 };
 use crate::{
     bundle::Publishable,
@@ -117,7 +118,7 @@ impl EmbeddedRegistry {
     }
 
     /// The bundle's document, with its model and its PASS checked: what must hold whenever it is named.
-    fn passed_bundle(&self, reference: &Reference<ModelBundle>) -> Result<Checked<ModelBundle>> {
+    pub(super) fn passed_bundle(&self, reference: &Reference<ModelBundle>) -> Result<Checked<ModelBundle>> {
         let bundle = store::read_document(&*self.store, reference)?;
         store::read(&*self.store, &bundle.model)?;
         let receipt: Checked<GateReceipt> = store::read_document(&*self.store, &bundle.gate_receipt)?;
@@ -130,39 +131,6 @@ impl EmbeddedRegistry {
         }
         Ok(bundle)
     }
-
-    /// The scope's active bundle if it may serve, the code of why not otherwise.
-    fn serving(&self, scope: &TargetScope, available: Option<&[ColumnName]>) -> Result<Serving> {
-        let history = self.history(scope)?;
-        let Some(event) = history.active() else { return Ok(Serving::Nothing) };
-        match self.servable(&event.bundle, available) {
-            Ok(()) => Ok(Serving::Bundle(Box::new(event.clone()), history)),
-            Err(failure) if failure.retryable() && failure.code != Code::EvidenceUnresolved => Err(failure),
-            Err(failure) => Ok(Serving::Broken(failure.code)),
-        }
-    }
-
-    fn servable(&self, reference: &Reference<ModelBundle>, available: Option<&[ColumnName]>) -> Result<()> {
-        let bundle = self.passed_bundle(reference)?;
-        let missing = |column: &&contracts::bundle::InputColumn| {
-            available.is_some_and(|names| !names.contains(&column.name))
-        };
-        match bundle.input_schema.iter().find(missing) {
-            None => Ok(()),
-            Some(column) => Err(Failure::at(
-                Code::BundleIncompatible,
-                column.name.as_str(),
-                "among the features at hand",
-                "nothing",
-            )),
-        }
-    }
-}
-
-enum Serving {
-    Bundle(Box<RegistryLifecycleEvent>, History),
-    Broken(Code),
-    Nothing,
 }
 
 impl Registry for EmbeddedRegistry {
@@ -280,40 +248,7 @@ impl Registry for EmbeddedRegistry {
         fallback: Option<&BundleId>,
         available: Option<&[ColumnName]>,
     ) -> Result<BundleResolution> {
-        let mut reasons = Vec::new();
-        let mut scopes = vec![scope.clone()];
-        if scope.tenant_id.is_some() {
-            scopes.push(scope.global());
-        }
-        for candidate in scopes {
-            match self.serving(&candidate, available)? {
-                Serving::Bundle(event, history) => {
-                    return Ok(BundleResolution {
-                        event: history.digest_at(event.sequence),
-                        generation: Some(event.sequence),
-                        policy_revision: Some(event.policy_revision),
-                        bundle: Some(event.bundle),
-                        bundle_id: Some(event.bundle_id),
-                        bundle_version: Some(event.bundle_version),
-                        resolved_scope: Some(candidate),
-                        reason_codes: reasons,
-                        ..unresolved(scope, ResolutionOutcome::Resolved)
-                    });
-                }
-                Serving::Nothing => reasons.push(Code::NoActiveBundle),
-                Serving::Broken(code) => {
-                    reasons.push(code);
-                    break;
-                }
-            }
-        }
-        if let Some(fallback) = fallback {
-            match self.fall_back(scope, fallback, available) {
-                Ok(resolution) => return Ok(BundleResolution { reason_codes: reasons, ..resolution }),
-                Err(failure) => reasons.push(failure.code),
-            }
-        }
-        Ok(BundleResolution { reason_codes: reasons, ..unresolved(scope, ResolutionOutcome::FailClosed) })
+        resolution::resolve(self, scope, fallback, available)
     }
 
     fn history(&self, scope: &TargetScope) -> Result<History> {
@@ -381,47 +316,6 @@ impl Registry for EmbeddedRegistry {
             ));
         }
         Ok(record.bundle.clone())
-    }
-}
-
-impl EmbeddedRegistry {
-    fn fall_back(
-        &self,
-        scope: &TargetScope,
-        bundle: &BundleId,
-        available: Option<&[ColumnName]>,
-    ) -> Result<BundleResolution> {
-        let reference = self.find(bundle)?;
-        let document = self.passed_bundle(&reference)?;
-        let entry = self.history(&document.target_scope)?.entry(bundle)?;
-        if entry.state == BundleState::Retired {
-            return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired")));
-        }
-        self.servable(&reference, available)?;
-        Ok(BundleResolution {
-            resolved_scope: Some(document.target_scope.clone()),
-            bundle_id: Some(bundle.clone()),
-            bundle_version: Some(document.bundle_version.clone()),
-            bundle: Some(reference),
-            policy_revision: Some(document.policy_revision.clone()),
-            ..unresolved(scope, ResolutionOutcome::SafeFallback)
-        })
-    }
-}
-
-fn unresolved(scope: &TargetScope, outcome: ResolutionOutcome) -> BundleResolution {
-    BundleResolution {
-        schema_version: SchemaVersion::default(),
-        requested_scope: scope.clone(),
-        resolved_scope: None,
-        outcome,
-        reason_codes: Vec::new(),
-        bundle_id: None,
-        bundle_version: None,
-        bundle: None,
-        generation: None,
-        event: None,
-        policy_revision: None,
     }
 }
 

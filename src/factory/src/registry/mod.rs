@@ -11,6 +11,7 @@
 
 mod embedded;
 mod history;
+mod resolution;
 
 use contracts::{
     Reference, Result,
