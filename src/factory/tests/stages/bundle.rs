@@ -1,9 +1,6 @@
 //! Bundles read back: what is not whole, not its own or not a model is refused, and proofs find what was forged.
 
-use contracts::{
-    Code, Reference,
-    bundle::{ModelBundle, bundle_version},
-};
+use contracts::{Code, Reference, bundle::ModelBundle};
 use factory::{artifact, bundle, ledger::State, store, verify};
 use kernels::progress::Silent;
 use ndarray::Array2;
@@ -13,22 +10,6 @@ use crate::support::{
     forge,
     place::{Place, assert_refusal, quick_config, quick_profile},
 };
-
-/// A bundle that was edited, under the id and version that its content has then.
-fn forged(
-    place: &Place,
-    good: &Reference<ModelBundle>,
-    edit: impl FnOnce(&mut Value),
-) -> Reference<ModelBundle> {
-    forge::edited(place, good, |value| {
-        edit(value);
-        let bundle: ModelBundle = serde_json::from_value(value.clone()).unwrap();
-        let id = bundle.key().id().unwrap();
-        value["bundle_version"] =
-            json!(bundle_version(&id, &bundle.policy_revision, &bundle.config_revision).unwrap());
-        value["bundle_id"] = json!(id);
-    })
-}
 
 fn passed() -> (Place, Reference<ModelBundle>) {
     let (place, run) = Place::passed();
@@ -90,12 +71,13 @@ fn a_forged_bundle_is_not_loaded() {
     let other = other_run(&place, |config, _| config["model"]["max_depth"] = json!(2));
     let other_bundle = store::read_document(place.store(), &other.bundle.unwrap()).unwrap();
 
-    let with_model = forged(&place, &good, |bundle| bundle["model"] = json!(other_bundle.model));
+    let with_model = forge::bundle(&place, &good, |bundle| bundle["model"] = json!(other_bundle.model));
     assert_refusal("another model", &load(&with_model), Code::GateDecisionMismatch, mine);
     let receipt = json!(other_bundle.gate_receipt);
-    let with_receipt = forged(&place, &good, |bundle| bundle["gate_receipt"] = receipt);
+    let with_receipt = forge::bundle(&place, &good, |bundle| bundle["gate_receipt"] = receipt);
     assert_refusal("another receipt", &load(&with_receipt), Code::GateDecisionMismatch, mine);
-    let of_run = forged(&place, &good, |bundle| bundle["train_run_id"] = json!(other_bundle.train_run_id));
+    let of_run =
+        forge::bundle(&place, &good, |bundle| bundle["train_run_id"] = json!(other_bundle.train_run_id));
     assert_refusal("another run", &load(&of_run), Code::GateDecisionMismatch, mine);
 
     let failed = other_run(&place, |config, profile| {
@@ -104,7 +86,7 @@ fn a_forged_bundle_is_not_loaded() {
     });
     let (model, receipt) = (json!(failed.model), json!(failed.gate_receipt));
     let plan = store::read_document(place.store(), &failed.plan.unwrap()).unwrap();
-    let of_fail = forged(&place, &good, |bundle| {
+    let of_fail = forge::bundle(&place, &good, |bundle| {
         bundle["model"] = model;
         bundle["gate_receipt"] = receipt;
         bundle["train_run_id"] = json!(plan.train_run_id);
@@ -116,7 +98,7 @@ fn a_forged_bundle_is_not_loaded() {
         let model = forge::put_bytes(&place, "platform-1/mf/forged", bytes);
         let receipt = store::read_document(place.store(), &good).unwrap().gate_receipt.clone();
         let receipt = forge::edited(&place, &receipt, |receipt| receipt["model"] = model.clone());
-        forged(&place, &good, |bundle| {
+        forge::bundle(&place, &good, |bundle| {
             bundle["model"] = model;
             bundle["gate_receipt"] = json!(receipt);
             edit(bundle);
@@ -238,11 +220,11 @@ fn a_proof_reads_every_object_that_a_bundle_rests_on() {
 fn a_bundle_of_other_data_than_its_plan_is_no_proof() {
     let (place, good) = passed();
     let twin = forge::manifest(&place, |_| {}, |value| value["provenance"]["config_revision"] = json!("2"));
-    let reference = forged(&place, &good, |bundle| bundle["dataset_manifests"] = json!([twin]));
+    let reference = forge::bundle(&place, &good, |bundle| bundle["dataset_manifests"] = json!([twin]));
     let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
     assert_refusal("other data", &failure, Code::EvidenceInvalid, "one run");
     let other = other_run(&place, |config, _| config["revision"] = json!("2"));
-    let reference = forged(&place, &good, |bundle| bundle["plan"] = json!(other.plan));
+    let reference = forge::bundle(&place, &good, |bundle| bundle["plan"] = json!(other.plan));
     let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
     assert_refusal("another plan", &failure, Code::EvidenceInvalid, "one run");
 }
@@ -256,7 +238,7 @@ fn a_rebuild_finds_a_model_that_the_data_does_not_give() {
     rebuild(&good).unwrap();
     let before = place.objects();
     let other = other_run(&place, |config, _| config["model"]["max_depth"] = json!(2));
-    let reference = forged(&place, &good, |bundle| bundle["model"] = json!(other.model));
+    let reference = forge::bundle(&place, &good, |bundle| bundle["model"] = json!(other.model));
     let failure = rebuild(&reference).unwrap_err();
     assert_refusal("another model", &failure, Code::NondeterminismDetected, "other bytes");
     assert!(place.objects().len() > before.len());

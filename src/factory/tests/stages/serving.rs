@@ -3,7 +3,7 @@
 use std::fs;
 
 use contracts::{
-    Code, Failure,
+    Code, Failure, Reference,
     bundle::ModelBundle,
     identity::ids::BundleId,
     names::{ColumnName, Name},
@@ -11,7 +11,11 @@ use contracts::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{place::assert_refusal, shelf::Shelf};
+use crate::support::{
+    forge,
+    place::{assert_refusal, quick_config, quick_profile},
+    shelf::Shelf,
+};
 
 /// The tenant's own bundle, then that of all tenants, then the named fallback, then nothing.
 #[test]
@@ -101,6 +105,51 @@ fn a_damaged_active_bundle_closes_its_scope() {
     }
 }
 
+/// A scope whose event names a bundle with another model, run or verdict than its receipt's: nothing serves.
+#[test]
+fn a_bundle_without_a_pass_of_its_own_does_not_serve() {
+    let shelf = Shelf::new();
+    let mut profile = quick_profile();
+    profile["criteria"][0]["threshold"] = json!(1.5);
+    let mut request = shelf.place.request_with(quick_config(&shelf.place), profile);
+    request["request_id"] = json!("request-failed");
+    let run = shelf.place.carry_out(request).run_id;
+    let failed = shelf.place.evidence(&run);
+    shelf.act("promote", "first", "bob").unwrap();
+    let path = shelf.place.path("registry/scopes/prod/card/primary/global/events/00000003.json");
+    let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let good: Reference<ModelBundle> = serde_json::from_value(event["bundle"].clone()).unwrap();
+    let second = &shelf.bundles["second"];
+    for (name, edits) in [
+        ("another model", vec![("model", json!(second.model))]),
+        ("another run", vec![("train_run_id", json!(second.train_run_id))]),
+        (
+            "a FAIL",
+            vec![
+                ("model", json!(failed.model)),
+                ("train_run_id", json!(run)),
+                ("gate_receipt", json!(failed.gate_receipt)),
+            ],
+        ),
+    ] {
+        let forged = forge::bundle(&shelf.place, &good, |bundle| {
+            for (field, value) in edits {
+                bundle[field] = value;
+            }
+        });
+        let mut event = event.clone();
+        event["bundle"] = json!(forged);
+        fs::write(&path, contracts::identity::canonical::to_bytes(&event).unwrap()).unwrap();
+        let closed = (ResolutionOutcome::FailClosed, None, vec![Code::GateDecisionMismatch]);
+        assert_eq!(shelf.resolve("first", None), closed, "{name}");
+        finds_it(&shelf, name);
+    }
+}
+
+fn finds_it(shelf: &Shelf, name: &str) {
+    assert!(!shelf.place.factory.fsck().unwrap().findings.is_empty(), "{name}");
+}
+
 type Edit = fn(&mut Value);
 
 #[test]
@@ -140,7 +189,7 @@ fn refuses_all(shelf: &Shelf, name: &str, code: Code) {
     for failure in failures {
         assert_refusal(name, &failure, code, "prod");
     }
-    assert!(!shelf.place.factory.fsck().unwrap().findings.is_empty(), "{name}");
+    finds_it(shelf, name);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 use contracts::{
     Checked, Digest, Document, Reference,
+    bundle::{ModelBundle, bundle_version},
     dataset_manifest::DatasetManifest,
     identity::{canonical, ids::DatasetManifestId},
     names::ObjectKey,
@@ -43,6 +44,22 @@ pub fn edited<D: Document>(
     let document = Checked::<D>::from_value(value).unwrap();
     let uri = format!("platform-1/mf/forged/{}", document.digest().hex());
     store::write_document(place.store(), &ObjectKey::new(uri).unwrap(), &document).unwrap()
+}
+
+/// A bundle that was edited, under the id and version that its content has then.
+pub fn bundle(
+    place: &Place,
+    good: &Reference<ModelBundle>,
+    edit: impl FnOnce(&mut Value),
+) -> Reference<ModelBundle> {
+    edited(place, good, |value| {
+        edit(value);
+        let bundle: ModelBundle = serde_json::from_value(value.clone()).unwrap();
+        let id = bundle.key().id().unwrap();
+        value["bundle_version"] =
+            json!(bundle_version(&id, &bundle.policy_revision, &bundle.config_revision).unwrap());
+        value["bundle_id"] = json!(id);
+    })
 }
 
 pub fn value_of<D: Document>(place: &Place, reference: &Reference<D>) -> Value {
