@@ -4,8 +4,8 @@
 //! I2 at most one digest for a (bundle id, version): a record's key is its bundle's id and version.
 //! I3 every published bundle is fully readable. I4 no partial object is visible: each of the above is whole.
 //! I5 at most one live lease a run: the ledger's row holds at most one. I6 ACTIVE's generation only rises and
-//! names a gated, published bundle. I7 the chains agree with their heads and receipts. I8 nothing is left over:
-//! staged files of writers that died are counted, and collected where asked.
+//! names a gated, published bundle. I7 the chains agree with their heads and receipts. I8 nothing is left over
+//! is kept by opening a factory, which collects what writers that died left staged; this check cannot see it.
 
 use contracts::{
     Checked, Code, Failure, Result,

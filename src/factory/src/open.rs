@@ -37,10 +37,11 @@ pub struct Factory {
 
 impl Factory {
     /// Opens the factory in a folder of the local file system, and makes it where there is none: objects and the
-    /// SQLite ledger both stand below the root.
+    /// SQLite ledger both stand below the root. What writers that died left staged is collected.
     pub fn open(root: &Path) -> Result<Self> {
         let clock = Arc::new(SystemClock);
         let store = Arc::new(LocalStore::open(root.join("objects"))?);
+        store.collect_staging()?;
         let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);
         let registry = Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone()));
         Ok(Self { line: Line { store, ledger, registry, clock } })

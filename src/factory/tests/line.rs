@@ -1,10 +1,14 @@
 //! The whole line on simulated payments.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test says what it expects, and plays a writer that died"
+)]
 
 mod support;
 
-use contracts::{Code, names::Principal, resolution::ResolutionOutcome};
-use factory::{ledger::State, registry::Act};
+use contracts::{Code, names::Principal, resolution::ResolutionOutcome, scope::TargetScope};
+use factory::{Factory, ledger::State, registry::Act};
 use kernels::progress::Silent;
 use support::{Bench, worker};
 
@@ -57,4 +61,22 @@ fn a_gate_that_says_fail_is_a_documented_end() {
     let refused = bench.factory.publish(&run.run_id, &Principal::new("alice").unwrap(), &worker(), &Silent);
     assert_eq!(refused.unwrap_err().code, Code::PublishNotEligible);
     assert_eq!(bench.factory.fsck().unwrap().findings, []);
+}
+
+#[test]
+fn opening_collects_what_dead_writers_left() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Factory::open(folder.path()).unwrap());
+    let litter = folder.path().join("objects/.staging/1-1");
+    std::fs::write(&litter, b"half an object").unwrap();
+    drop(Factory::open(folder.path()).unwrap());
+    assert!(!litter.try_exists().unwrap());
+}
+
+#[test]
+fn the_longest_tenant_name_has_a_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = Factory::open(folder.path()).unwrap();
+    let scope: TargetScope = format!("prod/card/primary/{}", "t".repeat(128)).parse().unwrap();
+    assert_eq!(factory.resolve(&scope, None, None).unwrap().reason_codes, [Code::NoActiveBundle; 2]);
 }

@@ -282,14 +282,21 @@ impl Registry for EmbeddedRegistry {
         let mut scopes = Vec::new();
         for key in self.store.list(&ObjectKey::new("registry/scopes")?)? {
             let segments: Vec<_> = key.as_str().split('/').collect();
-            if let [_, _, environment, mode, slot, tenant, "events", "00000001.json"] = segments[..] {
-                scopes.push(TargetScope {
-                    environment: Name::new(environment)?,
-                    mode: Name::new(mode)?,
-                    bundle_slot: Name::new(slot)?,
-                    tenant_id: tenant.strip_prefix("tenant=").map(Name::new).transpose()?,
-                });
-            }
+            let (environment, mode, slot, tenant) = match segments[..] {
+                [_, _, environment, mode, slot, "global", "events", "00000001.json"] => {
+                    (environment, mode, slot, None)
+                }
+                [_, _, environment, mode, slot, "tenant", tenant, "events", "00000001.json"] => {
+                    (environment, mode, slot, Some(tenant))
+                }
+                _ => continue,
+            };
+            scopes.push(TargetScope {
+                environment: Name::new(environment)?,
+                mode: Name::new(mode)?,
+                bundle_slot: Name::new(slot)?,
+                tenant_id: tenant.map(Name::new).transpose()?,
+            });
         }
         Ok(scopes)
     }
@@ -332,7 +339,7 @@ fn four_eyes(detail: &str) -> Failure {
 
 fn scope_key(scope: &TargetScope) -> Result<ObjectKey> {
     let tenant =
-        scope.tenant_id.as_ref().map_or_else(|| "global".to_owned(), |tenant| format!("tenant={tenant}"));
+        scope.tenant_id.as_ref().map_or_else(|| "global".to_owned(), |tenant| format!("tenant/{tenant}"));
     ObjectKey::new(format!(
         "registry/scopes/{}/{}/{}/{tenant}",
         scope.environment, scope.mode, scope.bundle_slot
