@@ -147,6 +147,36 @@ class Factory:
         run.refresh().raise_refusal()
         return run
 
+    def store(self, name: str, document: Given) -> dict[str, str]:
+        """Store a document under its content and give the ``{uri, digest}`` that a request names it by.
+
+        Parameters
+        ----------
+        name : str
+            ``training_config`` or ``governance_profile``.
+        document : mapping or path
+            The document: a mapping, a JSON file or a ``.toml`` file; ``schema_version`` can be left out.
+
+        Raises
+        ------
+        ResolutionError
+            ``TRAINING_CONFIG_INVALID`` or ``GOVERNANCE_PROFILE_INVALID``, with every problem.
+        InputAdmissionError
+            ``PARAMETER_INVALID`` for any other name.
+        """
+        native = self._context.native
+        put = {
+            "training_config": native.put_training_config,
+            "governance_profile": native.put_governance_profile,
+        }.get(name)
+        if put is None:
+            raise _native.refusal(
+                "PARAMETER_INVALID", "name", "training_config or governance_profile", "another name"
+            )
+        complete = {"schema_version": f"model_factory.{name}.v1"} | _requests.read(name, document)
+        reference = put(self.defaults.platform_run_id, _requests.as_json(complete))
+        return cast("dict[str, str]", json.loads(reference))
+
     def submit(self, request: Given) -> Run:
         """Admit a ``train_request``, given as a mapping or the path of a file, without carrying it out.
 
@@ -273,11 +303,13 @@ class Factory:
                 key: datasets[0].manifest["feature_definition_set"][key]
                 for key in ("feature_set_id", "feature_set_version")
             },
-            "label": {"family": datasets[0].manifest["label_basis"]["label_family"]},
+            "label": {
+                "family": datasets[0].manifest["label_basis"]["label_family"],
+                "positive_values": datasets[0].manifest["label_basis"]["positive_values"],
+            },
         }
-        config = _complete("training_config", of_data | _requests.read("training_config", config))
-        profile = _complete("governance_profile", _requests.read("governance_profile", governance))
-        native, defaults = self._context.native, self.defaults
+        config = of_data | _requests.read("training_config", config)
+        defaults = self.defaults
         target = json.loads(_native.scope(scope))
         return {
             "schema_version": "model_factory.train_request.v1",
@@ -285,22 +317,14 @@ class Factory:
             "dataset_manifests": sorted(
                 (each.reference for each in datasets), key=lambda each: each["digest"]
             ),
-            "training_config": json.loads(
-                native.put_training_config(defaults.platform_run_id, _requests.as_json(config))
-            ),
-            "governance_profile": json.loads(
-                native.put_governance_profile(defaults.platform_run_id, _requests.as_json(profile))
-            ),
+            "training_config": self.store("training_config", config),
+            "governance_profile": self.store("governance_profile", governance),
             "requester_principal": defaults.principal,
             "target_scope": target,
             "policy_revision": defaults.policy_revision,
             "config_revision": defaults.config_revision,
             "code_release_id": defaults.code_release_id,
         }
-
-
-def _complete(name: str, document: dict[str, Any]) -> dict[str, Any]:
-    return {"schema_version": f"model_factory.{name}.v1"} | document
 
 
 def _id(bundle: Bundle | str) -> str:

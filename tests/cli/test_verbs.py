@@ -21,6 +21,7 @@ VERBS = [
     ("schema",),
     ("validate",),
     ("dataset", "build"),
+    ("store",),
     ("submit",),
     ("work",),
     ("runs",),
@@ -106,6 +107,20 @@ def test_from_request_to_retirement(place: Place) -> None:
     assert call("fsck", "--json", *root).document["findings"] == []
     retired = call("retire", bundle, "--actor", "alice", "--reason", "old", "--json", *root)
     assert (retired.status, retired.document["to"]) == (0, "RETIRED")
+
+
+@pytest.mark.parametrize("name", ["training_config", "governance_profile"])
+def test_a_document_is_stored_under_its_content(place: Place, name: str) -> None:
+    root = ("--root", place.root)
+    trained = place.train(publish=False)
+    plan = trained.plan
+    assert plan is not None
+    file = place.folder / f"{name}.json"
+    file.write_text(json.dumps(plan[name]), encoding="utf-8")
+    assert call("store", name, file, "--json", *root).document == trained.request[name]
+    assert call("store", "eval_report", file, "--json", *root).status == 10
+    file.write_text("{}", encoding="utf-8")
+    assert call("store", name, file, "--json", *root).status == 11
 
 
 def test_rollback_brings_the_earlier_bundle_back(place: Place) -> None:

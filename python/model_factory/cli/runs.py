@@ -1,4 +1,4 @@
-"""``submit``, ``work``, ``runs``, ``show`` and ``publish-retry``: the line, verb by verb."""
+"""``store``, ``submit``, ``work``, ``runs``, ``show`` and ``publish-retry``: the line, verb by verb."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ HEADLINES = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_e
 
 def add(verbs: Verbs) -> None:
     """Add the verbs."""
+    store = verb(verbs, "store", _store, "store a config or profile and print how a request names it")
+    store.add_argument("name", metavar="NAME", help="training_config or governance_profile")
+    store.add_argument("file", type=Path, metavar="FILE", help="the document as JSON or TOML")
     submit = verb(verbs, "submit", _submit, "admit a request and print its run; nothing is trained yet")
     submit.add_argument("request", type=Path, metavar="REQUEST", help="a train_request as JSON or TOML")
     work = verb(verbs, "work", _work, "claim one run and carry it as far as it goes")
@@ -35,6 +38,13 @@ def add(verbs: Verbs) -> None:
         verbs, "publish-retry", _publish_retry, "carry on with a publication that is pending; never trains"
     )
     retry.add_argument("run", metavar="RUN")
+
+
+def _store(options: Options) -> Answer:
+    document = read_mapping(options.file, "FILE")
+    with opened(options, make=True) as factory:
+        reference = factory.store(options.name, document)
+    return Answer(reference, facts([("uri", reference["uri"]), ("digest", reference["digest"])]))
 
 
 def _submit(options: Options) -> Answer:
