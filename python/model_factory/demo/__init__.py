@@ -8,7 +8,8 @@ finds what it left behind and the same ids come out.
 
 from __future__ import annotations
 
-from model_factory.demo.line import Outcome, run
+from model_factory.demo.line import run
+from model_factory.demo.outcome import Outcome
 from model_factory.demo.sources import FILES
 
 __all__ = ["FILES", "Outcome", "run"]

@@ -9,7 +9,7 @@ from model_factory.display import markup
 from model_factory.display.report import words
 
 if TYPE_CHECKING:
-    from model_factory.demo.line import Outcome
+    from model_factory.demo.outcome import Outcome
     from model_factory.demo.sources import Source
 
 __all__ = ["report"]

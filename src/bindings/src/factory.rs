@@ -33,6 +33,7 @@ use serde_json::Value;
 
 use crate::{
     failure::Result,
+    json::json,
     parsed::Parsed,
     place::pointer,
     progress::watch,
@@ -41,12 +42,6 @@ use crate::{
     table::PyTable,
     threads::{Threads, on},
 };
-
-/// A value as canonical JSON text.
-pub(crate) fn json(value: &impl Serialize) -> contracts::Result<String> {
-    String::from_utf8(canonical::to_bytes(value)?)
-        .map_err(|_| Failure::new(Code::InternalError, "canonical JSON is UTF-8"))
-}
 
 /// A factory that is open.
 #[pyclass(frozen, module = "model_factory._native", name = "Factory")]

@@ -15,6 +15,7 @@ mod array;
 mod document;
 mod factory;
 mod failure;
+mod json;
 mod metric;
 mod model;
 mod parsed;

@@ -12,7 +12,7 @@ use factory::{
 };
 use pyo3::prelude::*;
 
-use crate::{factory::json, failure::Result, parsed::Parsed};
+use crate::{failure::Result, json::json, parsed::Parsed};
 
 /// A registry; every verb gives the event that it recorded, as JSON text.
 #[pyclass(frozen, module = "model_factory._native", name = "Registry")]
