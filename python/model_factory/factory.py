@@ -132,7 +132,8 @@ class Factory:
         Raises
         ------
         ModelFactoryError
-            Whatever stopped the run, with its code.
+            Whatever stopped the run, with its code; ``LEASE_LOST``, which can be retried, while another
+            worker carries out the same run.
         """
         request = self._request(
             [dataset] if isinstance(dataset, Dataset) else list(dataset),
@@ -145,6 +146,8 @@ class Factory:
         run = self.submit(request)
         self.work(run.id)
         run.refresh().raise_refusal()
+        if run.state in {"QUEUED", "RUNNING", "EVAL_READY"}:
+            raise _native.refusal("LEASE_LOST", run.id, "free to be carried out", "held by another worker")
         return run
 
     def store(self, name: str, document: Given) -> dict[str, str]:
@@ -228,6 +231,8 @@ class Factory:
 
     def runs(self, state: str | None = None, limit: int = 100) -> list[Run]:
         """Give the runs in a state, or in any, latest admission first."""
+        if not 1 <= limit < 1 << 32:
+            raise _native.refusal("PARAMETER_INVALID", "limit", "a number of 1 or more", "another number")
         return [Run(self._context, row) for row in self._context.native.runs(state, limit)]
 
     def publish_retry(self, run_id: str) -> Run:

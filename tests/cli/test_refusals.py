@@ -172,3 +172,8 @@ def test_14_immutability(place: Place) -> None:
     spec = place.folder / "spec.toml"
     refused(14, "PARTITION_IMMUTABILITY_VIOLATION", "dataset", "build", spec, *files, "--root", place.root)
     assert partition.read_bytes() == b"other bytes"
+
+
+def test_a_list_of_no_run_is_refused(place: Place) -> None:
+    for limit in ("0", "-1", str(1 << 32)):
+        assert call("runs", "--limit", limit, "--root", place.root, "--json").status == 10

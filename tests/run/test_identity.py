@@ -103,3 +103,22 @@ def test_a_request_id_names_one_content(published: tuple[Path, mf.Dataset, str],
         factory.submit(request | {"intent_kind": "regression_check"})
     assert refused.value.code == "REQUEST_ID_PAYLOAD_MISMATCH"
     assert len(factory.runs()) == 1
+
+
+def test_asked_for_while_another_worker_carries_it_out(
+    built: tuple[Path, mf.Dataset], copied: Callable[[Path], Path]
+) -> None:
+    root = copied(built[0])
+    refusals: list[str] = []
+    # Long enough that progress is told while the run is still held.
+    long = config(model={"family": "gradient_boosting", "n_estimators": 2_000, "min_samples_leaf": 1})
+
+    def ask_again(*_: object) -> None:
+        if not refusals:
+            with pytest.raises(mf.ModelFactoryError) as refused:
+                train(opened(root), built[1], config=long)
+            refusals.append(refused.value.code)
+
+    run = train(mf.open(root, principal="alice", progress=ask_again), built[1], config=long)
+    assert refusals == ["LEASE_LOST"]
+    assert run.gate is not None

@@ -69,11 +69,20 @@ def _resolve(options: Options) -> Answer:
         resolution = factory.registry.resolve(options.scope, fallback=options.fallback)
     pairs = [
         ("outcome", resolution.outcome),
+        ("scope", _scope_text(resolution.document["resolved_scope"])),
         ("bundle", resolution.bundle_id),
         ("generation", resolution.generation),
         ("because", ", ".join(resolution.reason_codes) or None),
     ]
     return Answer(resolution.document, facts(pairs), _status(resolution))
+
+
+def _scope_text(scope: dict[str, str | None] | None) -> str | None:
+    """Say which scope answered: for a tenant it may be the one for all tenants."""
+    if scope is None:
+        return None
+    parts = (scope[name] for name in ("environment", "mode", "bundle_slot", "tenant_id"))
+    return "/".join(part for part in parts if part is not None)
 
 
 def _status(resolution: Resolution) -> int:
