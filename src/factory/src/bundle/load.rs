@@ -21,18 +21,7 @@ pub struct LoadedModel {
 ///
 /// Refuses with `EVIDENCE_UNRESOLVED`, `EVIDENCE_DIGEST_MISMATCH`, `MODEL_INVALID` or `GATE_DECISION_MISMATCH`.
 pub fn load(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
-    let bundle = store::read_document(store, reference)?;
-    let receipt = store::read_document(store, &bundle.gate_receipt)?;
-    if receipt.decision != Verdict::Pass
-        || receipt.model != bundle.model
-        || receipt.train_run_id != bundle.train_run_id
-    {
-        return Err(Failure::new(
-            Code::GateDecisionMismatch,
-            "the bundle names a receipt that is no PASS of its own",
-        ));
-    }
-    let bytes = store::read(store, &bundle.model)?;
+    let (bundle, bytes) = read_passed(store, reference)?;
     let (family, model) = artifact::read(&bytes)?;
     let fits = family == bundle.compatibility.family.as_str() && model.columns() == bundle.input_schema.len();
     if !fits {
@@ -44,6 +33,24 @@ pub fn load(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<Loa
         ));
     }
     Ok(LoadedModel { bundle, model })
+}
+
+/// A bundle's document and its model's bytes, with its PASS checked: what must hold whenever a bundle is named.
+pub(crate) fn read_passed(
+    store: &dyn Store,
+    reference: &Reference<ModelBundle>,
+) -> Result<(Checked<ModelBundle>, Vec<u8>)> {
+    let bundle = store::read_document(store, reference)?;
+    let bytes = store::read(store, &bundle.model)?;
+    let receipt = store::read_document(store, &bundle.gate_receipt)?;
+    let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model;
+    if receipt.decision != Verdict::Pass || !own {
+        return Err(Failure::new(
+            Code::GateDecisionMismatch,
+            format!("{} names a receipt that is no PASS of its own", bundle.bundle_id),
+        ));
+    }
+    Ok((bundle, bytes))
 }
 
 impl LoadedModel {

@@ -17,6 +17,7 @@ use contracts::{
     schema::SchemaVersion,
 };
 
+pub(crate) use load::read_passed;
 pub use load::{LoadedModel, load};
 
 use crate::{

@@ -42,11 +42,6 @@ impl Window {
         self.rows.iter().map(|&row| table.label[row as usize] == Some(true)).collect()
     }
 
-    /// The day (UTC, since the epoch) of each row.
-    pub fn days(&self, table: &Table) -> Vec<i64> {
-        self.rows.iter().map(|&row| table.event_time[row as usize].div_euclid(DAY)).collect()
-    }
-
     /// The entity of each row.
     pub fn entities(&self, table: &Table, column: &ColumnName) -> Result<Vec<u64>> {
         let codes = entity(table, column)?;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use contracts::{
     Checked, Code, Failure, Reference, Result,
     bundle::ModelBundle,
-    gate_receipt::{GateReceipt, Verdict},
     governance_profile::{Allowed, GovernanceProfile},
     identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
@@ -26,7 +25,7 @@ use super::{
     resolution,
 };
 use crate::{
-    bundle::Publishable,
+    bundle::{self, Publishable},
     clock::Clock,
     failpoint::{self, Failpoint},
     store::{self, Put, Store},
@@ -119,17 +118,7 @@ impl EmbeddedRegistry {
 
     /// The bundle's document, with its model and its PASS checked: what must hold whenever it is named.
     pub(super) fn passed_bundle(&self, reference: &Reference<ModelBundle>) -> Result<Checked<ModelBundle>> {
-        let bundle = store::read_document(&*self.store, reference)?;
-        store::read(&*self.store, &bundle.model)?;
-        let receipt: Checked<GateReceipt> = store::read_document(&*self.store, &bundle.gate_receipt)?;
-        let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model;
-        if receipt.decision != Verdict::Pass || !own {
-            return Err(Failure::new(
-                Code::GateDecisionMismatch,
-                format!("{} names a receipt that is no PASS of its own", bundle.bundle_id),
-            ));
-        }
-        Ok(bundle)
+        bundle::read_passed(&*self.store, reference).map(|(bundle, _)| bundle)
     }
 }
 
