@@ -19,6 +19,7 @@ use crate::{
     resolved_plan::ResolvedTrainPlan,
     schema::{Document, Problems, SchemaVersion, artifact},
     scope::TargetScope,
+    signature::{Signature, signed},
     train_run_key::TrainRunKey,
     training_config::{DecisionPolicy, TrainingConfig},
 };
@@ -133,6 +134,8 @@ pub struct ModelBundle {
     pub execution_record: Reference<ExecutionRecord>,
     /// How good the model is.
     pub eval_report: Reference<EvalReport>,
+    /// The bundle it had to beat; null where the profile asked for none or the scope had none.
+    pub champion: Option<Reference<Self>>,
     /// The gate's verdict.
     pub gate_receipt: Reference<GateReceipt>,
     /// What followed from it.
@@ -145,6 +148,8 @@ pub struct ModelBundle {
     pub code_release_id: Name,
     /// The run that this one corrects.
     pub supersedes: Option<TrainRunId>,
+    /// The factory that built it.
+    pub signature: Signature,
 }
 
 impl ModelBundle {
@@ -169,6 +174,7 @@ artifact!(
     EvidenceDigestMismatch,
     ModelBundleImmutabilityViolation
 );
+signed!(ModelBundle, "bundle_signature.v1");
 
 impl Document for ModelBundle {
     fn check(&self, problems: &mut Problems) {

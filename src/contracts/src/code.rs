@@ -118,7 +118,8 @@ codes! {
         EvalReportMismatch "EVAL_REPORT_MISMATCH" false "The report does not belong to this run or model.";
         GateInvalid "GATE_INVALID" false "Validate the receipt against schemas/gate_receipt.v1.json.";
         GateDecisionMismatch "GATE_DECISION_MISMATCH" false "Judging the evidence again gives another decision than the receipt.";
-        SignatureInvalid "SIGNATURE_INVALID" false "The signature does not match the bundle's bytes and a trusted key.";
+        SignatureInvalid "SIGNATURE_INVALID" false "The document was changed, or signed by a key that is not trusted here; a signer's public key goes into the key folder's trusted/.";
+        SigningKeyUnavailable "SIGNING_KEY_UNAVAILABLE" false "The key folder holds no private key of Ed25519 as PKCS#8 PEM that its owner alone can read: signing.pem, mode 0600.";
         ModelInvalid "MODEL_INVALID" false "The model artifact is not a well-formed model of its family.";
     }
     Immutability "IMMUTABILITY" {

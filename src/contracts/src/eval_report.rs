@@ -12,8 +12,8 @@ use crate::{
     identity::ids::TrainRunId,
     metric::{SplitName, is_known},
     names::{ColumnName, Name},
-    resolved_plan::ResolvedTrainPlan,
     schema::{Document, Problems, SchemaVersion, artifact},
+    train_run_key::TrainRunKey,
 };
 
 /// A metric with its confidence interval. Null where the metric is not defined on the rows.
@@ -179,8 +179,8 @@ pub struct EvalReport {
     pub schema_version: SchemaVersion<Self>,
     /// The run.
     pub train_run_id: TrainRunId,
-    /// The plan that was carried out.
-    pub plan: Digest<ResolvedTrainPlan>,
+    /// What was to be done: digest of the run's key.
+    pub train_run_key: Digest<TrainRunKey>,
     /// The model judged.
     pub model: Digest<ModelArtifact>,
     /// Coverage of the intervals; null where there are none.

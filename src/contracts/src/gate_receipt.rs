@@ -11,9 +11,8 @@ use crate::{
     identity::digest::Digest,
     identity::ids::{BundleId, TrainRunId},
     names::Name,
-    reference::Reference,
-    resolved_plan::ResolvedTrainPlan,
     schema::{Document, Problems, SchemaVersion, artifact},
+    train_run_key::TrainRunKey,
 };
 
 /// A verdict.
@@ -61,7 +60,7 @@ pub struct ChampionResult {
     /// The active bundle; null where there is none, which passes.
     pub champion: Option<BundleId>,
     /// The champion's report.
-    pub champion_report: Option<Reference<EvalReport>>,
+    pub champion_report: Option<Digest<EvalReport>>,
     /// The metric compared.
     pub metric: Name,
     /// The champion's value in its own report.
@@ -74,7 +73,8 @@ pub struct ChampionResult {
     pub verdict: Verdict,
 }
 
-/// The gate's verdict with everything it rests on.
+/// The gate's verdict with everything it rests on, by digest alone: the bundle's id rests on this document, and
+/// must not change with the place where something stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateReceipt {
@@ -82,14 +82,14 @@ pub struct GateReceipt {
     pub schema_version: SchemaVersion<Self>,
     /// The run.
     pub train_run_id: TrainRunId,
-    /// The plan that was carried out.
-    pub plan: Reference<ResolvedTrainPlan>,
+    /// What was to be done: digest of the run's key.
+    pub train_run_key: Digest<TrainRunKey>,
     /// The model judged.
-    pub model: Reference<ModelArtifact>,
+    pub model: Digest<ModelArtifact>,
     /// The report judged.
-    pub eval_report: Reference<EvalReport>,
+    pub eval_report: Digest<EvalReport>,
     /// The profile judged by.
-    pub governance_profile: Reference<GovernanceProfile>,
+    pub governance_profile: Digest<GovernanceProfile>,
     /// Each criterion.
     pub criteria: Vec<CriterionResult>,
     /// The comparison with the champion, where the profile asks for one.

@@ -31,6 +31,7 @@ pub mod resolved_plan;
 pub mod run_receipt;
 pub mod schema;
 pub mod scope;
+pub mod signature;
 pub mod time;
 pub mod train_request;
 pub mod train_run_key;

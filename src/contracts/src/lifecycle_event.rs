@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bundle::ModelBundle,
     gate_receipt::GateReceipt,
+    governance_profile::GovernanceProfile,
     identity::digest::Digest,
     identity::ids::{BundleId, BundleVersion},
     names::{Name, Principal},
     reference::Reference,
     schema::{Document, Problems, SchemaVersion, artifact},
     scope::TargetScope,
+    signature::{Signature, signed},
     time::Timestamp,
 };
 
@@ -68,12 +70,16 @@ pub struct RegistryLifecycleEvent {
     pub bundle: Reference<ModelBundle>,
     /// The receipt it passed the gate with.
     pub gate_receipt: Reference<GateReceipt>,
+    /// The profile that says who may do this.
+    pub governance_profile: Reference<GovernanceProfile>,
     /// State before; null where there was none.
     pub from: Option<BundleState>,
     /// State after.
     pub to: BundleState,
-    /// Who did it.
+    /// Who did it; of a publication who allowed it.
     pub actor: Principal,
+    /// Who asked for the run that built the bundle: of a publication, null in all others.
+    pub requester: Option<Principal>,
     /// Why, in the actor's words.
     #[schemars(length(min = 1, max = 2_000))]
     pub reason: String,
@@ -81,6 +87,8 @@ pub struct RegistryLifecycleEvent {
     pub policy_revision: Name,
     /// When it was recorded.
     pub recorded_at: Timestamp,
+    /// The registry that recorded it.
+    pub signature: Signature,
 }
 
 artifact!(
@@ -91,10 +99,14 @@ artifact!(
     EvidenceDigestMismatch,
     LifecycleEventImmutabilityViolation
 );
+signed!(RegistryLifecycleEvent, "lifecycle_event_signature.v1");
 
 impl Document for RegistryLifecycleEvent {
     fn check(&self, problems: &mut Problems) {
         let linked = self.previous.is_some() == (self.sequence > 1);
         problems.require(linked, "/previous", "the event before, in all but the first", "something else");
+        let published = self.kind == LifecycleKind::BundlePublished;
+        let named = self.requester.is_some() == published;
+        problems.require(named, "/requester", "who asked, of a publication alone", "something else");
     }
 }

@@ -70,5 +70,19 @@ impl Document for ResolvedTrainPlan {
     fn check(&self, problems: &mut Problems) {
         let same = self.train_run_key.id().is_ok_and(|id| id == self.train_run_id);
         problems.require(same, "/train_run_id", "the id of the run key", "another id");
+        let mut manifests: Vec<_> = self.dataset_manifests.iter().map(|manifest| manifest.digest).collect();
+        manifests.sort_unstable();
+        let pinned = [
+            ("/platform_run_id", self.platform_run_id == self.train_run_key.platform_run_id),
+            ("/dataset_manifests", manifests == self.train_run_key.dataset_manifests),
+            ("/training_config_ref", self.training_config_ref.digest == self.train_run_key.training_config),
+            (
+                "/governance_profile_ref",
+                self.governance_profile_ref.digest == self.train_run_key.governance_profile,
+            ),
+        ];
+        for (pointer, holds) in pinned {
+            problems.require(holds, pointer, "what the run key names", "something else");
+        }
     }
 }

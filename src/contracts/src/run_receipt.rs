@@ -19,6 +19,7 @@ use crate::{
     reference::Reference,
     resolved_plan::ResolvedTrainPlan,
     schema::{Document, SchemaVersion, artifact},
+    signature::{Signature, signed},
 };
 
 /// Marks digests of ledger events.
@@ -49,6 +50,8 @@ pub struct Evidence {
     pub execution_record: Option<Reference<ExecutionRecord>>,
     /// How good the model is.
     pub eval_report: Option<Reference<EvalReport>>,
+    /// Whom the model had to beat: the scope's ACTIVE bundle at the time, where the profile asks for that.
+    pub champion: Option<Reference<ModelBundle>>,
     /// The gate's verdict.
     pub gate_receipt: Option<Reference<GateReceipt>>,
     /// What follows for publishing.
@@ -67,6 +70,7 @@ impl Evidence {
             model: Some(bundle.model.clone()),
             execution_record: Some(bundle.execution_record.clone()),
             eval_report: Some(bundle.eval_report.clone()),
+            champion: bundle.champion.clone(),
             gate_receipt: Some(bundle.gate_receipt.clone()),
             publish_eligibility: Some(bundle.publish_eligibility.clone()),
             bundle: Some(reference.clone()),
@@ -93,6 +97,8 @@ pub struct RunReceipt {
     pub ledger_events: u64,
     /// Digest of the last of them.
     pub ledger_head: Digest<LedgerEvent>,
+    /// The factory that carried the run out.
+    pub signature: Signature,
 }
 
 artifact!(
@@ -103,5 +109,6 @@ artifact!(
     EvidenceDigestMismatch,
     RunReceiptImmutabilityViolation
 );
+signed!(RunReceipt, "run_receipt_signature.v1");
 
 impl Document for RunReceipt {}

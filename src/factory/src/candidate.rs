@@ -1,7 +1,7 @@
 //! What evaluation hands to the gate: references, never data.
 
 use contracts::{
-    Code, Failure, Reference, Result, artifacts::ModelArtifact, eval_report::EvalReport,
+    Code, Failure, Reference, Result, artifacts::ModelArtifact, bundle::ModelBundle, eval_report::EvalReport,
     execution_record::ExecutionRecord, resolved_plan::ResolvedTrainPlan, run_receipt::Evidence,
 };
 
@@ -16,6 +16,8 @@ pub struct Candidate {
     pub execution_record: Reference<ExecutionRecord>,
     /// How good the model is.
     pub eval_report: Reference<EvalReport>,
+    /// The bundle that the model has to beat, where there is one.
+    pub champion: Option<Reference<ModelBundle>>,
 }
 
 impl Candidate {
@@ -26,6 +28,7 @@ impl Candidate {
             model: present(evidence.model.as_ref(), "model")?,
             execution_record: present(evidence.execution_record.as_ref(), "execution_record")?,
             eval_report: present(evidence.eval_report.as_ref(), "eval_report")?,
+            champion: evidence.champion.clone(),
         })
     }
 }
@@ -42,6 +45,7 @@ impl From<Candidate> for Evidence {
             model: Some(candidate.model),
             execution_record: Some(candidate.execution_record),
             eval_report: Some(candidate.eval_report),
+            champion: candidate.champion,
             ..Self::default()
         }
     }

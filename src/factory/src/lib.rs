@@ -19,6 +19,7 @@ pub mod failpoint;
 pub mod fsck;
 pub mod gate;
 pub mod guard;
+pub mod keys;
 mod layout;
 pub mod ledger;
 pub mod open;

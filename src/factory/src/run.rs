@@ -178,17 +178,15 @@ impl Job<'_> {
         let judged_before = self.line.ledger.events(self.lease.run_id())?;
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
-        let (candidate, champion) = match judged_before.iter().rev().find(evaluated) {
-            Some(event) => (Candidate::from_evidence(&evidence_of(event)?)?, champion_of(event)?),
-            None => (self.train_and_evaluate()?, self.champion()?),
+        let candidate = match judged_before.iter().rev().find(evaluated) {
+            Some(event) => Candidate::from_evidence(&evidence_of(event)?)?,
+            None => Candidate { champion: self.champion()?, ..self.train_and_evaluate()? },
         };
         // The ledger pins whom the candidate has to beat before a receipt is written: whoever carries the run on
         // writes the same receipt, whatever was promoted in the meantime.
-        let evidence = Evidence::from(candidate.clone());
-        let detail = json!({ "evidence": evidence, "champion": champion });
-        self.line.ledger.advance(self.lease, State::EvalReady, None, detail)?;
+        self.advance(State::EvalReady, None, &candidate.clone().into())?;
         self.watch.stage(Stage::Gate);
-        match gate::judge(&*self.line.store, candidate.clone(), champion.as_ref())? {
+        match gate::judge(&*self.line.store, candidate.clone())? {
             Judged::Fail { receipt, eligibility } => {
                 let evidence = Evidence {
                     gate_receipt: Some(receipt),
@@ -347,15 +345,6 @@ fn evidence_of(event: &Event) -> Result<Evidence> {
             Code::LedgerCorrupt,
             format!("event {} of {} holds no evidence", event.sequence, event.run_id),
         )
-    })
-}
-
-/// The champion that an event pins; none where the scope had none.
-fn champion_of(event: &Event) -> Result<Option<Reference<ModelBundle>>> {
-    let value = event.detail.get("champion").cloned().unwrap_or_default();
-    serde_json::from_value(value).map_err(|_| {
-        let place = format!("event {} of {}", event.sequence, event.run_id);
-        Failure::new(Code::LedgerCorrupt, format!("{place} names a champion of another form"))
     })
 }
 

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
+use super::hex;
 use crate::{Code, Failure, Result};
 
 const PREFIX: &str = "sha256:";
@@ -37,9 +38,7 @@ impl<T> Digest<T> {
 
     /// The 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-        self.bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        hex::encode(&self.bytes)
     }
 
     const fn from_raw(bytes: [u8; 32]) -> Self {
@@ -75,25 +74,14 @@ impl<T> FromStr for Digest<T> {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = || {
+        text.strip_prefix(PREFIX).and_then(hex::decode).map(Self::from_raw).ok_or_else(|| {
             Failure::at(
                 Code::DocumentInvalid,
                 "digest",
                 "sha256: and 64 lower-case hexadecimal digits",
                 format!("{} characters", text.len()),
             )
-        };
-        let hex = text.strip_prefix(PREFIX).filter(|hex| hex.len() == 64).ok_or_else(refuse)?;
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(refuse()),
-        };
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Ok(Self::from_raw(bytes))
+        })
     }
 }
 

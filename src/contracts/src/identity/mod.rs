@@ -7,5 +7,6 @@
 pub mod canonical;
 pub mod digest;
 mod finite;
+pub mod hex;
 pub mod ids;
 pub mod recipe;

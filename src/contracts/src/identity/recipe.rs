@@ -14,7 +14,12 @@ struct Envelope<'a, P> {
     payload: &'a P,
 }
 
+/// The canonical bytes of a payload under a named recipe.
+pub fn bytes<P: Serialize>(recipe: &'static str, payload: &P) -> Result<Vec<u8>> {
+    canonical::to_bytes(&Envelope { recipe, payload })
+}
+
 /// Derives a digest from a payload under a named recipe.
 pub fn derive<T, P: Serialize>(recipe: &'static str, payload: &P) -> Result<Digest<T>> {
-    canonical::to_bytes(&Envelope { recipe, payload }).map(|bytes| Digest::of(&bytes))
+    bytes(recipe, payload).map(|bytes| Digest::of(&bytes))
 }

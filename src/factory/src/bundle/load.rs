@@ -43,7 +43,7 @@ pub(crate) fn read_passed(
     let bundle = store::read_document(store, reference)?;
     let bytes = store::read(store, &bundle.model)?;
     let receipt = store::read_document(store, &bundle.gate_receipt)?;
-    let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model;
+    let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model.digest;
     if receipt.decision != Verdict::Pass || !own {
         return Err(Failure::new(
             Code::GateDecisionMismatch,

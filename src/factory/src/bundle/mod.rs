@@ -94,6 +94,7 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
         plan: candidate.plan.clone(),
         execution_record: candidate.execution_record.clone(),
         eval_report: candidate.eval_report.clone(),
+        champion: candidate.champion.clone(),
         gate_receipt: passed.receipt().clone(),
         publish_eligibility: passed.eligibility().clone(),
         policy_revision: plan.policy_revision.clone(),

@@ -77,7 +77,7 @@ pub fn evaluate(
     let report = Checked::new(EvalReport {
         schema_version: SchemaVersion::default(),
         train_run_id: plan.train_run_id.clone(),
-        plan: trained.guarded.resolved.reference().digest,
+        train_run_key: plan.train_run_key.digest()?,
         model: trained.model_ref.digest,
         interval_level: (config.bootstrap.replicates > 0).then_some(config.bootstrap.level),
         replicates: config.bootstrap.replicates,
@@ -109,6 +109,7 @@ pub fn evaluate(
         model: trained.model_ref,
         execution_record: trained.record,
         eval_report,
+        champion: None,
     })
 }
 

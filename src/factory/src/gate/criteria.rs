@@ -1,7 +1,7 @@
 //! Each criterion against the report: finite and on the passing side, or it fails.
 
 use contracts::{
-    Reference,
+    Checked,
     eval_report::{Estimate, EvalReport, Metrics},
     gate_receipt::{ChampionResult, CriterionResult, Reason, Verdict},
     governance_profile::{ChampionComparison, Comparison, Criterion, JudgedOn, SliceSelection},
@@ -9,8 +9,8 @@ use contracts::{
     metric::SplitName,
 };
 
-/// The active bundle with its report.
-pub(super) type Champion = (BundleId, Reference<EvalReport>, contracts::Checked<EvalReport>);
+/// The bundle to beat with its report.
+pub(super) type Champion = (BundleId, Checked<EvalReport>);
 
 /// The results of one criterion: one, or one for each group of a slice that is judged whole.
 pub(super) fn judge(criterion: &Criterion, report: &EvalReport) -> Vec<CriterionResult> {
@@ -73,7 +73,7 @@ fn pick(estimate: &Estimate, judged_on: JudgedOn) -> Option<f64> {
 pub(super) fn against_champion(
     comparison: &ChampionComparison,
     report: &EvalReport,
-    champion: Option<Champion>,
+    champion: Option<&Champion>,
 ) -> ChampionResult {
     let value = |report: &EvalReport| {
         report
@@ -83,7 +83,7 @@ pub(super) fn against_champion(
             .filter(|value| value.is_finite())
     };
     let candidate_value = value(report);
-    let champion_value = champion.as_ref().and_then(|(_, _, report)| value(report));
+    let champion_value = champion.and_then(|(_, report)| value(report));
     let improvement =
         candidate_value.zip(champion_value).map(|(candidate, champion)| match comparison.comparison {
             Comparison::AtLeast => candidate - champion,
@@ -92,7 +92,7 @@ pub(super) fn against_champion(
     let passes = champion.is_none()
         || improvement
             .is_some_and(|improvement| improvement.is_finite() && improvement >= comparison.min_improvement);
-    let (champion, champion_report) = champion.map(|(bundle, report, _)| (bundle, report)).unzip();
+    let (champion, champion_report) = champion.map(|(bundle, report)| (bundle.clone(), report.digest())).unzip();
     ChampionResult {
         champion,
         champion_report,

@@ -15,13 +15,13 @@ use contracts::{
     eval_report::EvalReport,
     gate_receipt::{Eligibility, GateReceipt, PublishEligibility, Verdict},
     governance_profile::GovernanceProfile,
-    identity::ids::BundleId,
     names::ObjectKey,
     resolved_plan::ResolvedTrainPlan,
     run_receipt::Evidence,
     schema::SchemaVersion,
 };
 
+use self::criteria::Champion;
 use crate::{
     candidate::{Candidate, present},
     failpoint::{self, Failpoint},
@@ -79,35 +79,27 @@ struct Exhibits {
     plan: Checked<ResolvedTrainPlan>,
     report: Checked<EvalReport>,
     profile: Checked<GovernanceProfile>,
+    champion: Option<Champion>,
 }
 
-/// Judges a candidate against its profile and the scope's champion, and writes receipt and eligibility.
+/// Judges a candidate against its profile and its champion, and writes receipt and eligibility.
 ///
 /// Refuses with `EVIDENCE_DIGEST_MISMATCH`, `EVIDENCE_UNRESOLVED` or `EVAL_REPORT_MISMATCH`; a FAIL is a verdict,
 /// not an error.
-pub fn judge(
-    store: &dyn Store,
-    candidate: Candidate,
-    champion: Option<&Reference<ModelBundle>>,
-) -> Result<Judged> {
+pub fn judge(store: &dyn Store, candidate: Candidate) -> Result<Judged> {
     let exhibits = read(store, &candidate)?;
-    let champion = champion.map(|reference| store::read_document(store, reference)).transpose()?;
-    let named = champion.map(|bundle| (bundle.bundle_id.clone(), bundle.eval_report.clone()));
-    let receipt = receipt(store, &candidate, &exhibits, named)?;
+    let receipt = receipt(&candidate, &exhibits)?;
     write(store, candidate, exhibits.plan, &receipt)
 }
 
 /// Judges again from the evidence of a stored receipt and compares.
 ///
-/// The champion is the one that the receipt names, read again. Refuses with `GATE_DECISION_MISMATCH` where the
-/// verdict is not the receipt's.
+/// Refuses with `GATE_DECISION_MISMATCH` where the verdict is not the receipt's.
 pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
     let candidate = Candidate::from_evidence(evidence)?;
     let stored = store::read_document(store, &present(evidence.gate_receipt.as_ref(), "gate_receipt")?)?;
     let exhibits = read(store, &candidate)?;
-    let named = stored.champion.as_ref();
-    let named = named.and_then(|result| result.champion.clone().zip(result.champion_report.clone()));
-    let receipt = receipt(store, &candidate, &exhibits, named)?;
+    let receipt = receipt(&candidate, &exhibits)?;
     if receipt.digest() != stored.digest() {
         return Err(Failure::new(
             Code::GateDecisionMismatch,
@@ -124,7 +116,7 @@ fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
     let profile = store::read_document(store, &plan.governance_profile_ref)?;
     store::read(store, &candidate.model)?;
     let belongs = report.train_run_id == plan.train_run_id
-        && report.plan == candidate.plan.digest
+        && report.train_run_key == plan.train_run_key.digest()?
         && report.model == candidate.model.digest
         && record.model == candidate.model
         && record.plan == candidate.plan.digest;
@@ -137,29 +129,21 @@ fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
             "the plan holds another profile than it refers to",
         ));
     }
-    Ok(Exhibits { plan, report, profile })
+    let champion = candidate.champion.as_ref().map(|reference| champion(store, reference)).transpose()?;
+    Ok(Exhibits { plan, report, profile, champion })
 }
 
-/// The receipt, with the champion (where the profile asks for one) judged by its own report, read by digest.
-fn receipt(
-    store: &dyn Store,
-    candidate: &Candidate,
-    exhibits: &Exhibits,
-    champion: Option<(BundleId, Reference<EvalReport>)>,
-) -> Result<Checked<GateReceipt>> {
-    let champion = match &exhibits.profile.champion_comparison {
-        None => None,
-        Some(comparison) => {
-            let champion = match champion {
-                None => None,
-                Some((bundle, reference)) => {
-                    let report = store::read_document(store, &reference)?;
-                    Some((bundle, reference, report))
-                }
-            };
-            Some(criteria::against_champion(comparison, &exhibits.report, champion))
-        }
-    };
+/// The bundle to beat with its own report, each read by its digest.
+fn champion(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<Champion> {
+    let bundle = store::read_document(store, reference)?;
+    let report = store::read_document(store, &bundle.eval_report)?;
+    Ok((bundle.bundle_id.clone(), report))
+}
+
+fn receipt(candidate: &Candidate, exhibits: &Exhibits) -> Result<Checked<GateReceipt>> {
+    let champion = exhibits.profile.champion_comparison.as_ref().map(|comparison| {
+        criteria::against_champion(comparison, &exhibits.report, exhibits.champion.as_ref())
+    });
     let criteria: Vec<_> = exhibits
         .profile
         .criteria
@@ -176,10 +160,10 @@ fn receipt(
     Checked::new(GateReceipt {
         schema_version: SchemaVersion::default(),
         train_run_id: exhibits.plan.train_run_id.clone(),
-        plan: candidate.plan.clone(),
-        model: candidate.model.clone(),
-        eval_report: candidate.eval_report.clone(),
-        governance_profile: exhibits.plan.governance_profile_ref.clone(),
+        train_run_key: exhibits.report.train_run_key,
+        model: candidate.model.digest,
+        eval_report: candidate.eval_report.digest,
+        governance_profile: exhibits.profile.digest(),
         decision: if failed.is_empty() && beaten { Verdict::Pass } else { Verdict::Fail },
         criteria,
         champion,

@@ -13,6 +13,7 @@
 //! The state machine (`state`) and the chain (`event`) know no SQL, so that a ledger on another database
 //! keeps the same promises by the same code.
 
+mod anchor;
 mod event;
 mod run;
 mod sqlite;
@@ -29,6 +30,7 @@ use contracts::{
 use serde::Serialize;
 use serde_json::Value;
 
+pub use anchor::{Anchor, Anchors};
 pub use event::{Event, EventKind};
 pub use run::{Holder, Lease, Run};
 pub use sqlite::SqliteLedger;

@@ -11,6 +11,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
+mod anchors;
 mod rows;
 mod schema;
 
@@ -217,6 +218,7 @@ impl Ledger for SqliteLedger {
                 count += run.events;
                 heads.push((run.run_id, run.head));
             }
+            anchors::verify(transaction)?;
             match rows::orphan(transaction)? {
                 None => Head::over(&heads, count),
                 Some(run) => Err(corrupt(&run, "it has events or requests but no row")),

@@ -1,0 +1,323 @@
+//! Whose word counts: the factory's own signing key, and the public keys that it trusts beside it.
+//!
+//! ```text
+//!   key folder: signing.pem (private, PKCS#8) ──┐
+//!               signing.pub.pem, for others     ├──► Keys ──► sign, verify (Ed25519, RFC 8032)
+//!               trusted/*.pem (public) ─────────┘
+//! ```
+//!
+//! Flows in: documents that carry a signature. Flows out: the same signed, or the proof that one is. Invariants: a
+//! signature counts only under a key that is trusted here, whatever the document says of its signer; it is checked
+//! over the bytes that were signed before anything else is made of the document. A key that is to be replaced is
+//! taken away as `signing.pem`, and its public half put into `trusted/`: what it signed stays valid until it is
+//! taken away there too. Someone who only reads is given a folder without `signing.pem` and with a trusted key.
+
+use std::{collections::BTreeSet, fmt};
+
+use contracts::{
+    Checked, Code, Digest, Failure, Reference, Result,
+    names::ObjectKey,
+    signature::{Ed25519, PublicKey, Signature, Signed},
+};
+use ed25519_dalek::{
+    Signer, SigningKey, VerifyingKey,
+    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding},
+};
+
+use crate::store::{self, Put, Store};
+
+const PRIVATE: &str = "signing.pem";
+const PUBLIC: &str = "signing.pub.pem";
+const TRUSTED: &str = "trusted";
+
+/// The keys of a factory.
+pub struct Keys {
+    signing: Option<SigningKey>,
+    trusted: BTreeSet<PublicKey>,
+}
+
+impl Keys {
+    /// Reads a key folder. One that is empty gets a new key: a factory that nobody gave a key has its own.
+    ///
+    /// Refuses with `SIGNING_KEY_UNAVAILABLE` a private key of another form, and with `SIGNATURE_INVALID` a trusted
+    /// key of another form.
+    pub fn open(folder: &dyn Store) -> Result<Self> {
+        let mut trusted = BTreeSet::new();
+        for name in folder.list(&ObjectKey::new(TRUSTED)?)? {
+            let text = text(folder, &name)?.unwrap_or_default();
+            let key = VerifyingKey::from_public_key_pem(&text).map_err(|_| {
+                Failure::at(Code::SignatureInvalid, name.as_str(), "a public Ed25519 key in PEM", "something else")
+            })?;
+            trusted.insert(Ed25519(key.to_bytes()));
+        }
+        let name = ObjectKey::new(PRIVATE)?;
+        let signing = match text(folder, &name)? {
+            Some(text) => Some(private(&text)?),
+            None if trusted.is_empty() => {
+                folder.put_if_absent(&name, fresh()?.as_bytes())?;
+                // Another process may have been first: the key that stands is everybody's.
+                text(folder, &name)?.map(|text| private(&text)).transpose()?
+            }
+            None => None,
+        };
+        if let Some(key) = &signing {
+            let public = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|_| unavailable())?;
+            let (Put::Created | Put::Exists) = folder.put_if_absent(&ObjectKey::new(PUBLIC)?, public.as_bytes())?;
+        }
+        Ok(Self::of(signing, trusted))
+    }
+
+    /// The keys of a factory whose private key is this secret, and which trusts itself alone.
+    pub fn from_secret(secret: &[u8; 32]) -> Self {
+        Self::of(Some(SigningKey::from_bytes(secret)), BTreeSet::new())
+    }
+
+    /// The same, trusting another factory too.
+    #[must_use]
+    pub fn trusting(mut self, other: PublicKey) -> Self {
+        self.trusted.insert(other);
+        self
+    }
+
+    fn of(signing: Option<SigningKey>, mut trusted: BTreeSet<PublicKey>) -> Self {
+        trusted.extend(signing.as_ref().map(public));
+        Self { signing, trusted }
+    }
+
+    /// Who signs here, where anybody does.
+    pub fn signer(&self) -> Option<PublicKey> {
+        self.signing.as_ref().map(public)
+    }
+
+    /// Signs a document; refuses with `SIGNING_KEY_UNAVAILABLE` where there is no private key.
+    pub fn sign<D: Signed>(&self, mut document: D) -> Result<Checked<D>> {
+        let key = self.signing.as_ref().ok_or_else(unavailable)?;
+        let value = Ed25519(key.sign(&document.message()?).to_bytes());
+        *document.signature_mut() = Signature { key: public(key), value };
+        Checked::new(document)
+    }
+
+    /// Refuses with `SIGNATURE_INVALID` a document that no trusted key signed as it is.
+    pub fn verify<D: Signed>(&self, document: &D) -> Result<()> {
+        let Signature { key, value } = document.signature();
+        let refuse = |expected: &str, found: &str| {
+            Err(Failure::at(Code::SignatureInvalid, format!("{} /signature", D::NAME), expected, found))
+        };
+        if !self.trusted.contains(key) {
+            return refuse("the signature of a key that is trusted here", "one of another key");
+        }
+        let message = document.message()?;
+        let signature = ed25519_dalek::Signature::from_bytes(&value.0);
+        match VerifyingKey::from_bytes(&key.0).and_then(|key| key.verify_strict(&message, &signature)) {
+            Ok(()) => Ok(()),
+            Err(_) => refuse("a signature of what the document says", "one of something else"),
+        }
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("signer", &self.signer()).field("trusted", &self.trusted).finish()
+    }
+}
+
+/// Signs a document and puts it once. Where the same content stands signed already by a trusted key, such as that of
+/// the worker who died before, that one is it.
+pub(crate) fn write_signed<D: Signed>(
+    store: &dyn Store,
+    keys: &Keys,
+    key: &ObjectKey,
+    document: D,
+) -> Result<(Checked<D>, Reference<D>)> {
+    let document = keys.sign(document)?;
+    let refused = match store::write_document(store, key, &document) {
+        Err(failure) if failure.code == D::VIOLATION => failure,
+        written => return written.map(|reference| (document, reference)),
+    };
+    let bytes = store.get(key)?.unwrap_or_default();
+    match Checked::<D>::parse(&bytes) {
+        Ok(standing)
+            if standing.bytes() == bytes
+                && keys.verify(&*standing).is_ok()
+                && standing.message()? == document.message()? =>
+        {
+            let reference = Reference { uri: key.clone(), digest: Digest::of(&bytes) };
+            Ok((standing, reference))
+        }
+        _ => Err(refused),
+    }
+}
+
+/// The document that a reference pins, checked, and signed by a trusted key.
+pub(crate) fn read_signed<D: Signed>(
+    store: &dyn Store,
+    keys: &Keys,
+    reference: &Reference<D>,
+) -> Result<Checked<D>> {
+    let document = store::read_document(store, reference)?;
+    keys.verify(&*document)?;
+    Ok(document)
+}
+
+/// The document under a key that no reference pins: in its canonical bytes, and signed by a trusted key; none where
+/// there is none.
+pub(crate) fn find_signed<D: Signed>(
+    store: &dyn Store,
+    keys: &Keys,
+    key: &ObjectKey,
+) -> Result<Option<Checked<D>>> {
+    let Some(bytes) = store.get(key)? else { return Ok(None) };
+    let document = Checked::<D>::parse(&bytes)?;
+    if document.bytes() != bytes {
+        let expected = "a document in canonical bytes, as it was written";
+        return Err(Failure::at(D::MISMATCH, key.as_str(), expected, "other bytes"));
+    }
+    keys.verify(&*document)?;
+    Ok(Some(document))
+}
+
+fn text(folder: &dyn Store, name: &ObjectKey) -> Result<Option<String>> {
+    let Some(bytes) = folder.get(name)? else { return Ok(None) };
+    Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
+}
+
+fn public(key: &SigningKey) -> PublicKey {
+    Ed25519(key.verifying_key().to_bytes())
+}
+
+fn private(text: &str) -> Result<SigningKey> {
+    SigningKey::from_pkcs8_pem(text).map_err(|_| unavailable())
+}
+
+/// A new private key in PEM, from the operating system's entropy: the one thing here that has to be unforeseeable.
+fn fresh() -> Result<String> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|_| unavailable())?;
+    let pem = SigningKey::from_bytes(&secret).to_pkcs8_pem(LineEnding::LF).map_err(|_| unavailable())?;
+    Ok(pem.to_string())
+}
+
+fn unavailable() -> Failure {
+    Failure::at(Code::SigningKeyUnavailable, PRIVATE, "a private Ed25519 key", "none that can be used")
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::{
+        run_receipt::{Evidence, RunOutcome, RunReceipt},
+        schema::SchemaVersion,
+    };
+
+    use super::*;
+    use crate::store::LocalStore;
+
+    fn folder() -> (tempfile::TempDir, LocalStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path()).unwrap();
+        (folder, store)
+    }
+
+    fn receipt() -> RunReceipt {
+        RunReceipt {
+            schema_version: SchemaVersion::default(),
+            train_run_id: format!("tr_{}", "0".repeat(32)).parse().unwrap(),
+            outcome: RunOutcome::Fail,
+            code: None,
+            evidence: Evidence::default(),
+            ledger_events: 1,
+            ledger_head: Digest::of(b""),
+            signature: Signature::missing(),
+        }
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new(name).unwrap()
+    }
+
+    fn code<T: fmt::Debug>(result: Result<T>) -> Code {
+        result.unwrap_err().code
+    }
+
+    #[test]
+    fn an_empty_folder_gets_a_key_that_stays() {
+        let (path, store) = folder();
+        let first = Keys::open(&store).unwrap().sign(receipt()).unwrap();
+        let again = Keys::open(&store).unwrap();
+        assert_eq!(again.sign(receipt()).unwrap(), first);
+        again.verify(&*first).unwrap();
+        let (_other, other) = folder();
+        assert_eq!(code(Keys::open(&other).unwrap().verify(&*first)), Code::SignatureInvalid);
+        let mode = std::os::unix::fs::MetadataExt::mode(&path.path().join(PRIVATE).metadata().unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn every_byte_of_what_is_signed_counts() {
+        let keys = Keys::from_secret(&[1; 32]);
+        let good = keys.sign(receipt()).unwrap().into_inner();
+        let edits: [fn(&mut RunReceipt); 5] = [
+            |receipt| receipt.outcome = RunOutcome::Pass,
+            |receipt| receipt.ledger_events = 2,
+            |receipt| receipt.signature.value.0[0] ^= 1,
+            |receipt| receipt.signature.value.0[63] ^= 0x20,
+            |receipt| receipt.signature = Signature::missing(),
+        ];
+        for edit in edits {
+            let mut bad = good.clone();
+            edit(&mut bad);
+            assert_eq!(code(keys.verify(&bad)), Code::SignatureInvalid);
+        }
+        keys.verify(&good).unwrap();
+    }
+
+    #[test]
+    fn the_kind_of_a_document_is_signed_with_it() {
+        let message = String::from_utf8(receipt().message().unwrap()).unwrap();
+        assert!(message.contains(r#""recipe":"run_receipt_signature.v1""#), "{message}");
+        assert!(!message.contains(r#""signature":"#));
+    }
+
+    #[test]
+    fn trust_is_given_and_taken_by_public_keys() {
+        let (_signer, signer) = folder();
+        let signed = Keys::open(&signer).unwrap().sign(receipt()).unwrap();
+        let public = signer.get(&key(PUBLIC)).unwrap().unwrap();
+        let (_reader, reader) = folder();
+        reader.put_if_absent(&key("trusted/signer.pem"), &public).unwrap();
+        let keys = Keys::open(&reader).unwrap();
+        keys.verify(&*signed).unwrap();
+        // A folder that was given a trusted key is a reader's: it does not make itself a signer.
+        assert_eq!((keys.signer(), code(keys.sign(receipt()))), (None, Code::SigningKeyUnavailable));
+    }
+
+    #[test]
+    fn keys_of_another_form_are_refused() {
+        let (_folder, store) = folder();
+        store.put_if_absent(&key(PRIVATE), b"-----BEGIN PRIVATE KEY-----\n").unwrap();
+        assert_eq!(code(Keys::open(&store)), Code::SigningKeyUnavailable);
+        let (_folder, store) = folder();
+        store.put_if_absent(&key("trusted/a.pem"), b"\xff").unwrap();
+        assert_eq!(code(Keys::open(&store)), Code::SignatureInvalid);
+    }
+
+    #[test]
+    fn the_same_content_under_another_trusted_key_is_the_same_document() {
+        let (_folder, store) = folder();
+        let name = key("receipt.json");
+        let dead = Keys::from_secret(&[1; 32]);
+        let (first, reference) = write_signed(&store, &dead, &name, receipt()).unwrap();
+        let heir = Keys::from_secret(&[2; 32]);
+        let violation = Code::RunReceiptImmutabilityViolation;
+        assert_eq!(code(write_signed(&store, &heir, &name, receipt())), violation);
+        let heir = heir.trusting(dead.signer().unwrap());
+        assert_eq!(write_signed(&store, &heir, &name, receipt()).unwrap(), (first, reference));
+        let other = RunReceipt { ledger_events: 9, ..receipt() };
+        assert_eq!(code(write_signed(&store, &heir, &name, other)), violation);
+    }
+
+    #[test]
+    fn nothing_of_the_private_key_is_shown() {
+        let shown = format!("{:?}", Keys::from_secret(&[7; 32]));
+        assert!(!shown.contains("7, 7") && !shown.contains("0707"), "{shown}");
+    }
+}
