@@ -56,9 +56,9 @@ type Report = Option<Py<PyAny>>;
 impl PyFactory {
     /// Opens the factory in a folder, and makes it where there is none.
     #[new]
-    #[pyo3(signature = (root, *, threads = None))]
-    fn new(py: Python<'_>, root: PathBuf, threads: Threads) -> Result<Self> {
-        Ok(Self { factory: py.detach(|| Factory::open(&root))?, threads })
+    #[pyo3(signature = (root, *, keys = None, threads = None))]
+    fn new(py: Python<'_>, root: PathBuf, keys: Option<PathBuf>, threads: Threads) -> Result<Self> {
+        Ok(Self { factory: py.detach(|| Factory::open(&root, keys.as_deref()))?, threads })
     }
 
     /// What is published and what is ACTIVE.
@@ -189,12 +189,12 @@ impl PyFactory {
 
     /// The receipt of a run that is at rest.
     fn receipt(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<Option<String>> {
-        Ok(py.detach(|| self.factory.receipt(&run.0)?.as_ref().map(text).transpose())?)
+        Ok(py.detach(|| self.factory.line().receipt(&run.0)?.as_ref().map(text).transpose())?)
     }
 
     /// What a clock measured while a run was carried out.
     fn measurements(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<Option<String>> {
-        Ok(py.detach(|| self.factory.measurements(&run.0)?.as_ref().map(text).transpose())?)
+        Ok(py.detach(|| self.factory.line().measurements(&run.0)?.as_ref().map(text).transpose())?)
     }
 
     /// The document of this kind that a reference pins, read and compared with its digest.

@@ -71,6 +71,8 @@ failpoints! {
     AfterIntent "after_intent";
     /// The publication record is in the registry.
     AfterPublication "after_publication";
+    /// A lifecycle event is in the registry, and not anchored yet.
+    AfterLifecycleEvent "after_lifecycle_event";
     /// The registry's published event is written.
     AfterPublishedEvent "after_published_event";
     /// The run's receipt is in the store.

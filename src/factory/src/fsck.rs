@@ -7,20 +7,25 @@
 //! names a gated, published bundle. I7 the chains agree with their heads and receipts. I8 nothing is left over
 //! is kept by opening a factory, which collects what writers that died left staged; this check cannot see it.
 
+use std::collections::BTreeSet;
+
 use contracts::{
-    Checked, Code, Failure, Result,
+    Checked, Code, Digest, Failure, Reference, Result,
     identity::ids::TrainRunId,
-    names::ObjectKey,
+    names::{ObjectKey, PlatformRunId},
     publication::BundlePublication,
     run_receipt::{Evidence, RunReceipt},
+    scope::TargetScope,
+    signature::Signed,
     train_request::TrainBuildRequest,
 };
 use kernels::progress::Silent;
 use serde::Serialize;
 
 use crate::{
-    layout,
-    ledger::State,
+    keys, layout,
+    ledger::{Run, State},
+    registry::{permit, publication_key},
     run::Line,
     store::{self, Store},
     verify::verify,
@@ -72,109 +77,135 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
     // A row that cannot be read is one finding; what else does not hold is looked for all the same.
     let runs = line.ledger.runs(None, u32::MAX);
     checkup.note("I7", "ledger", runs.as_ref().map(drop).map_err(Clone::clone));
+    let mut owners = BTreeSet::new();
     for run in runs.unwrap_or_default() {
         checkup.runs += 1;
         let subject = run.run_id.to_string();
-        let evidence = line.evidence(&run.run_id);
-        checkup.note("I1", &subject, evidence.and_then(|evidence| check_evidence(&*line.store, &evidence)));
-        if matches!(run.progress.state, State::Pass | State::Fail | State::Published) {
-            checkup.note("I7", &subject, check_receipt(line, &run.run_id, run.progress.state));
-        }
+        let request = check_request(line, &run);
+        checkup.note("I1", &subject, request.as_ref().map(drop).map_err(Clone::clone));
+        owners.extend(request);
+        checkup.note("I1", &subject, check_evidence(line, &run.run_id));
+        checkup.note("I7", &subject, check_receipts(line, &run.run_id));
         if run.progress.state == State::Published {
             checkup.note("I1", &subject, published_is_registered(line, &run.run_id));
         }
     }
+    for owner in owners {
+        for folder in ["job_requests", "training_configs", "governance_profiles"] {
+            for key in line.store.list(&ObjectKey::new(format!("{owner}/mf/{folder}"))?)? {
+                checkup.note("I1", key.as_str(), check_content(&*line.store, &key));
+            }
+        }
+    }
     for key in line.store.list(&ObjectKey::new("registry/bundles")?)? {
         checkup.bundles += 1;
-        checkup.note("I2", key.as_str(), check_publication(&*line.store, &key));
+        checkup.note("I2", key.as_str(), check_publication(line, &key));
     }
     for scope in line.registry.scopes()? {
         checkup.scopes += 1;
-        let subject = scope.to_string();
-        checkup.note("I6", &subject, check_scope(line, &scope));
+        checkup.note("I6", &scope.to_string(), check_scope(line, &scope));
     }
     Ok(checkup)
 }
 
-fn check_evidence(store: &dyn Store, evidence: &Evidence) -> Result<()> {
+/// The request that made the run stands in the store as the ledger has it.
+fn check_request(line: &Line, run: &Run) -> Result<PlatformRunId> {
+    let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
+    let digest = request.digest();
+    let uri = layout::by_content(&request.platform_run_id, "job_requests", &digest)?;
+    store::read_document(&*line.store, &Reference { uri, digest })?;
+    Ok(request.platform_run_id.clone())
+}
+
+/// Everything that the ledger names is there with its digest, and what was measured beside it is of this run.
+fn check_evidence(line: &Line, run: &TrainRunId) -> Result<()> {
+    let evidence = line.evidence(run)?;
     let Evidence {
         plan,
         model,
         execution_record,
         eval_report,
+        champion,
         gate_receipt,
         publish_eligibility,
         bundle,
         publication,
-    } = evidence;
+    } = &evidence;
+    let (store, keys) = (&*line.store, &*line.keys);
     plan.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
     model.iter().try_for_each(|reference| store::read(store, reference).map(drop))?;
     execution_record.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
     eval_report.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
     gate_receipt.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
     publish_eligibility.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
-    bundle.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
-    publication.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))
+    let mut bundles = champion.iter().chain(bundle);
+    bundles.try_for_each(|reference| keys::read_signed(store, keys, reference).map(drop))?;
+    publication.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
+    match (eval_report, line.measurements(run)?) {
+        (Some(_), None) => Err(Failure::at(Code::EvidenceUnresolved, "measurements", "those of the run", "nothing")),
+        _ => Ok(()),
+    }
 }
 
-/// The receipt holds the head of the run's chain outside the ledger.
-fn check_receipt(line: &Line, run: &TrainRunId, state: State) -> Result<()> {
-    let row = line.ledger.run(run)?;
-    let request = Checked::<TrainBuildRequest>::parse(&row.request)?;
-    let key = layout::receipt(&request.platform_run_id, run, state)?;
-    let bytes = line.store.get(&key)?.ok_or_else(|| {
-        Failure::at(Code::EvidenceUnresolved, key.as_str(), "the receipt of a run at rest", "nothing")
-    })?;
-    let receipt = Checked::<RunReceipt>::parse(&bytes)?;
-    let events = line.ledger.events(run)?;
-    let head = receipt.ledger_events.checked_sub(1).and_then(|index| events.get(index as usize));
-    let agrees = head.is_some_and(|event| event.hash.as_bytes() == receipt.ledger_head.as_bytes());
-    if agrees {
-        Ok(())
-    } else {
-        Err(Failure::new(Code::LedgerCorrupt, format!("the ledger and the receipt of {run} disagree")))
+/// Each receipt that the run has earned says what the ledger says, the head of its chain included.
+fn check_receipts(line: &Line, run: &TrainRunId) -> Result<()> {
+    for (key, earned) in line.earned_receipts(run)? {
+        let receipt = keys::find_signed::<RunReceipt>(&*line.store, &line.keys, &key)?.ok_or_else(|| {
+            Failure::at(Code::EvidenceUnresolved, key.as_str(), "the receipt of a run at rest", "nothing")
+        })?;
+        if receipt.message()? != earned.message()? {
+            return Err(Failure::new(Code::LedgerCorrupt, format!("the ledger and {key} disagree")));
+        }
     }
+    Ok(())
 }
 
 fn published_is_registered(line: &Line, run: &TrainRunId) -> Result<()> {
     let evidence = line.evidence(run)?;
     let reference = crate::candidate::present(evidence.bundle.as_ref(), "bundle")?;
     let bundle = store::read_document(&*line.store, &reference)?;
-    let history = line.registry.history(&bundle.target_scope)?;
-    history.entry(&bundle.bundle_id).map(drop)
+    let entry = line.registry.history(&bundle.target_scope)?.entry(&bundle.bundle_id);
+    entry.map(drop).ok_or_else(|| {
+        Failure::new(Code::BundleNotFound, format!("the registry has no event of {}", bundle.bundle_id))
+    })
 }
 
-fn check_publication(store: &dyn Store, key: &ObjectKey) -> Result<()> {
-    let bytes = store
-        .get(key)?
+/// A document that is named by its content has that content.
+fn check_content(store: &dyn Store, key: &ObjectKey) -> Result<()> {
+    let bytes = store.get(key)?.unwrap_or_default();
+    if key.as_str().ends_with(&format!("/{}.json", Digest::<()>::of(&bytes).hex())) {
+        return Ok(());
+    }
+    Err(Failure::at(Code::EvidenceDigestMismatch, key.as_str(), "the content it is named by", "other bytes"))
+}
+
+fn check_publication(line: &Line, key: &ObjectKey) -> Result<()> {
+    let record = store::find_document::<BundlePublication>(&*line.store, key)?
         .ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a publication", "nothing"))?;
-    let record = Checked::<BundlePublication>::parse(&bytes)?;
-    let own_key = format!("registry/bundles/{}/{}.json", record.bundle_id, record.bundle_version);
-    if record.bytes() != bytes || own_key != key.as_str() {
+    if publication_key(&record)? != *key {
         return Err(Failure::at(
             Code::EvidenceDigestMismatch,
             key.as_str(),
-            "the record of its own bundle, as it was written",
-            "other bytes",
+            "the record of its own bundle",
+            "another's",
         ));
     }
-    verify(store, &record.bundle, &Silent).map(drop)
+    verify(&*line.store, &line.keys, &record.bundle, &Silent).map(drop)
 }
 
-fn check_scope(line: &Line, scope: &contracts::scope::TargetScope) -> Result<()> {
+/// Each event of a scope names the published bundle, and whoever acted might do so then.
+fn check_scope(line: &Line, scope: &TargetScope) -> Result<()> {
     let history = line.registry.history(scope)?;
-    let mut generation = 0;
     for event in history.events() {
-        if event.sequence <= generation {
-            return Err(Failure::new(Code::EvidenceInvalid, "a generation that does not rise"));
-        }
-        generation = event.sequence;
         if line.registry.find(&event.bundle_id)? != event.bundle {
             return Err(Failure::new(
                 Code::EvidenceInvalid,
                 format!("event {} names another bundle than the one published", event.sequence),
             ));
         }
+        let entry = history.entry_before(&event.bundle_id, event.sequence);
+        let profile = store::read_document(&*line.store, &event.governance_profile)?;
+        permit(event.kind, entry.as_ref(), &profile, &event.actor)?;
     }
     Ok(())
 }

@@ -89,6 +89,11 @@ impl Keys {
         self.signing.as_ref().map(public)
     }
 
+    /// Refuses with `SIGNING_KEY_UNAVAILABLE` where there is no private key.
+    pub fn require_signer(&self) -> Result<()> {
+        self.signer().map(drop).ok_or_else(unavailable)
+    }
+
     /// Signs a document; refuses with `SIGNING_KEY_UNAVAILABLE` where there is no private key.
     pub fn sign<D: Signed>(&self, mut document: D) -> Result<Checked<D>> {
         let key = self.signing.as_ref().ok_or_else(unavailable)?;
@@ -166,14 +171,9 @@ pub(crate) fn find_signed<D: Signed>(
     keys: &Keys,
     key: &ObjectKey,
 ) -> Result<Option<Checked<D>>> {
-    let Some(bytes) = store.get(key)? else { return Ok(None) };
-    let document = Checked::<D>::parse(&bytes)?;
-    if document.bytes() != bytes {
-        let expected = "a document in canonical bytes, as it was written";
-        return Err(Failure::at(D::MISMATCH, key.as_str(), expected, "other bytes"));
-    }
-    keys.verify(&*document)?;
-    Ok(Some(document))
+    let found = store::find_document::<D>(store, key)?;
+    found.iter().try_for_each(|document| keys.verify(&**document))?;
+    Ok(found)
 }
 
 fn text(folder: &dyn Store, name: &ObjectKey) -> Result<Option<String>> {

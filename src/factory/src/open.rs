@@ -20,6 +20,7 @@ use crate::{
     clock::SystemClock,
     dataset::{self, Built, DatasetSpec, Sources},
     fsck::{self, Checkup},
+    keys::Keys,
     layout,
     ledger::{Admission, Run, SqliteLedger, State},
     registry::EmbeddedRegistry,
@@ -37,14 +38,19 @@ pub struct Factory {
 
 impl Factory {
     /// Opens the factory in a folder of the local file system, and makes it where there is none: objects and the
-    /// SQLite ledger both stand below the root. What writers that died left staged is collected.
-    pub fn open(root: &Path) -> Result<Self> {
+    /// SQLite ledger both stand below the root. What writers that died left staged is collected. The key folder is
+    /// `keys` below the root unless another is named, such as one that who writes to the root cannot write to; see
+    /// [`Keys::open`].
+    pub fn open(root: &Path, keys: Option<&Path>) -> Result<Self> {
         let clock = Arc::new(SystemClock);
+        let folder = keys.map_or_else(|| root.join("keys"), Path::to_owned);
+        let keys = Arc::new(Keys::open(&LocalStore::open(folder)?)?);
         let store = Arc::new(LocalStore::open(root.join("objects"))?);
         store.collect_staging()?;
         let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);
-        let registry = Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone()));
-        Ok(Self { line: Line { store, ledger, registry, clock } })
+        let registry =
+            Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone(), keys.clone(), ledger.clone()));
+        Ok(Self { line: Line { store, ledger, registry, clock, keys } })
     }
 
     /// A factory of parts that are handed in.
@@ -167,19 +173,21 @@ impl Factory {
 
     /// Loads and verifies a bundle for scoring.
     pub fn load(&self, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
-        bundle::load(&*self.line.store, reference)
+        bundle::load(&*self.line.store, &self.line.keys, reference)
     }
 
     /// Checks every digest that a bundle rests on, and its verdict.
     pub fn verify(&self, bundle: &BundleId, watch: &dyn Watch) -> Result<Verified> {
         watch.stage(Stage::Verify);
-        verify::verify(&*self.line.store, &self.line.registry.find(bundle)?, watch)
+        let Line { store, keys, registry, .. } = &self.line;
+        verify::verify(&**store, keys, &registry.find(bundle)?, watch)
     }
 
     /// Fits a bundle's model again and compares the bytes.
     pub fn rebuild(&self, bundle: &BundleId, watch: &dyn Watch) -> Result<()> {
         watch.stage(Stage::Rebuild);
-        verify::rebuild(&*self.line.store, &*self.line.clock, &self.line.registry.find(bundle)?, watch)
+        let Line { store, keys, clock, registry, .. } = &self.line;
+        verify::rebuild(&**store, keys, &**clock, &registry.find(bundle)?, watch)
     }
 
     /// Checks every promise of the whole factory.

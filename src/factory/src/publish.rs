@@ -1,6 +1,6 @@
 //! The publish handshake: the registry decides, and what it decided is read back.
 
-use contracts::{Code, Failure, Reference, Result, publication::BundlePublication};
+use contracts::{Code, Failure, Reference, Result, names::Principal, publication::BundlePublication};
 
 use crate::{
     bundle::Publishable,
@@ -16,9 +16,10 @@ pub fn publish(
     store: &dyn Store,
     registry: &dyn Registry,
     bundle: &Publishable,
+    requester: &Principal,
     act: &Act,
 ) -> Result<Reference<BundlePublication>> {
-    let publication = registry.publish(bundle, act)?;
+    let publication = registry.publish(bundle, requester, act)?;
     let record = store::read_document(store, &publication.record)?;
     if record.bundle != *bundle.reference() {
         return Err(Failure::new(

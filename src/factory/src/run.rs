@@ -19,9 +19,10 @@ use contracts::{
     Checked, Code, Failure, Reference, Result,
     bundle::ModelBundle,
     identity::ids::TrainRunId,
-    names::Name,
+    names::{Name, ObjectKey, Principal},
     run_receipt::{Evidence, RunOutcome, RunReceipt},
     schema::SchemaVersion,
+    signature::Signature,
     time::Timestamp,
     train_request::TrainBuildRequest,
 };
@@ -37,6 +38,7 @@ use crate::{
     failpoint::{self, Failpoint},
     gate::{self, Judged},
     guard::guard,
+    keys::{self, Keys},
     layout,
     ledger::{Admission, Event, Lease, Ledger, Mode, Run, State, Submission},
     publish::publish,
@@ -61,6 +63,8 @@ pub struct Line {
     pub registry: Arc<dyn Registry>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Whose word counts.
+    pub keys: Arc<Keys>,
 }
 
 impl Line {
@@ -87,8 +91,9 @@ impl Line {
     /// Claims one run, or only the given one, and carries it as far as it goes. `None` where nothing is to do.
     ///
     /// A failure of the run is recorded, with its code, and returned. A worker that finds nothing to do writes
-    /// the receipts that a crash left undone.
+    /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them.
     pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
+        self.keys.require_signer()?;
         let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else {
             only.map_or_else(|| self.settle_all(), |run| self.settle(run))?;
             return Ok(None);
@@ -105,11 +110,22 @@ impl Line {
     }
 
     /// Writes the receipts that a run has earned and that are missing: what a crash between the ledger and the
-    /// receipt leaves undone. A run that was published after it passed has both receipts.
+    /// receipt leaves undone.
     pub fn settle(&self, run: &TrainRunId) -> Result<()> {
+        for (key, receipt) in self.earned_receipts(run)? {
+            keys::write_signed(&*self.store, &self.keys, &key, receipt)?;
+            failpoint::hit(Failpoint::AfterReceiptRun)?;
+        }
+        Ok(())
+    }
+
+    /// The receipts that a run has earned, not signed yet, with where they stand. A run that was published after it
+    /// passed has both.
+    pub(crate) fn earned_receipts(&self, run: &TrainRunId) -> Result<Vec<(ObjectKey, RunReceipt)>> {
         let row = self.ledger.run(run)?;
         let request = Checked::<TrainBuildRequest>::parse(&row.request)?;
         let events = self.ledger.events(run)?;
+        let mut earned = Vec::new();
         for (state, outcome) in [
             (State::Pass, RunOutcome::Pass),
             (State::Fail, RunOutcome::Fail),
@@ -118,7 +134,7 @@ impl Line {
             let reached = |event: &Event| event.state == state && holds_evidence(event);
             let Some(position) = events.iter().position(reached) else { continue };
             let last = &events[position];
-            let receipt = Checked::new(RunReceipt {
+            let receipt = RunReceipt {
                 schema_version: SchemaVersion::default(),
                 train_run_id: run.clone(),
                 outcome,
@@ -126,12 +142,11 @@ impl Line {
                 evidence: latest_evidence(&events[..=position])?,
                 ledger_events: last.sequence,
                 ledger_head: last.hash.to_string().parse()?,
-            })?;
-            let key = layout::receipt(&request.platform_run_id, run, state)?;
-            store::write_document(&*self.store, &key, &receipt)?;
-            failpoint::hit(Failpoint::AfterReceiptRun)?;
+                signature: Signature::missing(),
+            };
+            earned.push((layout::receipt(&request.platform_run_id, run, state)?, receipt));
         }
-        Ok(())
+        Ok(earned)
     }
 
     /// Settles every run at rest that has no receipt of its state.
@@ -197,7 +212,7 @@ impl Job<'_> {
                 Ok(())
             }
             Judged::Pass(passed) => {
-                let bundle = bundle::assemble(&*self.line.store, *passed)?;
+                let bundle = bundle::assemble(&*self.line.store, &self.line.keys, *passed)?;
                 failpoint::hit(Failpoint::AfterBundle)?;
                 let run = self.advance(State::Pass, None, &bundle.evidence())?;
                 self.line.settle(self.lease.run_id())?;
@@ -239,7 +254,7 @@ impl Job<'_> {
         let evidence = latest_evidence(&self.line.ledger.events(self.lease.run_id())?)?;
         match gate::confirm(&*self.line.store, &evidence)? {
             Judged::Fail { .. } => Err(Failure::new(Code::PublishNotEligible, "the gate said FAIL")),
-            Judged::Pass(passed) => self.publish(&bundle::assemble(&*self.line.store, *passed)?),
+            Judged::Pass(passed) => self.publish(&bundle::assemble(&*self.line.store, &self.line.keys, *passed)?),
         }
     }
 
@@ -248,13 +263,20 @@ impl Job<'_> {
         self.watch.stage(Stage::Publish);
         self.line.ledger.begin_publish(self.lease)?;
         failpoint::hit(Failpoint::AfterIntent)?;
-        let act = Act {
-            actor: self.request()?.requester_principal.clone(),
-            reason: format!("run {} passed its gate", self.lease.run_id()),
-        };
-        let publication = publish(&*self.line.store, &*self.line.registry, bundle, &act)?;
+        let (requester, actor) = self.who_asked()?;
+        let act = Act { actor, reason: format!("run {} passed its gate", self.lease.run_id()) };
+        let publication = publish(&*self.line.store, &*self.line.registry, bundle, &requester, &act)?;
         let evidence = Evidence { publication: Some(publication), ..bundle.evidence() };
         self.advance(State::Published, None, &evidence).map(|_| ())
+    }
+
+    /// Who asked for the run first, and who was the first to allow publishing it.
+    fn who_asked(&self) -> Result<(Principal, Principal)> {
+        let events = self.line.ledger.events(self.lease.run_id())?;
+        let asked = events.iter().filter_map(|event| event.asked().transpose()).collect::<Result<Vec<_>>>()?;
+        let first = asked.first().map(|(requester, _)| requester.clone());
+        let allowed = asked.into_iter().find(|(_, allowed)| *allowed).map(|(requester, _)| requester);
+        first.zip(allowed).ok_or_else(|| Failure::new(Code::PublishNotAllowed, "no request allows to publish it"))
     }
 
     fn request(&self) -> Result<Checked<TrainBuildRequest>> {

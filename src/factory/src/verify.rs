@@ -1,6 +1,6 @@
 //! Proof: every digest from a bundle down to its raw partitions, and the model fitted again.
 
-use contracts::{Checked, Code, Failure, Reference, Result, bundle::ModelBundle, run_receipt::Evidence};
+use contracts::{Code, Failure, Reference, Result, bundle::ModelBundle, run_receipt::Evidence};
 use kernels::Progress;
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     gate::{self, Judged},
     guard::guard,
+    keys::{self, Keys},
     resolve::Resolved,
     store::{self, Store},
     train,
@@ -27,19 +28,19 @@ pub struct Verified {
 
 /// Compares every object that a bundle rests on with its digest, and judges its evidence anew.
 ///
-/// Refuses with the code of the first object that is missing or changed, naming it, and with
+/// Refuses with the code of the first object that is missing or changed, naming it, with `SIGNATURE_INVALID`, and with
 /// `GATE_DECISION_MISMATCH` where the verdict is another.
 pub fn verify(
     store: &dyn Store,
+    keys: &Keys,
     reference: &Reference<ModelBundle>,
     progress: &dyn Progress,
 ) -> Result<Verified> {
-    let loaded = bundle::load(store, reference)?;
+    let loaded = bundle::load(store, keys, reference)?;
     let bundle = loaded.bundle();
     let plan = store::read_document(store, &bundle.plan)?;
     store::read_document(store, &bundle.training_config)?;
-    store::read_document(store, &bundle.publish_eligibility)?;
-    // Bundle, model, receipt, plan, config, profile, record, report, eligibility.
+    // Signed, read and compared: bundle, model, receipt, plan, config, profile, record, report, eligibility.
     let mut verified = Verified { objects: 9, bytes: bundle.model_bytes, gate_confirmed: false };
     let manifests = bundle
         .dataset_manifests
@@ -74,11 +75,12 @@ pub fn verify(
 /// `NONDETERMINISM_DETECTED`. Nothing is written.
 pub fn rebuild(
     store: &dyn Store,
+    keys: &Keys,
     clock: &dyn Clock,
     reference: &Reference<ModelBundle>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let bundle: Checked<ModelBundle> = store::read_document(store, reference)?;
+    let bundle = keys::read_signed(store, keys, reference)?;
     let resolved = Resolved::reopen(store, &bundle.plan)?;
     let guarded = guard(store, clock, resolved, progress)?;
     let plan = guarded.resolved.plan();

@@ -1,13 +1,19 @@
 //! A bundle read back, verified, ready to score.
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result, bundle::ModelBundle, gate_receipt::Verdict, names::ColumnName,
+    Checked, Code, Failure, Reference, Result,
+    bundle::ModelBundle,
+    gate_receipt::{Eligibility, Verdict},
+    names::ColumnName,
 };
 use kernels::Model;
 use ndarray::{Array1, ArrayView2};
 
-use crate::artifact;
-use crate::store::{self, Store};
+use crate::{
+    artifact,
+    keys::{self, Keys},
+    store::{self, Store},
+};
 
 /// A model with its bundle.
 #[derive(Debug, Clone)]
@@ -16,12 +22,13 @@ pub struct LoadedModel {
     model: Model,
 }
 
-/// Reads and verifies a bundle: its document, model and PASS by digest, and the model against the bundle's
-/// input schema.
+/// Reads and verifies a bundle: its signature, its document, model and PASS by digest, and the model against the
+/// bundle's input schema.
 ///
-/// Refuses with `EVIDENCE_UNRESOLVED`, `EVIDENCE_DIGEST_MISMATCH`, `MODEL_INVALID` or `GATE_DECISION_MISMATCH`.
-pub fn load(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
-    let (bundle, bytes) = read_passed(store, reference)?;
+/// Refuses with `EVIDENCE_UNRESOLVED`, `EVIDENCE_DIGEST_MISMATCH`, `SIGNATURE_INVALID`, `MODEL_INVALID` or
+/// `GATE_DECISION_MISMATCH`.
+pub fn load(store: &dyn Store, keys: &Keys, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
+    let (bundle, bytes) = read_passed(store, keys, reference)?;
     let (family, model) = artifact::read(&bytes)?;
     let fits = family == bundle.compatibility.family.as_str() && model.columns() == bundle.input_schema.len();
     if !fits {
@@ -35,16 +42,24 @@ pub fn load(store: &dyn Store, reference: &Reference<ModelBundle>) -> Result<Loa
     Ok(LoadedModel { bundle, model })
 }
 
-/// A bundle's document and its model's bytes, with its PASS checked: what must hold whenever a bundle is named.
+/// A bundle's document and its model's bytes, with its signature, report and PASS checked: what must hold whenever a
+/// bundle is named. A digest proves sameness, a signature origin, a gate merit.
 pub(crate) fn read_passed(
     store: &dyn Store,
+    keys: &Keys,
     reference: &Reference<ModelBundle>,
 ) -> Result<(Checked<ModelBundle>, Vec<u8>)> {
-    let bundle = store::read_document(store, reference)?;
+    let bundle = keys::read_signed(store, keys, reference)?;
     let bytes = store::read(store, &bundle.model)?;
+    store::read_document(store, &bundle.eval_report)?;
     let receipt = store::read_document(store, &bundle.gate_receipt)?;
-    let own = receipt.train_run_id == bundle.train_run_id && receipt.model == bundle.model.digest;
-    if receipt.decision != Verdict::Pass || !own {
+    let eligibility = store::read_document(store, &bundle.publish_eligibility)?;
+    let own = receipt.train_run_id == bundle.train_run_id
+        && receipt.model == bundle.model.digest
+        && receipt.eval_report == bundle.eval_report.digest
+        && eligibility.gate_receipt == bundle.gate_receipt.digest;
+    let passed = receipt.decision == Verdict::Pass && eligibility.eligibility == Eligibility::Eligible;
+    if !passed || !own {
         return Err(Failure::new(
             Code::GateDecisionMismatch,
             format!("{} names a receipt that is no PASS of its own", bundle.bundle_id),

@@ -15,6 +15,7 @@ use contracts::{
     names::Name,
     run_receipt::Evidence,
     schema::SchemaVersion,
+    signature::Signature,
 };
 
 pub(crate) use load::read_passed;
@@ -23,6 +24,7 @@ pub use load::{LoadedModel, load};
 use crate::{
     artifact,
     gate::Passed,
+    keys::{self, Keys},
     layout,
     store::{self, Store},
 };
@@ -51,9 +53,11 @@ impl Publishable {
     }
 }
 
-/// Puts the bundle of a run that passed together and writes its document.
+/// Puts the bundle of a run that passed together, signs it and writes its document.
+///
+/// Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody can sign.
 #[allow(clippy::needless_pass_by_value, reason = "a verdict is used once")]
-pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
+pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publishable> {
     let plan = passed.plan();
     let candidate = passed.candidate();
     let record = store::read_document(store, &candidate.execution_record)?;
@@ -75,7 +79,7 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
         compatibility: &compatibility,
     }
     .id()?;
-    let bundle = Checked::new(ModelBundle {
+    let bundle = ModelBundle {
         schema_version: SchemaVersion::default(),
         bundle_version: bundle_version(&bundle_id, &plan.policy_revision, &plan.config_revision)?,
         bundle_id,
@@ -101,9 +105,10 @@ pub fn assemble(store: &dyn Store, passed: Passed) -> Result<Publishable> {
         config_revision: plan.config_revision.clone(),
         code_release_id: plan.train_run_key.code_release_id.clone(),
         supersedes: plan.supersedes.clone(),
-    })?;
+        signature: Signature::missing(),
+    };
     let key = layout::of_run(&plan.platform_run_id, &plan.train_run_id, "bundle.json")?;
-    let reference = store::write_document(store, &key, &bundle)?;
+    let (bundle, reference) = keys::write_signed(store, keys, &key, bundle)?;
     Ok(Publishable { bundle, reference })
 }
 

@@ -22,4 +22,7 @@ pub trait Anchors: Send + Sync {
 
     /// Raises the anchor of a scope; one that is as high already stays as it is.
     fn raise(&self, scope: &TargetScope, anchor: Anchor) -> Result<()>;
+
+    /// Every scope that has an anchor.
+    fn anchored(&self) -> Result<Vec<TargetScope>>;
 }

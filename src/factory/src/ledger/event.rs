@@ -8,6 +8,7 @@ use contracts::{
     Code, Digest, Failure, Result,
     identity::ids::TrainRunId,
     identity::{canonical, recipe},
+    names::Principal,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,18 @@ impl Event {
         };
         event.hash = event.computed_hash()?;
         Ok(event)
+    }
+
+    /// Who asked for the run by this event, and whether publishing it was allowed then; none where nobody asked.
+    pub fn asked(&self) -> Result<Option<(Principal, bool)>> {
+        if !matches!(self.kind, EventKind::Submitted | EventKind::RequestJoined) {
+            return Ok(None);
+        }
+        let field = |name: &str| self.detail.get(name);
+        match (field("requester").and_then(Value::as_str), field("publish_allowed").and_then(Value::as_bool)) {
+            (Some(requester), Some(allowed)) => Ok(Some((Principal::new(requester)?, allowed))),
+            _ => Err(Failure::new(Code::LedgerCorrupt, format!("a request for {} names nobody", self.run_id))),
+        }
     }
 
     /// The detail in canonical text.

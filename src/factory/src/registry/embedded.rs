@@ -2,87 +2,79 @@
 //!
 //! Put-if-absent is its only tool: the record `registry/bundles/<id>/<version>.json` decides which bytes a
 //! version has, and the event `registry/scopes/<scope>/events/<sequence>.json` decides who comes next. Whoever
-//! loses a sequence number reads the history again and decides anew.
+//! loses a sequence number reads the history again and decides anew. Each event is signed, and the ledger anchors
+//! the last: a history can be neither forged, nor edited, nor cut short by whoever writes to the store alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use contracts::{
     Checked, Code, Failure, Reference, Result,
     bundle::ModelBundle,
-    governance_profile::{Allowed, GovernanceProfile},
     identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
-    names::{ColumnName, Name, ObjectKey},
+    names::{ColumnName, Name, ObjectKey, Principal},
     publication::BundlePublication,
     resolution::BundleResolution,
     schema::SchemaVersion,
     scope::TargetScope,
+    signature::Signature,
 };
 
-use super::{
-    Act, Publication, Registry,
-    history::{Entry, History},
-    resolution,
-};
+use super::{Act, Publication, Registry, history::History, resolution, rules::permit};
 use crate::{
     bundle::{self, Publishable},
     clock::Clock,
     failpoint::{self, Failpoint},
+    keys::{self, Keys},
+    ledger::{Anchor, Anchors},
     store::{self, Put, Store},
 };
 
 /// How often a lost sequence number is tried anew before `SCOPE_CONFLICT`.
 const ATTEMPTS: usize = 16;
 
-/// A registry in the factory's own store.
+/// A registry in the factory's own store, which signs what it records.
 #[derive(Clone)]
 pub struct EmbeddedRegistry {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-}
-
-/// An event before it has a place in the history.
-struct Draft {
-    kind: LifecycleKind,
-    bundle_id: BundleId,
-    from: Option<BundleState>,
-    to: BundleState,
+    keys: Arc<Keys>,
+    anchors: Arc<dyn Anchors>,
 }
 
 impl EmbeddedRegistry {
-    /// A registry in this store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    /// A registry in this store, whose histories end no earlier than these anchors say.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        keys: Arc<Keys>,
+        anchors: Arc<dyn Anchors>,
+    ) -> Self {
+        Self { store, clock, keys, anchors }
     }
 
-    /// Appends what `decide` makes of the history, or nothing where it says that all is done.
+    /// Appends the event that `decide` makes of the history, or nothing where it says that all is done. The event's
+    /// place, time and signature are filled in here.
     fn append(
         &self,
         scope: &TargetScope,
-        act: &Act,
-        decide: impl Fn(&History) -> Result<Option<(Draft, Checked<ModelBundle>, Reference<ModelBundle>)>>,
+        decide: impl Fn(&History) -> Result<Option<RegistryLifecycleEvent>>,
     ) -> Result<Option<RegistryLifecycleEvent>> {
         for _ in 0..ATTEMPTS {
             let history = self.history(scope)?;
-            let Some((draft, bundle, reference)) = decide(&history)? else { return Ok(None) };
-            let event = Checked::new(RegistryLifecycleEvent {
-                schema_version: SchemaVersion::default(),
+            // What a writer that died has appended counts from here on.
+            self.anchor(scope, &history)?;
+            let Some(draft) = decide(&history)? else { return Ok(None) };
+            let event = self.keys.sign(RegistryLifecycleEvent {
                 target_scope: scope.clone(),
                 sequence: history.next_sequence(),
                 previous: history.head(),
-                kind: draft.kind,
-                bundle_id: draft.bundle_id,
-                bundle_version: bundle.bundle_version.clone(),
-                bundle: reference,
-                gate_receipt: bundle.gate_receipt.clone(),
-                from: draft.from,
-                to: draft.to,
-                actor: act.actor.clone(),
-                reason: act.reason.clone(),
-                policy_revision: bundle.policy_revision.clone(),
                 recorded_at: self.clock.now(),
+                ..draft
             })?;
             if self.store.put_if_absent(&event_key(scope, event.sequence)?, event.bytes())? == Put::Created {
+                failpoint::hit(Failpoint::AfterLifecycleEvent)?;
+                self.anchors.raise(scope, Anchor { sequence: event.sequence, event: event.digest() })?;
                 return Ok(Some(event.into_inner()));
             }
         }
@@ -92,7 +84,13 @@ impl EmbeddedRegistry {
         ))
     }
 
-    /// A verb on one published bundle of a scope.
+    fn anchor(&self, scope: &TargetScope, history: &History) -> Result<()> {
+        let Some(event) = history.head() else { return Ok(()) };
+        let anchor = Anchor { sequence: history.next_sequence() - 1, event };
+        if self.anchors.anchor(scope)? == Some(anchor) { Ok(()) } else { self.anchors.raise(scope, anchor) }
+    }
+
+    /// A verb on one published bundle of a scope. Everything but a retirement needs the bundle whole.
     fn act(
         &self,
         scope: &TargetScope,
@@ -100,31 +98,49 @@ impl EmbeddedRegistry {
         act: &Act,
         kind: LifecycleKind,
         to: BundleState,
-        check: impl Fn(&History, &Entry, &GovernanceProfile) -> Result<()>,
+        check: impl Fn(&History) -> Result<()>,
     ) -> Result<RegistryLifecycleEvent> {
-        let event = self.append(scope, act, |history| {
-            let entry = history.entry(bundle)?;
-            if entry.state == BundleState::Retired {
-                return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired in {scope}")));
+        let event = self.append(scope, |history| {
+            check(history)?;
+            let entry = history.entry(bundle).ok_or_else(|| {
+                Failure::new(Code::BundleNotFound, format!("{bundle} is not published in this scope"))
+            })?;
+            let published = &entry.published;
+            let profile = store::read_document(&*self.store, &published.governance_profile)?;
+            permit(kind, Some(&entry), &profile, &act.actor)?;
+            if kind != LifecycleKind::BundleRetired {
+                self.passed_bundle(&published.bundle)?;
             }
-            let document = self.passed_bundle(&entry.bundle)?;
-            let profile = store::read_document(&*self.store, &document.governance_profile)?;
-            check(history, &entry, &profile)?;
-            let draft = Draft { kind, bundle_id: bundle.clone(), from: Some(entry.state), to };
-            Ok(Some((draft, document, entry.bundle)))
+            Ok(Some(RegistryLifecycleEvent {
+                kind,
+                from: Some(entry.state),
+                to,
+                actor: act.actor.clone(),
+                requester: None,
+                reason: act.reason.clone(),
+                ..entry.published
+            }))
         })?;
         event.ok_or_else(|| Failure::new(Code::InternalError, "a verb left no event"))
     }
 
-    /// The bundle's document, with its model and its PASS checked: what must hold whenever it is named.
+    /// The bundle's document, with its publication, its model and its PASS checked: what must hold whenever it is
+    /// named.
     pub(super) fn passed_bundle(&self, reference: &Reference<ModelBundle>) -> Result<Checked<ModelBundle>> {
-        bundle::read_passed(&*self.store, reference).map(|(bundle, _)| bundle)
+        let (bundle, _) = bundle::read_passed(&*self.store, &self.keys, reference)?;
+        if self.find(&bundle.bundle_id)? == *reference {
+            return Ok(bundle);
+        }
+        let detail = format!("{} is published with other bytes", bundle.bundle_id);
+        Err(Failure::new(Code::EvidenceDigestMismatch, detail))
     }
 }
 
 impl Registry for EmbeddedRegistry {
-    fn publish(&self, publishable: &Publishable, act: &Act) -> Result<Publication> {
+    fn publish(&self, publishable: &Publishable, requester: &Principal, act: &Act) -> Result<Publication> {
         let bundle = publishable.bundle();
+        let profile = store::read_document(&*self.store, &bundle.governance_profile)?;
+        permit(LifecycleKind::BundlePublished, None, &profile, &act.actor)?;
         let record = Checked::new(BundlePublication {
             schema_version: SchemaVersion::default(),
             bundle_id: bundle.bundle_id.clone(),
@@ -133,8 +149,7 @@ impl Registry for EmbeddedRegistry {
             target_scope: bundle.target_scope.clone(),
             train_run_id: bundle.train_run_id.clone(),
         })?;
-        let key =
-            ObjectKey::new(format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version))?;
+        let key = publication_key(&record)?;
         let created = self.store.get(&key)?.is_none();
         let reference =
             store::write_document(&*self.store, &key, &record).map_err(|failure| match failure.code {
@@ -142,68 +157,43 @@ impl Registry for EmbeddedRegistry {
                 _ => failure,
             })?;
         failpoint::hit(Failpoint::AfterPublication)?;
-        self.append(&bundle.target_scope, act, |history| {
-            if history.entry(&bundle.bundle_id).is_ok() {
+        self.append(&bundle.target_scope, |history| {
+            if history.entry(&bundle.bundle_id).is_some() {
                 return Ok(None);
             }
-            let draft = Draft {
+            Ok(Some(RegistryLifecycleEvent {
+                schema_version: SchemaVersion::default(),
+                target_scope: bundle.target_scope.clone(),
+                sequence: history.next_sequence(),
+                previous: history.head(),
                 kind: LifecycleKind::BundlePublished,
                 bundle_id: bundle.bundle_id.clone(),
+                bundle_version: bundle.bundle_version.clone(),
+                bundle: publishable.reference().clone(),
+                gate_receipt: bundle.gate_receipt.clone(),
+                governance_profile: bundle.governance_profile.clone(),
                 from: None,
                 to: BundleState::Published,
-            };
-            Ok(Some((draft, bundle.clone(), publishable.reference().clone())))
+                actor: act.actor.clone(),
+                requester: Some(requester.clone()),
+                reason: act.reason.clone(),
+                policy_revision: bundle.policy_revision.clone(),
+                recorded_at: self.clock.now(),
+                signature: Signature::missing(),
+            }))
         })?;
         failpoint::hit(Failpoint::AfterPublishedEvent)?;
         Ok(Publication { record: reference, created })
     }
 
     fn approve(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
-        self.act(
-            scope,
-            bundle,
-            act,
-            LifecycleKind::BundleApproved,
-            BundleState::Approved,
-            |_, entry, profile| {
-                allow(&profile.roles.approve, act, "approve")?;
-                if profile.four_eyes && entry.published.actor == act.actor {
-                    return Err(four_eyes("the requester cannot approve"));
-                }
-                match entry.state {
-                    BundleState::Active => {
-                        Err(Failure::new(Code::InvalidTransition, "an ACTIVE bundle needs no approval"))
-                    }
-                    _ => Ok(()),
-                }
-            },
-        )
+        let (kind, to) = (LifecycleKind::BundleApproved, BundleState::Approved);
+        self.act(scope, bundle, act, kind, to, |_| Ok(()))
     }
 
     fn promote(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
-        let event = self.act(
-            scope,
-            bundle,
-            act,
-            LifecycleKind::BundlePromotedActive,
-            BundleState::Active,
-            |_, entry, profile| {
-                allow(&profile.roles.promote, act, "promote")?;
-                match &entry.approver {
-                    None if profile.approval_required || profile.four_eyes => Err(Failure::new(
-                        Code::ApprovalMissing,
-                        "the governance profile asks for an approval first",
-                    )),
-                    Some(approver) if profile.four_eyes && *approver == act.actor => {
-                        Err(four_eyes("the approver cannot promote"))
-                    }
-                    _ if entry.state == BundleState::Active => {
-                        Err(Failure::new(Code::InvalidTransition, "the bundle is ACTIVE already"))
-                    }
-                    _ => Ok(()),
-                }
-            },
-        )?;
+        let (kind, to) = (LifecycleKind::BundlePromotedActive, BundleState::Active);
+        let event = self.act(scope, bundle, act, kind, to, |_| Ok(()))?;
         failpoint::hit(Failpoint::AfterPromote)?;
         Ok(event)
     }
@@ -214,8 +204,7 @@ impl Registry for EmbeddedRegistry {
             Failure::new(Code::NoActiveBundle, format!("{scope} has no earlier bundle to return to"))
         })?;
         let (kind, to) = (LifecycleKind::BundleRolledBack, BundleState::Active);
-        self.act(scope, bundle, act, kind, to, |history, _, profile| {
-            allow(&profile.roles.promote, act, "roll back")?;
+        self.act(scope, bundle, act, kind, to, |history| {
             // Where to return to was read off what was ACTIVE then: two who roll back at once mean one step.
             if history.head() == seen.head() {
                 Ok(())
@@ -226,9 +215,8 @@ impl Registry for EmbeddedRegistry {
     }
 
     fn retire(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {
-        self.act(scope, bundle, act, LifecycleKind::BundleRetired, BundleState::Retired, |_, _, profile| {
-            allow(&profile.roles.promote, act, "retire")
-        })
+        let (kind, to) = (LifecycleKind::BundleRetired, BundleState::Retired);
+        self.act(scope, bundle, act, kind, to, |_| Ok(()))
     }
 
     fn resolve(
@@ -241,34 +229,29 @@ impl Registry for EmbeddedRegistry {
     }
 
     fn history(&self, scope: &TargetScope) -> Result<History> {
+        // Read first: whatever the anchor names was appended before.
+        let anchor = self.anchors.anchor(scope)?;
         let mut history = History::default();
-        let keys = self.store.list(&scope_key(scope)?.join("events")?)?;
-        for (index, key) in keys.iter().enumerate() {
+        for (index, key) in self.store.list(&scope_key(scope)?.join("events")?)?.iter().enumerate() {
             let expected = event_key(scope, index as u64 + 1)?;
-            let bytes = self.store.get(&expected)?.filter(|_| *key == expected).ok_or_else(|| {
-                Failure::at(
-                    Code::EvidenceUnresolved,
-                    expected.as_str(),
-                    "an event without a gap before it",
-                    "nothing",
-                )
-            })?;
-            let event = Checked::<RegistryLifecycleEvent>::parse(&bytes)?;
-            if event.bytes() != bytes || event.target_scope != *scope {
-                return Err(Failure::at(
-                    Code::EvidenceDigestMismatch,
-                    expected.as_str(),
-                    "an event of this scope as it was written",
-                    "other bytes",
-                ));
+            let event = keys::find_signed::<RegistryLifecycleEvent>(&*self.store, &self.keys, &expected)?;
+            let event = event.filter(|_| *key == expected).ok_or_else(|| missing(&expected))?;
+            if event.target_scope != *scope {
+                return Err(changed(&expected, "an event of this scope"));
             }
             history.push(event)?;
         }
-        Ok(history)
+        let Some(Anchor { sequence, event }) = anchor else { return Ok(history) };
+        let place = event_key(scope, sequence)?;
+        match history.digest_at(sequence) {
+            Some(digest) if digest == event => Ok(history),
+            Some(_) => Err(changed(&place, "the event that was acknowledged")),
+            None => Err(missing(&place)),
+        }
     }
 
     fn scopes(&self) -> Result<Vec<TargetScope>> {
-        let mut scopes = Vec::new();
+        let mut scopes: BTreeSet<_> = self.anchors.anchored()?.into_iter().collect();
         for key in self.store.list(&ObjectKey::new("registry/scopes")?)? {
             let segments: Vec<_> = key.as_str().split('/').collect();
             let (environment, mode, slot, tenant) = match segments[..] {
@@ -280,14 +263,14 @@ impl Registry for EmbeddedRegistry {
                 }
                 _ => continue,
             };
-            scopes.push(TargetScope {
+            scopes.insert(TargetScope {
                 environment: Name::new(environment)?,
                 mode: Name::new(mode)?,
                 bundle_slot: Name::new(slot)?,
                 tenant_id: tenant.map(Name::new).transpose()?,
             });
         }
-        Ok(scopes)
+        Ok(scopes.into_iter().collect())
     }
 
     fn find(&self, bundle: &BundleId) -> Result<Reference<ModelBundle>> {
@@ -295,35 +278,31 @@ impl Registry for EmbeddedRegistry {
         let key = keys
             .first()
             .ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published")))?;
-        let bytes = self
-            .store
-            .get(key)?
+        let record = store::find_document::<BundlePublication>(&*self.store, key)?
             .ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a publication", "nothing"))?;
-        let record = Checked::<BundlePublication>::parse(&bytes)?;
-        let own = record.bytes() == bytes
-            && record.bundle_id == *bundle
-            && key.as_str().ends_with(&format!("/{}.json", record.bundle_version));
-        if !own {
+        if record.bundle_id != *bundle || *key != publication_key(&record)? {
             return Err(Failure::at(
                 Code::EvidenceDigestMismatch,
                 key.as_str(),
-                "the record of its own bundle, as it was written",
-                "other bytes",
+                "the record of its own bundle",
+                "another's",
             ));
         }
         Ok(record.bundle.clone())
     }
 }
 
-fn allow(allowed: &Allowed, act: &Act, verb: &str) -> Result<()> {
-    if allowed.allows(&act.actor) {
-        return Ok(());
-    }
-    Err(Failure::new(Code::ActorNotAllowed, format!("the governance profile does not let this actor {verb}")))
+fn missing(event: &ObjectKey) -> Failure {
+    Failure::at(Code::EvidenceUnresolved, event.as_str(), "an event that was recorded", "nothing")
 }
 
-fn four_eyes(detail: &str) -> Failure {
-    Failure::new(Code::FourEyesViolation, detail)
+fn changed(event: &ObjectKey, expected: &str) -> Failure {
+    Failure::at(Code::EvidenceDigestMismatch, event.as_str(), expected, "another event")
+}
+
+/// Where the record of a publication stands.
+pub(crate) fn publication_key(record: &BundlePublication) -> Result<ObjectKey> {
+    ObjectKey::new(format!("registry/bundles/{}/{}.json", record.bundle_id, record.bundle_version))
 }
 
 fn scope_key(scope: &TargetScope) -> Result<ObjectKey> {

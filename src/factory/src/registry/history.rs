@@ -1,9 +1,7 @@
 //! A scope's events, folded into the state of its bundles.
 
 use contracts::{
-    Checked, Code, Digest, Failure, Reference, Result,
-    bundle::ModelBundle,
-    gate_receipt::GateReceipt,
+    Checked, Code, Digest, Failure, Result,
     identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
     names::Principal,
@@ -19,11 +17,7 @@ pub struct History {
 /// A bundle as its scope's history tells it.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Where the bundle stands and what its bytes are.
-    pub bundle: Reference<ModelBundle>,
-    /// The receipt it passed the gate with.
-    pub gate_receipt: Reference<GateReceipt>,
-    /// Its version's event of publication.
+    /// The event of its publication: where it stands, what its bytes are, who asked.
     pub published: RegistryLifecycleEvent,
     /// Its state now.
     pub state: BundleState,
@@ -88,16 +82,19 @@ impl History {
         })
     }
 
-    /// A bundle as the history tells it; refuses with `BUNDLE_NOT_FOUND`.
-    pub fn entry(&self, bundle: &BundleId) -> Result<Entry> {
+    /// A bundle as the history tells it; none that is not published in the scope.
+    pub fn entry(&self, bundle: &BundleId) -> Option<Entry> {
+        self.entry_before(bundle, self.next_sequence())
+    }
+
+    /// A bundle as the events before this place tell it.
+    pub fn entry_before(&self, bundle: &BundleId, sequence: u64) -> Option<Entry> {
         let mut entry: Option<Entry> = None;
-        for event in &self.events {
+        for event in self.events.iter().take_while(|event| event.sequence < sequence) {
             let own = event.bundle_id == *bundle;
             match (&mut entry, own) {
                 (None, true) if event.kind == LifecycleKind::BundlePublished => {
                     entry = Some(Entry {
-                        bundle: event.bundle.clone(),
-                        gate_receipt: event.gate_receipt.clone(),
                         published: event.clone(),
                         state: event.to,
                         approver: None,
@@ -117,9 +114,7 @@ impl History {
                 _ => {}
             }
         }
-        entry.ok_or_else(|| {
-            Failure::new(Code::BundleNotFound, format!("{bundle} is not published in this scope"))
-        })
+        entry
     }
 
     fn activations(&self) -> impl DoubleEndedIterator<Item = &RegistryLifecycleEvent> {

@@ -12,6 +12,7 @@
 mod embedded;
 mod history;
 mod resolution;
+mod rules;
 
 use contracts::{
     Reference, Result,
@@ -25,7 +26,9 @@ use contracts::{
 };
 
 pub use embedded::EmbeddedRegistry;
-pub use history::History;
+pub(crate) use embedded::publication_key;
+pub use history::{Entry, History};
+pub(crate) use rules::permit;
 
 use crate::bundle::Publishable;
 
@@ -50,8 +53,9 @@ pub struct Publication {
 /// A model registry.
 pub trait Registry: Send + Sync {
     /// Records the bundle as published, once. Refuses with `PUBLISH_CONFLICT` where its id and version are
-    /// published with other bytes, and with `REGISTRY_UNAVAILABLE` where the registry does not answer.
-    fn publish(&self, bundle: &Publishable, act: &Act) -> Result<Publication>;
+    /// published with other bytes, with `PUBLISH_NOT_ALLOWED` an actor who may not, and with `REGISTRY_UNAVAILABLE`
+    /// where the registry does not answer. The requester is who asked for the run that built the bundle.
+    fn publish(&self, bundle: &Publishable, requester: &Principal, act: &Act) -> Result<Publication>;
 
     /// Vouches for a published bundle.
     fn approve(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent>;
@@ -75,7 +79,7 @@ pub trait Registry: Send + Sync {
         available: Option<&[ColumnName]>,
     ) -> Result<BundleResolution>;
 
-    /// The scope's events, checked as a chain.
+    /// The scope's events, each signed by a trusted key, checked as a chain that ends no earlier than its anchor.
     fn history(&self, scope: &TargetScope) -> Result<History>;
 
     /// Every scope that has a history.

@@ -102,9 +102,13 @@ fn fall_back(
 ) -> Result<BundleResolution> {
     let reference = registry.find(bundle)?;
     let document = registry.passed_bundle(&reference)?;
-    let entry = registry.history(&document.target_scope)?.entry(bundle)?;
-    if entry.state == BundleState::Retired {
-        return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired")));
+    let entry = registry.history(&document.target_scope)?.entry(bundle);
+    match entry.map(|entry| entry.state) {
+        Some(BundleState::Retired) => {
+            return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired")));
+        }
+        Some(_) => {}
+        None => return Err(Failure::new(Code::BundleNotFound, format!("{bundle} has no event"))),
     }
     servable(registry, &reference, available)?;
     Ok(BundleResolution {

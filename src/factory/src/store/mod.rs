@@ -11,7 +11,7 @@ use contracts::{Result, names::ObjectKey};
 
 pub use local::LocalStore;
 pub(crate) use local::create_durably;
-pub use verified::{read, read_document, write_document, write_once};
+pub use verified::{find_document, read, read_document, write_document, write_once};
 
 /// What a conditional put found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

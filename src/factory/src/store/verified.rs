@@ -66,6 +66,18 @@ pub fn read_document<D: Document>(store: &dyn Store, reference: &Reference<D>) -
     }
 }
 
+/// The document under a key that no reference pins, in the canonical bytes that it was written in; none where there
+/// is none.
+pub fn find_document<D: Document>(store: &dyn Store, key: &ObjectKey) -> Result<Option<Checked<D>>> {
+    let Some(bytes) = store.get(key)? else { return Ok(None) };
+    let document = Checked::<D>::parse(&bytes)?;
+    if document.bytes() == bytes {
+        Ok(Some(document))
+    } else {
+        Err(Failure::at(D::MISMATCH, key.as_str(), "the canonical bytes it was written in", "other bytes"))
+    }
+}
+
 fn differs<T: Artifact>(code: Code, key: &ObjectKey, expected: &Digest<T>, found: &Digest<T>) -> Failure {
     Failure::new(code, format!("{} {key} should have {expected}, found {found}", T::NAME))
 }

@@ -23,7 +23,8 @@ impl AnchorRow<'_> {
 
 impl Anchors for SqliteLedger {
     fn anchor(&self, scope: &TargetScope) -> Result<Option<Anchor>> {
-        self.read(|transaction| find(transaction, &scope.to_string()))
+        let scope = scope.to_string();
+        self.read(|transaction| find(transaction, &scope))
     }
 
     fn raise(&self, scope: &TargetScope, anchor: Anchor) -> Result<()> {
@@ -43,37 +44,45 @@ impl Anchors for SqliteLedger {
                 .map(drop)
         })
     }
+
+    fn anchored(&self) -> Result<Vec<TargetScope>> {
+        self.read(|transaction| all(transaction)?.iter().map(|(scope, _)| scope.parse()).collect())
+    }
 }
 
 /// Compares every anchor with its digest.
 pub(super) fn verify(connection: &Connection) -> Result<()> {
+    all(connection).map(drop)
+}
+
+fn all(connection: &Connection) -> Result<Vec<(String, Anchor)>> {
     let mut statement =
-        connection.prepare("SELECT scope, sequence, event, digest FROM anchors").map_err(trouble)?;
-    let mut rows = statement.query(()).map_err(trouble)?;
-    while let Some(row) = rows.next().map_err(trouble)? {
-        read(row)?;
-    }
-    Ok(())
+        connection.prepare("SELECT scope, sequence, event, digest FROM anchors ORDER BY scope").map_err(trouble)?;
+    let rows = statement.query_map([], |row| Ok(read(row))).map_err(trouble)?;
+    rows.map(|row| row.map_err(trouble)?).collect()
 }
 
 fn find(connection: &Connection, scope: &str) -> Result<Option<Anchor>> {
-    connection
+    let row = connection
         .prepare_cached("SELECT scope, sequence, event, digest FROM anchors WHERE scope = ?1")
         .and_then(|mut statement| statement.query_row((scope,), |row| Ok(read(row))).optional())
-        .map_err(trouble)?
-        .transpose()
+        .map_err(trouble)?;
+    row.map(|row| row.map(|(_, anchor)| anchor)).transpose()
 }
 
-fn read(row: &Row<'_>) -> Result<Anchor> {
+fn read(row: &Row<'_>) -> Result<(String, Anchor)> {
     let cells = || -> rusqlite::Result<(String, i64, String, String)> {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
     };
-    let corrupt = || Failure::new(Code::LedgerCorrupt, "the anchor of a scope does not match its digest");
     let (scope, sequence, event, digest) = cells().map_err(|_| corrupt())?;
-    let row =
-        AnchorRow { scope: &scope, sequence: u64::try_from(sequence).map_err(|_| corrupt())?, event };
-    if row.digest().map_err(|_| corrupt())?.to_string() != digest {
+    let sequence = u64::try_from(sequence).map_err(|_| corrupt())?;
+    if (AnchorRow { scope: &scope, sequence, event: event.clone() }).digest()?.to_string() != digest {
         return Err(corrupt());
     }
-    Ok(Anchor { sequence: row.sequence, event: row.event.parse().map_err(|_| corrupt())? })
+    let event = event.parse().map_err(|_| corrupt())?;
+    Ok((scope, Anchor { sequence, event }))
+}
+
+fn corrupt() -> Failure {
+    Failure::new(Code::LedgerCorrupt, "the anchor of a scope does not match its digest")
 }
