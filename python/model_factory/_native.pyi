@@ -114,9 +114,17 @@ _Table: TypeAlias = tuple[str, Any]
 
 @final
 class Factory:
-    def __new__(cls, root: str | PathLike[str], *, threads: int | None = None) -> Factory: ...
+    def __new__(
+        cls,
+        root: str | PathLike[str],
+        *,
+        keys: str | PathLike[str] | None = None,
+        threads: int | None = None,
+    ) -> Factory: ...
     @property
     def registry(self) -> Registry: ...
+    @property
+    def signer(self) -> str | None: ...
     def build_dataset(
         self, spec: str, events: _Table, labels: _Table, *, progress: _Stages | None = None
     ) -> tuple[str, str]: ...

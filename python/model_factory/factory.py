@@ -36,6 +36,7 @@ __all__ = ["Factory", "open"]
 def open(  # noqa: A001 - mf.open
     root: str | PathLike[str],
     *,
+    keys: str | PathLike[str] | None = None,
     threads: int | None = None,
     principal: str | None = None,
     platform_run_id: str = "local",
@@ -47,6 +48,10 @@ def open(  # noqa: A001 - mf.open
     ----------
     root : path
         Folder of objects and ledger.
+    keys : path, optional
+        Folder of the keys: ``signing.pem``, which bundles, lifecycle events and receipts are signed with, and the
+        public keys of other signers in ``trusted/``. By default ``keys`` below the root. An empty folder gets a
+        key; one with trusted keys alone can verify, resolve and score, and nothing else.
     threads : int, optional
         Threads of each call; all cores by default. Results do not depend on it.
     principal : str, optional
@@ -61,12 +66,14 @@ def open(  # noqa: A001 - mf.open
     ------
     InputAdmissionError
         ``PARAMETER_INVALID`` for threads that are no whole number of at least one.
+    EvidenceError
+        ``SIGNING_KEY_UNAVAILABLE`` or ``SIGNATURE_INVALID`` for a key in another form than Ed25519 in PEM.
     ExecutionError
         ``STORE_UNAVAILABLE``, ``STORE_CORRUPT``, ``LEDGER_UNAVAILABLE``, ``LEDGER_CORRUPT``.
     """
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
     number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
-    return Factory(Context(_native.Factory(root, threads=number), defaults, progress))
+    return Factory(Context(_native.Factory(root, keys=keys, threads=number), defaults, progress))
 
 
 class Factory:
@@ -89,6 +96,11 @@ class Factory:
     def defaults(self) -> Defaults:
         """Everything that is filled in where a caller does not say it."""
         return self._context.defaults
+
+    @property
+    def signer(self) -> str | None:
+        """The public key that this factory signs with, ``ed25519:`` and 64 hexadecimal digits; None for a reader."""
+        return self._context.native.signer
 
     def train(
         self,
@@ -253,7 +265,7 @@ class Factory:
         Raises
         ------
         EvidenceError
-            ``EVIDENCE_UNRESOLVED``, ``EVIDENCE_DIGEST_MISMATCH``, ``MODEL_INVALID``,
+            ``EVIDENCE_UNRESOLVED``, ``EVIDENCE_DIGEST_MISMATCH``, ``SIGNATURE_INVALID``, ``MODEL_INVALID``,
             ``GATE_DECISION_MISMATCH``.
         RegistryError
             ``BUNDLE_NOT_FOUND``.
@@ -266,7 +278,7 @@ class Factory:
         return self.registry.resolve(scope).load().predict_proba(features)
 
     def verify(self, bundle: Bundle | str) -> dict[str, Any]:
-        """Compare every object that a published bundle rests on with its digest, and judge it anew.
+        """Check the signature of a published bundle, every digest that it rests on, and judge it anew.
 
         Returns
         -------

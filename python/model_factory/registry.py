@@ -57,12 +57,16 @@ class Resolution:
         Raises
         ------
         RegistryError
-            ``NO_ACTIVE_BUNDLE`` where nothing may serve.
+            ``NO_ACTIVE_BUNDLE`` where nothing is active.
+        ModelFactoryError
+            The code of why an active bundle may not serve: ``EVIDENCE_DIGEST_MISMATCH``, ``SIGNATURE_INVALID``,
+            ``BUNDLE_INCOMPATIBLE`` and the like.
         """
         reference = self.document["bundle"]
         if reference is None:
-            reasons = ", ".join(self.reason_codes)
-            raise _native.refusal("NO_ACTIVE_BUNDLE", "scope", "a bundle that may serve", reasons)
+            barred = [code for code in self.reason_codes if code != "NO_ACTIVE_BUNDLE"]
+            code = barred[0] if barred else "NO_ACTIVE_BUNDLE"
+            raise _native.refusal(code, "scope", "a bundle that may serve", ", ".join(self.reason_codes))
         return Model.load(self._context, reference)
 
 

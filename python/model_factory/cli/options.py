@@ -46,6 +46,7 @@ def verb(
         added.add_argument(
             "--root", type=Path, default=Path("factory"), metavar="DIR", help="the factory's folder"
         )
+        added.add_argument("--keys", type=Path, metavar="DIR", help="the key folder; by default keys in the root")
     return added
 
 
@@ -62,7 +63,7 @@ def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Fact
         refuse("SOURCE_UNREADABLE", "--root", "the folder of a factory", "none there")
     if options.json:
         how.setdefault("progress", False)
-    yield factories.open(options.root, **how)
+    yield factories.open(options.root, keys=options.keys, **how)
 
 
 def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:

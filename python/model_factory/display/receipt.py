@@ -37,8 +37,8 @@ def receipt_parts(receipt: Mapping[str, Any]) -> str:
     """Give the criteria, the comparison with the champion, and what the verdict rests on."""
     head = ["criterion", "judged", "asked", "observed", "verdict", ""]
     rows = [_criterion(result) for result in receipt["criteria"]]
-    names = ("eval_report", "governance_profile", "model", "plan")
-    evidence = definitions((name.replace("_", " "), short(receipt[name]["digest"])) for name in names)
+    names = ("eval_report", "governance_profile", "model", "train_run_key")
+    evidence = definitions((name.replace("_", " "), short(receipt[name])) for name in names)
     criteria = section("Gate criteria", table(head, rows, texts=2))
     return criteria + _champion(receipt.get("champion")) + fold("What the verdict rests on", evidence)
 

@@ -283,5 +283,5 @@ def _audit(report: Mapping[str, Any]) -> str:
         [f"<code>{escape(check['guard'])}</code>", count(check["checked"])]
         for check in report["leakage_audit"]
     ]
-    pins = definitions([("model", short(report["model"])), ("plan", short(report["plan"]))])
+    pins = definitions([("model", short(report["model"])), ("run key", short(report["train_run_key"]))])
     return (table(["guard that found nothing", "rows or documents looked at"], rows) if rows else "") + pins

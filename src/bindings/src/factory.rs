@@ -67,6 +67,12 @@ impl PyFactory {
         PyRegistry::of(self.factory.clone())
     }
 
+    /// The public key that this factory signs with.
+    #[getter]
+    fn signer(&self) -> Option<String> {
+        self.factory.line().keys.signer().map(|key| key.to_string())
+    }
+
     /// Builds a dataset; gives its manifest and the reference to it.
     #[pyo3(signature = (spec, events, labels, *, progress = None))]
     fn build_dataset(

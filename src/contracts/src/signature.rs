@@ -62,7 +62,9 @@ pub trait Signed: Document {
         let mut payload = serde_json::to_value(self).map_err(|error| {
             Failure::new(Code::InternalError, format!("{} is not JSON: {error}", Self::NAME))
         })?;
-        payload.as_object_mut().and_then(|fields: &mut serde_json::Map<String, Value>| fields.remove("signature"));
+        payload
+            .as_object_mut()
+            .and_then(|fields: &mut serde_json::Map<String, Value>| fields.remove("signature"));
         recipe::bytes(Self::RECIPE, &payload)
     }
 }

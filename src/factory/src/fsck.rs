@@ -101,7 +101,9 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
         checkup.bundles += 1;
         checkup.note("I2", key.as_str(), check_publication(line, &key));
     }
-    for scope in line.registry.scopes()? {
+    let scopes = line.registry.scopes();
+    checkup.note("I6", "registry", scopes.as_ref().map(drop).map_err(Clone::clone));
+    for scope in scopes.unwrap_or_default() {
         checkup.scopes += 1;
         checkup.note("I6", &scope.to_string(), check_scope(line, &scope));
     }
@@ -142,7 +144,9 @@ fn check_evidence(line: &Line, run: &TrainRunId) -> Result<()> {
     bundles.try_for_each(|reference| keys::read_signed(store, keys, reference).map(drop))?;
     publication.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
     match (eval_report, line.measurements(run)?) {
-        (Some(_), None) => Err(Failure::at(Code::EvidenceUnresolved, "measurements", "those of the run", "nothing")),
+        (Some(_), None) => {
+            Err(Failure::at(Code::EvidenceUnresolved, "measurements", "those of the run", "nothing"))
+        }
         _ => Ok(()),
     }
 }

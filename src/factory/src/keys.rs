@@ -12,7 +12,16 @@
 //! taken away as `signing.pem`, and its public half put into `trusted/`: what it signed stays valid until it is
 //! taken away there too. Someone who only reads is given a folder without `signing.pem` and with a trusted key.
 
-use std::{collections::BTreeSet, fmt};
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the key folder is no store: it is the user's, and often mounted to be read only"
+)]
+
+use std::{
+    collections::BTreeSet,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use contracts::{
     Checked, Code, Digest, Failure, Reference, Result,
@@ -21,10 +30,12 @@ use contracts::{
 };
 use ed25519_dalek::{
     Signer, SigningKey, VerifyingKey,
-    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding},
+    pkcs8::{
+        DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding,
+    },
 };
 
-use crate::store::{self, Put, Store};
+use crate::store::{self, LocalStore, Store};
 
 const PRIVATE: &str = "signing.pem";
 const PUBLIC: &str = "signing.pub.pem";
@@ -37,32 +48,42 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads a key folder. One that is empty gets a new key: a factory that nobody gave a key has its own.
+    /// Reads a key folder. One that is empty, or not there, gets a new key: a factory that nobody gave a key has its
+    /// own. A folder that cannot be written to is only read.
     ///
-    /// Refuses with `SIGNING_KEY_UNAVAILABLE` a private key of another form, and with `SIGNATURE_INVALID` a trusted
-    /// key of another form.
-    pub fn open(folder: &dyn Store) -> Result<Self> {
+    /// Refuses with `SIGNING_KEY_UNAVAILABLE` a private key of another form or that cannot be read, or that is not the
+    /// other half of `signing.pub.pem`, and with `SIGNATURE_INVALID` a trusted key of another form.
+    pub fn open(folder: &Path) -> Result<Self> {
         let mut trusted = BTreeSet::new();
-        for name in folder.list(&ObjectKey::new(TRUSTED)?)? {
-            let text = text(folder, &name)?.unwrap_or_default();
-            let key = VerifyingKey::from_public_key_pem(&text).map_err(|_| {
-                Failure::at(Code::SignatureInvalid, name.as_str(), "a public Ed25519 key in PEM", "something else")
-            })?;
-            trusted.insert(Ed25519(key.to_bytes()));
+        for path in trusted_files(&folder.join(TRUSTED))? {
+            trusted.insert(public_key(&path)?);
         }
-        let name = ObjectKey::new(PRIVATE)?;
-        let signing = match text(folder, &name)? {
-            Some(text) => Some(private(&text)?),
+        let secret = folder.join(PRIVATE);
+        let signing = match read(&secret)? {
+            Some(text) => Some(private_key(&text)?),
             None if trusted.is_empty() => {
-                folder.put_if_absent(&name, fresh()?.as_bytes())?;
+                LocalStore::open(folder)?.put_if_absent(&ObjectKey::new(PRIVATE)?, fresh()?.as_bytes())?;
                 // Another process may have been first: the key that stands is everybody's.
-                text(folder, &name)?.map(|text| private(&text)).transpose()?
+                read(&secret)?.map(|text| private_key(&text)).transpose()?
             }
             None => None,
         };
         if let Some(key) = &signing {
-            let public = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|_| unavailable())?;
-            let (Put::Created | Put::Exists) = folder.put_if_absent(&ObjectKey::new(PUBLIC)?, public.as_bytes())?;
+            let path = folder.join(PUBLIC);
+            if !path.exists() {
+                let text =
+                    key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|_| unavailable())?;
+                LocalStore::open(folder)?.put_if_absent(&ObjectKey::new(PUBLIC)?, text.as_bytes())?;
+            }
+            if public_key(&path)? != public(key) {
+                return Err(Failure::at(
+                    Code::SigningKeyUnavailable,
+                    PUBLIC,
+                    "the public half of signing.pem",
+                    "that of another key",
+                )
+                .with_hint("Move it into trusted/, so that what the former key signed stays valid."));
+            }
         }
         Ok(Self::of(signing, trusted))
     }
@@ -102,11 +123,11 @@ impl Keys {
         Checked::new(document)
     }
 
-    /// Refuses with `SIGNATURE_INVALID` a document that no trusted key signed as it is.
-    pub fn verify<D: Signed>(&self, document: &D) -> Result<()> {
+    /// Refuses with `SIGNATURE_INVALID`, naming its place, a document that no trusted key signed as it is.
+    pub fn verify<D: Signed>(&self, place: &ObjectKey, document: &D) -> Result<()> {
         let Signature { key, value } = document.signature();
         let refuse = |expected: &str, found: &str| {
-            Err(Failure::at(Code::SignatureInvalid, format!("{} /signature", D::NAME), expected, found))
+            Err(Failure::at(Code::SignatureInvalid, format!("{place} /signature"), expected, found))
         };
         if !self.trusted.contains(key) {
             return refuse("the signature of a key that is trusted here", "one of another key");
@@ -143,7 +164,7 @@ pub(crate) fn write_signed<D: Signed>(
     match Checked::<D>::parse(&bytes) {
         Ok(standing)
             if standing.bytes() == bytes
-                && keys.verify(&*standing).is_ok()
+                && keys.verify(key, &*standing).is_ok()
                 && standing.message()? == document.message()? =>
         {
             let reference = Reference { uri: key.clone(), digest: Digest::of(&bytes) };
@@ -160,7 +181,7 @@ pub(crate) fn read_signed<D: Signed>(
     reference: &Reference<D>,
 ) -> Result<Checked<D>> {
     let document = store::read_document(store, reference)?;
-    keys.verify(&*document)?;
+    keys.verify(&reference.uri, &*document)?;
     Ok(document)
 }
 
@@ -172,20 +193,55 @@ pub(crate) fn find_signed<D: Signed>(
     key: &ObjectKey,
 ) -> Result<Option<Checked<D>>> {
     let found = store::find_document::<D>(store, key)?;
-    found.iter().try_for_each(|document| keys.verify(&**document))?;
+    found.iter().try_for_each(|document| keys.verify(key, &**document))?;
     Ok(found)
 }
 
-fn text(folder: &dyn Store, name: &ObjectKey) -> Result<Option<String>> {
-    let Some(bytes) = folder.get(name)? else { return Ok(None) };
-    Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
+/// The trusted keys' files, in the order of their names.
+fn trusted_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| unreadable(folder, &error))?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        if path.extension().is_some_and(|kind| kind == "pem") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The text of a file; none where there is no file. Links are followed: secrets are often mounted so.
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(path, &error)),
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Failure::at(Code::SigningKeyUnavailable, name, "a readable key", error.kind().to_string())
+}
+
+fn public_key(path: &Path) -> Result<PublicKey> {
+    let text = read(path)?.unwrap_or_default();
+    let key = VerifyingKey::from_public_key_pem(&text).map_err(|_| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Failure::at(Code::SignatureInvalid, name, "a public Ed25519 key in PEM", "something else")
+    })?;
+    Ok(Ed25519(key.to_bytes()))
 }
 
 fn public(key: &SigningKey) -> PublicKey {
     Ed25519(key.verifying_key().to_bytes())
 }
 
-fn private(text: &str) -> Result<SigningKey> {
+fn private_key(text: &str) -> Result<SigningKey> {
     SigningKey::from_pkcs8_pem(text).map_err(|_| unavailable())
 }
 
@@ -209,12 +265,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::LocalStore;
 
-    fn folder() -> (tempfile::TempDir, LocalStore) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = LocalStore::open(folder.path()).unwrap();
-        (folder, store)
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
     }
 
     fn receipt() -> RunReceipt {
@@ -240,14 +293,14 @@ mod tests {
 
     #[test]
     fn an_empty_folder_gets_a_key_that_stays() {
-        let (path, store) = folder();
-        let first = Keys::open(&store).unwrap().sign(receipt()).unwrap();
-        let again = Keys::open(&store).unwrap();
+        let own = folder();
+        let first = Keys::open(own.path()).unwrap().sign(receipt()).unwrap();
+        let again = Keys::open(own.path()).unwrap();
         assert_eq!(again.sign(receipt()).unwrap(), first);
-        again.verify(&*first).unwrap();
-        let (_other, other) = folder();
-        assert_eq!(code(Keys::open(&other).unwrap().verify(&*first)), Code::SignatureInvalid);
-        let mode = std::os::unix::fs::MetadataExt::mode(&path.path().join(PRIVATE).metadata().unwrap());
+        again.verify(&key("a"), &*first).unwrap();
+        let other = Keys::open(folder().path()).unwrap();
+        assert_eq!(code(other.verify(&key("a"), &*first)), Code::SignatureInvalid);
+        let mode = std::os::unix::fs::MetadataExt::mode(&own.path().join(PRIVATE).metadata().unwrap());
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -265,9 +318,9 @@ mod tests {
         for edit in edits {
             let mut bad = good.clone();
             edit(&mut bad);
-            assert_eq!(code(keys.verify(&bad)), Code::SignatureInvalid);
+            assert_eq!(code(keys.verify(&key("a"), &bad)), Code::SignatureInvalid);
         }
-        keys.verify(&good).unwrap();
+        keys.verify(&key("a"), &good).unwrap();
     }
 
     #[test]
@@ -279,30 +332,61 @@ mod tests {
 
     #[test]
     fn trust_is_given_and_taken_by_public_keys() {
-        let (_signer, signer) = folder();
-        let signed = Keys::open(&signer).unwrap().sign(receipt()).unwrap();
-        let public = signer.get(&key(PUBLIC)).unwrap().unwrap();
-        let (_reader, reader) = folder();
-        reader.put_if_absent(&key("trusted/signer.pem"), &public).unwrap();
-        let keys = Keys::open(&reader).unwrap();
-        keys.verify(&*signed).unwrap();
+        let signer = folder();
+        let signed = Keys::open(signer.path()).unwrap().sign(receipt()).unwrap();
+        let reader = folder();
+        fs::create_dir(reader.path().join(TRUSTED)).unwrap();
+        let trusted = reader.path().join(TRUSTED).join("signer.pem");
+        // As a secret is mounted: a link, beside files that are no keys.
+        std::os::unix::fs::symlink(signer.path().join(PUBLIC), &trusted).unwrap();
+        fs::write(reader.path().join(TRUSTED).join("README"), "no key").unwrap();
+        let keys = Keys::open(reader.path()).unwrap();
+        keys.verify(&key("a"), &*signed).unwrap();
         // A folder that was given a trusted key is a reader's: it does not make itself a signer.
         assert_eq!((keys.signer(), code(keys.sign(receipt()))), (None, Code::SigningKeyUnavailable));
+        fs::remove_file(trusted).unwrap();
+        let without = Keys::open(reader.path()).unwrap();
+        assert_eq!(code(without.verify(&key("a"), &*signed)), Code::SignatureInvalid);
     }
 
     #[test]
     fn keys_of_another_form_are_refused() {
-        let (_folder, store) = folder();
-        store.put_if_absent(&key(PRIVATE), b"-----BEGIN PRIVATE KEY-----\n").unwrap();
-        assert_eq!(code(Keys::open(&store)), Code::SigningKeyUnavailable);
-        let (_folder, store) = folder();
-        store.put_if_absent(&key("trusted/a.pem"), b"\xff").unwrap();
-        assert_eq!(code(Keys::open(&store)), Code::SignatureInvalid);
+        let own = folder();
+        fs::write(own.path().join(PRIVATE), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        assert_eq!(code(Keys::open(own.path())), Code::SigningKeyUnavailable);
+        let own = folder();
+        fs::create_dir(own.path().join(PRIVATE)).unwrap();
+        assert_eq!(code(Keys::open(own.path())), Code::SigningKeyUnavailable);
+        let own = folder();
+        fs::create_dir(own.path().join(TRUSTED)).unwrap();
+        fs::write(own.path().join(TRUSTED).join("a.pem"), b"\xff").unwrap();
+        assert_eq!(code(Keys::open(own.path())), Code::SignatureInvalid);
+    }
+
+    /// A key is changed by moving its public half to the trusted ones; to forget that would make it nobody's.
+    #[test]
+    fn a_key_is_replaced_in_two_steps() {
+        let own = folder();
+        let path = |name: &str| own.path().join(name);
+        let former = Keys::open(own.path()).unwrap();
+        let signed = former.sign(receipt()).unwrap();
+        let next = folder();
+        let heir = Keys::open(next.path()).unwrap().signer();
+        fs::copy(next.path().join(PRIVATE), path(PRIVATE)).unwrap();
+        let failure = Keys::open(own.path()).unwrap_err();
+        assert_eq!(failure.code, Code::SigningKeyUnavailable);
+        assert!(failure.hint().contains("trusted/"));
+        fs::create_dir(path(TRUSTED)).unwrap();
+        fs::rename(path(PUBLIC), path("trusted/former.pem")).unwrap();
+        let keys = Keys::open(own.path()).unwrap();
+        assert_eq!(keys.signer(), heir);
+        keys.verify(&key("a"), &*signed).unwrap();
     }
 
     #[test]
     fn the_same_content_under_another_trusted_key_is_the_same_document() {
-        let (_folder, store) = folder();
+        let place = folder();
+        let store = LocalStore::open(place.path()).unwrap();
         let name = key("receipt.json");
         let dead = Keys::from_secret(&[1; 32]);
         let (first, reference) = write_signed(&store, &dead, &name, receipt()).unwrap();

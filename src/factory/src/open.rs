@@ -44,7 +44,7 @@ impl Factory {
     pub fn open(root: &Path, keys: Option<&Path>) -> Result<Self> {
         let clock = Arc::new(SystemClock);
         let folder = keys.map_or_else(|| root.join("keys"), Path::to_owned);
-        let keys = Arc::new(Keys::open(&LocalStore::open(folder)?)?);
+        let keys = Arc::new(Keys::open(&folder)?);
         let store = Arc::new(LocalStore::open(root.join("objects"))?);
         store.collect_staging()?;
         let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);

@@ -254,7 +254,9 @@ impl Job<'_> {
         let evidence = latest_evidence(&self.line.ledger.events(self.lease.run_id())?)?;
         match gate::confirm(&*self.line.store, &evidence)? {
             Judged::Fail { .. } => Err(Failure::new(Code::PublishNotEligible, "the gate said FAIL")),
-            Judged::Pass(passed) => self.publish(&bundle::assemble(&*self.line.store, &self.line.keys, *passed)?),
+            Judged::Pass(passed) => {
+                self.publish(&bundle::assemble(&*self.line.store, &self.line.keys, *passed)?)
+            }
         }
     }
 
@@ -273,10 +275,13 @@ impl Job<'_> {
     /// Who asked for the run first, and who was the first to allow publishing it.
     fn who_asked(&self) -> Result<(Principal, Principal)> {
         let events = self.line.ledger.events(self.lease.run_id())?;
-        let asked = events.iter().filter_map(|event| event.asked().transpose()).collect::<Result<Vec<_>>>()?;
+        let asked =
+            events.iter().filter_map(|event| event.asked().transpose()).collect::<Result<Vec<_>>>()?;
         let first = asked.first().map(|(requester, _)| requester.clone());
         let allowed = asked.into_iter().find(|(_, allowed)| *allowed).map(|(requester, _)| requester);
-        first.zip(allowed).ok_or_else(|| Failure::new(Code::PublishNotAllowed, "no request allows to publish it"))
+        first
+            .zip(allowed)
+            .ok_or_else(|| Failure::new(Code::PublishNotAllowed, "no request allows to publish it"))
     }
 
     fn request(&self) -> Result<Checked<TrainBuildRequest>> {

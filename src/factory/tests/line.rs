@@ -66,17 +66,17 @@ fn a_gate_that_says_fail_is_a_documented_end() {
 #[test]
 fn opening_collects_what_dead_writers_left() {
     let folder = tempfile::tempdir().unwrap();
-    drop(Factory::open(folder.path()).unwrap());
+    drop(Factory::open(folder.path(), None).unwrap());
     let litter = folder.path().join("objects/.staging/1-1");
     std::fs::write(&litter, b"half an object").unwrap();
-    drop(Factory::open(folder.path()).unwrap());
+    drop(Factory::open(folder.path(), None).unwrap());
     assert!(!litter.try_exists().unwrap());
 }
 
 #[test]
 fn the_longest_tenant_name_has_a_history() {
     let folder = tempfile::tempdir().unwrap();
-    let factory = Factory::open(folder.path()).unwrap();
+    let factory = Factory::open(folder.path(), None).unwrap();
     let scope: TargetScope = format!("prod/card/primary/{}", "t".repeat(128)).parse().unwrap();
     assert_eq!(factory.resolve(&scope, None, None).unwrap().reason_codes, [Code::NoActiveBundle; 2]);
 }

@@ -92,7 +92,8 @@ pub(super) fn against_champion(
     let passes = champion.is_none()
         || improvement
             .is_some_and(|improvement| improvement.is_finite() && improvement >= comparison.min_improvement);
-    let (champion, champion_report) = champion.map(|(bundle, report)| (bundle.clone(), report.digest())).unzip();
+    let (champion, champion_report) =
+        champion.map(|(bundle, report)| (bundle.clone(), report.digest())).unzip();
     ChampionResult {
         champion,
         champion_report,

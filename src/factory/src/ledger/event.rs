@@ -105,9 +105,12 @@ impl Event {
             return Ok(None);
         }
         let field = |name: &str| self.detail.get(name);
-        match (field("requester").and_then(Value::as_str), field("publish_allowed").and_then(Value::as_bool)) {
+        match (field("requester").and_then(Value::as_str), field("publish_allowed").and_then(Value::as_bool))
+        {
             (Some(requester), Some(allowed)) => Ok(Some((Principal::new(requester)?, allowed))),
-            _ => Err(Failure::new(Code::LedgerCorrupt, format!("a request for {} names nobody", self.run_id))),
+            _ => {
+                Err(Failure::new(Code::LedgerCorrupt, format!("a request for {} names nobody", self.run_id)))
+            }
         }
     }
 

@@ -94,11 +94,7 @@ impl History {
             let own = event.bundle_id == *bundle;
             match (&mut entry, own) {
                 (None, true) if event.kind == LifecycleKind::BundlePublished => {
-                    entry = Some(Entry {
-                        published: event.clone(),
-                        state: event.to,
-                        approver: None,
-                    });
+                    entry = Some(Entry { published: event.clone(), state: event.to, approver: None });
                 }
                 (Some(entry), true) => {
                     entry.state = event.to;

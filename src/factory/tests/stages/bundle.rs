@@ -66,7 +66,9 @@ fn boosting_scores_missing_values_and_no_infinities() {
 #[test]
 fn a_forged_bundle_is_not_loaded() {
     let (place, good) = passed();
-    let load = |reference: &Reference<ModelBundle>| bundle::load(place.store(), reference).unwrap_err();
+    let load = |reference: &Reference<ModelBundle>| {
+        bundle::load(place.store(), place.keys(), reference).unwrap_err()
+    };
     let mine = "no PASS of its own";
     let other = other_run(&place, |config, _| config["model"]["max_depth"] = json!(2));
     let other_bundle = store::read_document(place.store(), &other.bundle.unwrap()).unwrap();
@@ -84,23 +86,49 @@ fn a_forged_bundle_is_not_loaded() {
         config["revision"] = json!("2");
         profile["criteria"][0]["threshold"] = json!(1.5);
     });
-    let (model, receipt) = (json!(failed.model), json!(failed.gate_receipt));
-    let plan = store::read_document(place.store(), &failed.plan.unwrap()).unwrap();
+    // A FAIL with everything of its own, and an eligibility that was turned round.
+    let eligibility = forge::edited(&place, &failed.publish_eligibility.clone().unwrap(), |eligibility| {
+        eligibility["eligibility"] = json!("ELIGIBLE");
+        eligibility["reason_codes"] = json!([]);
+    });
+    let run =
+        store::read_document(place.store(), &failed.plan.clone().unwrap()).unwrap().train_run_id.clone();
     let of_fail = forge::bundle(&place, &good, |bundle| {
-        bundle["model"] = model;
-        bundle["gate_receipt"] = receipt;
-        bundle["train_run_id"] = json!(plan.train_run_id);
+        bundle["model"] = json!(failed.model);
+        bundle["eval_report"] = json!(failed.eval_report);
+        bundle["gate_receipt"] = json!(failed.gate_receipt);
+        bundle["publish_eligibility"] = json!(eligibility);
+        bundle["train_run_id"] = json!(run);
     });
     assert_refusal("a FAIL", &load(&of_fail), Code::GateDecisionMismatch, mine);
+    // A PASS with an eligibility that says no, one of another receipt, and one that names another report.
+    let eligibility = store::read_document(place.store(), &good).unwrap().publish_eligibility.clone();
+    let no = forge::edited(&place, &eligibility, |eligibility| {
+        eligibility["eligibility"] = json!("INELIGIBLE");
+        eligibility["reason_codes"] = json!(["PUBLISH_NOT_ELIGIBLE"]);
+    });
+    for (name, field, value) in [
+        ("not eligible", "publish_eligibility", json!(no)),
+        ("another eligibility", "publish_eligibility", json!(other_bundle.publish_eligibility)),
+        ("another report", "eval_report", json!(other_bundle.eval_report)),
+    ] {
+        let forged = forge::bundle(&place, &good, |bundle| bundle[field] = value);
+        assert_refusal(name, &load(&forged), Code::GateDecisionMismatch, mine);
+    }
 
     // A receipt that names the forged model too: the model itself is what is looked at last.
     let with_bytes = |bytes: &[u8], edit: &dyn Fn(&mut Value)| {
         let model = forge::put_bytes(&place, "platform-1/mf/forged", bytes);
-        let receipt = store::read_document(place.store(), &good).unwrap().gate_receipt.clone();
-        let receipt = forge::edited(&place, &receipt, |receipt| receipt["model"] = model.clone());
+        let bundle = store::read_document(place.store(), &good).unwrap();
+        let receipt =
+            forge::edited(&place, &bundle.gate_receipt, |receipt| receipt["model"] = model["digest"].clone());
+        let eligibility = forge::edited(&place, &bundle.publish_eligibility, |eligibility| {
+            eligibility["gate_receipt"] = json!(receipt.digest);
+        });
         forge::bundle(&place, &good, |bundle| {
             bundle["model"] = model;
             bundle["gate_receipt"] = json!(receipt);
+            bundle["publish_eligibility"] = json!(eligibility);
             edit(bundle);
         })
     };
@@ -124,7 +152,7 @@ fn a_forged_bundle_is_not_loaded() {
         bundle["compatibility"]["input_schema"] = json!(digest);
     };
     assert_refusal("fewer columns", &load(&with_bytes(&bytes, &narrower)), Code::ModelInvalid, "5 columns");
-    assert!(bundle::load(place.store(), &with_bytes(&bytes, &|_| {})).is_ok());
+    assert!(bundle::load(place.store(), place.keys(), &with_bytes(&bytes, &|_| {})).is_ok());
 }
 
 /// Whole files of the container's format that are no model of ours.
@@ -183,7 +211,7 @@ fn a_strange_model_file_is_an_error() {
 #[test]
 fn a_proof_reads_every_object_that_a_bundle_rests_on() {
     let (place, reference) = passed();
-    let verified = verify::verify(place.store(), &reference, &Silent).unwrap();
+    let verified = verify::verify(place.store(), place.keys(), &reference, &Silent).unwrap();
     assert!(verified.gate_confirmed);
     assert_eq!(verified.objects, 11);
     let document = store::read_document(place.store(), &reference).unwrap();
@@ -209,11 +237,11 @@ fn a_proof_reads_every_object_that_a_bundle_rests_on() {
         let middle = bad.len() / 2;
         bad[middle] ^= 1;
         std::fs::write(place.path(&uri), bad).unwrap();
-        let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
+        let failure = verify::verify(place.store(), place.keys(), &reference, &Silent).unwrap_err();
         assert_refusal(&uri, &failure, code, &uri);
         std::fs::write(place.path(&uri), good).unwrap();
     }
-    assert_eq!(verify::verify(place.store(), &reference, &Silent).unwrap(), verified);
+    assert_eq!(verify::verify(place.store(), place.keys(), &reference, &Silent).unwrap(), verified);
 }
 
 #[test]
@@ -221,11 +249,11 @@ fn a_bundle_of_other_data_than_its_plan_is_no_proof() {
     let (place, good) = passed();
     let twin = forge::manifest(&place, |_| {}, |value| value["provenance"]["config_revision"] = json!("2"));
     let reference = forge::bundle(&place, &good, |bundle| bundle["dataset_manifests"] = json!([twin]));
-    let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
+    let failure = verify::verify(place.store(), place.keys(), &reference, &Silent).unwrap_err();
     assert_refusal("other data", &failure, Code::EvidenceInvalid, "one run");
     let other = other_run(&place, |config, _| config["revision"] = json!("2"));
     let reference = forge::bundle(&place, &good, |bundle| bundle["plan"] = json!(other.plan));
-    let failure = verify::verify(place.store(), &reference, &Silent).unwrap_err();
+    let failure = verify::verify(place.store(), place.keys(), &reference, &Silent).unwrap_err();
     assert_refusal("another plan", &failure, Code::EvidenceInvalid, "one run");
 }
 
@@ -233,7 +261,7 @@ fn a_bundle_of_other_data_than_its_plan_is_no_proof() {
 fn a_rebuild_finds_a_model_that_the_data_does_not_give() {
     let (place, good) = passed();
     let rebuild = |reference: &Reference<ModelBundle>| {
-        verify::rebuild(place.store(), &*place.clock, reference, &Silent)
+        verify::rebuild(place.store(), place.keys(), &*place.clock, reference, &Silent)
     };
     rebuild(&good).unwrap();
     let before = place.objects();

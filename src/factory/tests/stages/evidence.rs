@@ -225,7 +225,7 @@ fn documents_that_people_store_never_replace_other_bytes() {
     let request = place.quick();
     let admitted = Bench::checked(request.clone());
     let empty = folder();
-    let factory = Factory::open(empty.path()).unwrap();
+    let factory = Factory::open(empty.path(), None).unwrap();
     let other = |uri: &str| {
         factory.line().store.put_if_absent(&ObjectKey::new(uri).unwrap(), b"other").unwrap();
     };

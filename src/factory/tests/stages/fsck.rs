@@ -2,12 +2,17 @@
 
 use std::fs;
 
-use contracts::{Code, identity::ids::TrainRunId};
+use contracts::{
+    Code, identity::ids::TrainRunId, lifecycle_event::RegistryLifecycleEvent, run_receipt::RunReceipt,
+};
 use factory::{fsck::Checkup, ledger::State, store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::place::{Place, act};
+use crate::support::{
+    forge,
+    place::{Place, act},
+};
 
 /// A place with a published bundle that serves.
 fn serving() -> (Place, TrainRunId) {
@@ -40,15 +45,21 @@ fn ledger(place: &Place) -> Connection {
 
 type Break = fn(&Place, &TrainRunId);
 
-fn edit(place: &Place, uri: &str, change: impl FnOnce(&mut Value)) {
-    let path = place.path(uri);
-    let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    change(&mut value);
-    fs::write(path, contracts::identity::canonical::to_bytes(&value).unwrap()).unwrap();
-}
-
 fn own(run: &TrainRunId, name: &str) -> String {
     format!("platform-1/mf/train_runs/{run}/{name}")
+}
+
+fn event(place: &Place, sequence: u32, with_key: bool, edit: impl FnOnce(&mut Value)) {
+    let uri = format!("{SCOPE}/{sequence:08}.json");
+    forge::in_place::<RegistryLifecycleEvent>(place, &uri, with_key, edit);
+    if with_key {
+        forge::lift_anchors(place);
+    }
+}
+
+fn receipt(place: &Place, run: &TrainRunId, state: &str, with_key: bool, edit: impl FnOnce(&mut Value)) {
+    let uri = own(run, &format!("run_receipt_{state}.json"));
+    forge::in_place::<RunReceipt>(place, &uri, with_key, edit);
 }
 
 const SCOPE: &str = "registry/scopes/prod/card/primary/global/events";
@@ -61,8 +72,26 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
     ("a changed model", "I1", Code::EvidenceDigestMismatch, "tr_", |place, run| {
         fs::write(place.path(&own(run, "model.safetensors")), b"other").unwrap();
     }),
+    ("a published run whose history is gone", "I1", Code::EvidenceUnresolved, "tr_", |place, _| {
+        fs::remove_dir_all(place.path("registry/scopes")).unwrap();
+    }),
     ("a published run that no scope knows", "I1", Code::BundleNotFound, "tr_", |place, _| {
         fs::remove_dir_all(place.path("registry/scopes")).unwrap();
+        forge::lift_anchors(place);
+    }),
+    ("a changed request", "I1", Code::EvidenceDigestMismatch, "tr_", |place, _| {
+        fs::write(place.path(&only_key(place, "platform-1/mf/job_requests")), b"other").unwrap();
+    }),
+    ("another request that changed", "I1", Code::EvidenceDigestMismatch, "job_requests/0", |place, _| {
+        place.put(&format!("platform-1/mf/job_requests/{}.json", "0".repeat(64)), b"other");
+    }),
+    ("lost measurements", "I1", Code::EvidenceUnresolved, "tr_", |place, run| {
+        fs::remove_file(place.path(&own(run, "measurements.json"))).unwrap();
+    }),
+    ("measurements in other bytes", "I1", Code::EvidenceDigestMismatch, "tr_", |place, run| {
+        let path = place.path(&own(run, "measurements.json"));
+        let spaced = [fs::read(&path).unwrap(), b" ".to_vec()].concat();
+        fs::write(path, spaced).unwrap();
     }),
     ("a publication under another key", "I2", Code::EvidenceDigestMismatch, "v1-000000000000", |place, _| {
         let key = only_key(place, "registry/bundles");
@@ -78,23 +107,47 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
         fs::write(place.path(&only_key(place, "platform-1/ofs/partitions")), b"other").unwrap();
     }),
     ("an event that names another bundle", "I6", Code::EvidenceInvalid, "prod/card/primary", |place, _| {
-        edit(place, &format!("{SCOPE}/00000002.json"), |event| event["bundle"]["uri"] = json!("platform-1/mf/other"));
+        event(place, 2, true, |event| event["bundle"]["uri"] = json!("platform-1/mf/other"));
     }),
     ("an event of a bundle that is not published", "I6", Code::BundleNotFound, "prod/card/primary", |place, _| {
-        edit(place, &format!("{SCOPE}/00000002.json"), |event| event["bundle_id"] = json!(format!("mb_{}", "0".repeat(32))));
+        event(place, 2, true, |event| event["bundle_id"] = json!(format!("mb_{}", "0".repeat(32))));
     }),
-    ("a history with an edited event", "I6", Code::EvidenceDigestMismatch, "prod/card/primary", |place, _| {
-        edit(place, &format!("{SCOPE}/00000001.json"), |event| event["actor"] = json!("mallory"));
+    ("a publication that nobody might allow", "I6", Code::EvidenceDigestMismatch, "prod/card/primary", |place, _| {
+        event(place, 1, true, |event| event["actor"] = json!("mallory"));
+    }),
+    ("a promotion that nobody approved", "I6", Code::InvalidTransition, "prod/card/primary", |place, _| {
+        event(place, 2, true, |event| {
+            event["kind"] = json!("BUNDLE_PUBLISHED");
+            event["requester"] = json!("alice");
+        });
+    }),
+    ("an event by one who may not", "I6", Code::ActorNotAllowed, "prod/card/primary", |place, _| {
+        event(place, 2, true, |event| event["kind"] = json!("BUNDLE_APPROVED"));
+    }),
+    ("a history with an edited event", "I6", Code::SignatureInvalid, "prod/card/primary", |place, _| {
+        event(place, 1, false, |event| event["actor"] = json!("mallory"));
     }),
     ("a lost receipt", "I7", Code::EvidenceUnresolved, "tr_", |place, run| {
         fs::remove_file(place.path(&own(run, "run_receipt_published.json"))).unwrap();
     }),
+    ("a lost receipt of the PASS before", "I7", Code::EvidenceUnresolved, "tr_", |place, run| {
+        fs::remove_file(place.path(&own(run, "run_receipt_pass.json"))).unwrap();
+    }),
+    ("an edited receipt", "I7", Code::SignatureInvalid, "tr_", |place, run| {
+        receipt(place, run, "pass", false, |receipt| receipt["ledger_events"] = json!(1));
+    }),
     ("a receipt of another history", "I7", Code::LedgerCorrupt, "tr_", |place, run| {
         let head = format!("sha256:{}", "0".repeat(64));
-        edit(place, &own(run, "run_receipt_published.json"), |receipt| receipt["ledger_head"] = json!(head));
+        receipt(place, run, "published", true, |receipt| receipt["ledger_head"] = json!(head));
     }),
     ("a receipt of a later history", "I7", Code::LedgerCorrupt, "tr_", |place, run| {
-        edit(place, &own(run, "run_receipt_published.json"), |receipt| receipt["ledger_events"] = json!(99));
+        receipt(place, run, "published", true, |receipt| receipt["ledger_events"] = json!(99));
+    }),
+    ("a receipt of other evidence", "I7", Code::LedgerCorrupt, "tr_", |place, run| {
+        receipt(place, run, "pass", true, |receipt| receipt["evidence"]["model"] = json!(null));
+    }),
+    ("an edited anchor", "I7", Code::LedgerCorrupt, "ledger", |place, _| {
+        ledger(place).execute("UPDATE anchors SET sequence = 1", []).unwrap();
     }),
     ("an edited row of the ledger", "I7", Code::LedgerCorrupt, "ledger", |place, _| {
         ledger(place).execute("UPDATE runs SET full_attempts = 7", []).unwrap();

@@ -123,7 +123,7 @@ fn the_champion_has_to_be_beaten() {
     ] {
         let (run, result) = challenge(id, least, metric, comparison);
         assert_eq!(result.champion.as_ref(), Some(&bundle.bundle_id), "{id}");
-        assert_eq!(result.champion_report.as_ref(), Some(&bundle.eval_report), "{id}");
+        assert_eq!(result.champion_report, Some(bundle.eval_report.digest), "{id}");
         assert_eq!(result.verdict, verdict, "{id}");
         let state = if verdict == Verdict::Pass { State::Published } else { State::Fail };
         assert_eq!(run.progress.state, state, "{id}");
@@ -195,7 +195,9 @@ fn forged_evidence_is_found_out() {
     let evidence = Evidence { plan: Some(garbage(&place)), ..good() };
     assert_refusal("no plan", &confirmed(&place, &evidence), Code::EvidenceInvalid, "/features");
 
-    for (field, value) in [("train_run_id", &other_run), ("plan", &other_digest), ("model", &other_digest)] {
+    for (field, value) in
+        [("train_run_id", &other_run), ("train_run_key", &other_digest), ("model", &other_digest)]
+    {
         let report =
             forge::edited(&place, &good().eval_report.unwrap(), |report| report[field] = json!(value));
         let evidence = Evidence { eval_report: Some(report), ..good() };
@@ -231,12 +233,11 @@ fn a_plan_with_another_profile_than_it_names_is_refused() {
     });
     let digest = json!(plan.digest);
     let record = good.execution_record.unwrap();
-    let record = forge::edited(&place, &record, |record| record["plan"] = digest.clone());
-    let report = forge::edited(&place, &good.eval_report.unwrap(), |report| report["plan"] = digest);
+    let record = forge::edited(&place, &record, |record| record["plan"] = digest);
     let evidence = Evidence {
         plan: Some(plan),
         execution_record: Some(record),
-        eval_report: Some(report),
+        eval_report: good.eval_report,
         model: good.model,
         gate_receipt: good.gate_receipt,
         ..Evidence::default()

@@ -8,8 +8,11 @@ use contracts::{
     names::{Name, Principal},
 };
 use factory::{
-    Factory,
+    Factory, bundle,
+    gate::{self, Judged},
+    keys::Keys,
     ledger::{PUBLISH_RETRIES, Run, State},
+    registry::EmbeddedRegistry,
     run::Line,
     store,
 };
@@ -20,7 +23,7 @@ use crate::support::{
     Bench,
     away::{Answer, StrangeRegistry},
     forge,
-    place::{Place, assert_refusal},
+    place::{Place, act, assert_refusal, folder, quick_config, quick_profile},
     worker,
 };
 
@@ -53,6 +56,85 @@ fn a_run_that_passed_is_published_later_by_someone_who_may() {
     let failure = place.factory.publish_retry(&run, &worker(), &Silent).unwrap_err();
     assert_refusal("published", &failure, Code::RetryNotPending, "PUBLISHED");
     assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
+/// Who asked for the run and who allowed to publish it are both named, and both have their eyes in the matter.
+#[test]
+fn a_publication_names_who_asked_and_who_allowed_it() {
+    let place = Place::new();
+    let mut profile = quick_profile();
+    profile["four_eyes"] = json!(true);
+    profile["roles"]["approve"] = json!("anyone");
+    let mut request = place.request_with(quick_config(&place), profile);
+    request["publish_allowed"] = json!(false);
+    let run = place.carry_out(request).run_id;
+    assert_eq!(publish(&place.factory, &run, "bob").unwrap().progress.state, State::Published);
+    let bundle = store::read_document(place.store(), &place.evidence(&run).bundle.unwrap()).unwrap();
+    let (scope, id) = (&bundle.target_scope, &bundle.bundle_id);
+    let published = place.registry().history(scope).unwrap().events()[0].clone();
+    assert_eq!((published.actor, published.requester), (principal("bob"), Some(principal("alice"))));
+    for own in ["alice", "bob"] {
+        let failure = place.registry().approve(scope, id, &act(own)).unwrap_err();
+        assert_refusal(own, &failure, Code::FourEyesViolation, "cannot approve");
+    }
+    place.registry().approve(scope, id, &act("carol")).unwrap();
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
+/// The registry asks again whether the actor may: nobody gets round admission.
+#[test]
+fn the_registry_publishes_for_those_who_may() {
+    let (place, run) = Place::passed();
+    let Judged::Pass(passed) = gate::confirm(place.store(), &place.evidence(&run)).unwrap() else { panic!() };
+    let bundle = bundle::assemble(place.store(), place.keys(), *passed).unwrap();
+    let failure = place.registry().publish(&bundle, &principal("alice"), &act("mallory")).unwrap_err();
+    assert_refusal("mallory", &failure, Code::PublishNotAllowed, "publish");
+    assert_eq!(place.registry().scopes().unwrap(), []);
+}
+
+/// A worker that cannot sign does not begin: the run waits for one that can.
+#[test]
+fn nobody_works_without_a_key() {
+    let place = Place::new();
+    let run = place.factory.submit(Bench::checked(place.quick())).unwrap().run.run_id;
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("trusted")).unwrap();
+    std::fs::write(folder.path().join("trusted/other.pem"), PUBLIC_KEY).unwrap();
+    let reader = place.with(|line| Line { keys: Arc::new(Keys::open(folder.path()).unwrap()), ..line });
+    let failure = reader.work(&worker(), None, &Silent).unwrap_err();
+    assert_refusal("no key", &failure, Code::SigningKeyUnavailable, "signing.pem");
+    assert_eq!(place.run(&run).progress.full_attempts, 0);
+    assert_eq!(
+        place.factory.work(&worker(), None, &Silent).unwrap().unwrap().progress.state,
+        State::Published
+    );
+}
+
+/// The public key of RFC 8410, section 10.1.
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+";
+
+/// A worker whose key is another one, and trusted, carries on what the first one signed.
+#[test]
+fn a_worker_with_another_trusted_key_carries_on() {
+    let (place, run) = Place::passed();
+    let signed = place.evidence(&run).bundle.unwrap();
+    let ours = place.keys().signer().unwrap();
+    let heir = Arc::new(Keys::from_secret(&[9; 32]).trusting(ours));
+    let registry = EmbeddedRegistry::new(
+        Arc::clone(&place.factory.line().store),
+        place.clock.clone(),
+        Arc::clone(&heir),
+        place.anchors(),
+    );
+    let factory = place.with(|line| Line { keys: Arc::clone(&heir), registry: Arc::new(registry), ..line });
+    publish(&factory, &run, "bob").unwrap();
+    assert_eq!(place.evidence(&run).bundle, Some(signed), "what stands signed by a trusted key stays");
+    assert_eq!(factory.fsck().unwrap().findings, []);
+    let found = place.factory.fsck().unwrap().findings;
+    assert!(found.iter().all(|finding| finding.code == Code::SignatureInvalid) && !found.is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use contracts::{Code, Result, identity::ids::BundleId};
+use contracts::{Code, Result, identity::ids::BundleId, resolution::ResolutionOutcome};
 use factory::registry::{EmbeddedRegistry, Registry};
 use serde_json::json;
 
@@ -136,11 +136,30 @@ fn rolling_back_returns_to_the_bundle_before() {
     shelf.sound();
 }
 
+/// What is damaged cannot serve, and can be taken out of service.
+#[test]
+fn a_damaged_bundle_can_be_retired_and_nothing_else() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    std::fs::write(shelf.place.path(shelf.bundles["first"].model.uri.as_str()), b"other").unwrap();
+    std::fs::remove_file(shelf.place.path(shelf.bundles["second"].eval_report.uri.as_str())).unwrap();
+    for (verb, kind, code) in
+        [("approve", "second", Code::EvidenceUnresolved), ("promote", "second", Code::EvidenceUnresolved)]
+    {
+        assert_eq!(shelf.act(verb, kind, "bob").unwrap_err().code, code, "{verb}");
+    }
+    let failure = shelf.act("retire", "first", "mallory").unwrap_err();
+    assert_refusal("mallory", &failure, Code::ActorNotAllowed, "retire");
+    shelf.act("retire", "first", "bob").unwrap();
+    let closed = (ResolutionOutcome::FailClosed, None, vec![Code::NoActiveBundle]);
+    assert_eq!(shelf.resolve("first", None), closed);
+}
+
 #[test]
 fn who_is_always_overtaken_gives_up_with_a_code() {
     let shelf = Shelf::new();
     let store = Arc::new(OvertakingStore(Arc::clone(&shelf.place.factory.line().store)));
-    let registry = EmbeddedRegistry::new(store, shelf.place.clock.clone());
+    let registry = shelf.place.registry_in(store);
     let failure = registry.promote(shelf.scope("first"), shelf.id("first"), &act("bob")).unwrap_err();
     assert_refusal("overtaken", &failure, Code::ScopeConflict, "prod/card/primary");
     assert_eq!(shelf.place.registry().history(shelf.scope("first")).unwrap().events().len(), 2);
@@ -185,7 +204,7 @@ fn overtaken(shelf: &Shelf, verb: &'static str, kind: &'static str) -> EmbeddedR
         .unwrap();
     };
     let store = InterruptedStore { inner, first: Mutex::new(Some(Box::new(happen))) };
-    EmbeddedRegistry::new(Arc::new(store), shelf.place.clock.clone())
+    shelf.place.registry_in(Arc::new(store))
 }
 
 /// Whoever loses a place reads the history again: two who roll back at once both mean one step back from what

@@ -1,14 +1,16 @@
 //! What serves a scope, and what does not: other features, damage, and a history that was tampered with.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use contracts::{
-    Code, Failure, Reference,
+    Code, Failure,
     bundle::ModelBundle,
     identity::ids::BundleId,
+    lifecycle_event::RegistryLifecycleEvent,
     names::{ColumnName, Name},
     resolution::ResolutionOutcome,
 };
+use factory::{bundle, keys::Keys, ledger::Anchor, registry::EmbeddedRegistry, registry::Registry};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -116,19 +118,20 @@ fn a_bundle_without_a_pass_of_its_own_does_not_serve() {
     let run = shelf.place.carry_out(request).run_id;
     let failed = shelf.place.evidence(&run);
     shelf.act("promote", "first", "bob").unwrap();
-    let path = shelf.place.path("registry/scopes/prod/card/primary/global/events/00000003.json");
-    let event: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let good: Reference<ModelBundle> = serde_json::from_value(event["bundle"].clone()).unwrap();
+    let uri = "registry/scopes/prod/card/primary/global/events/00000003.json";
+    let good = shelf.place.registry().history(shelf.scope("first")).unwrap().events()[2].bundle.clone();
     let second = &shelf.bundles["second"];
     for (name, edits) in [
-        ("another model", vec![("model", json!(second.model))]),
+        ("another model", vec![("model", forge::put_bytes(&shelf.place, "platform-1/mf/forged", b"other"))]),
         ("another run", vec![("train_run_id", json!(second.train_run_id))]),
         (
             "a FAIL",
             vec![
                 ("model", json!(failed.model)),
                 ("train_run_id", json!(run)),
+                ("eval_report", json!(failed.eval_report)),
                 ("gate_receipt", json!(failed.gate_receipt)),
+                ("publish_eligibility", json!(failed.publish_eligibility)),
             ],
         ),
     ] {
@@ -137,9 +140,11 @@ fn a_bundle_without_a_pass_of_its_own_does_not_serve() {
                 bundle[field] = value;
             }
         });
-        let mut event = event.clone();
-        event["bundle"] = json!(forged);
-        fs::write(&path, contracts::identity::canonical::to_bytes(&event).unwrap()).unwrap();
+        // Whoever can do all that holds the key and writes to the ledger: even so, nothing without a PASS serves.
+        forge::in_place::<RegistryLifecycleEvent>(&shelf.place, uri, true, |event| {
+            event["bundle"] = json!(forged)
+        });
+        forge::lift_anchors(&shelf.place);
         let closed = (ResolutionOutcome::FailClosed, None, vec![Code::GateDecisionMismatch]);
         assert_eq!(shelf.resolve("first", None), closed, "{name}");
         finds_it(&shelf, name);
@@ -152,32 +157,101 @@ fn finds_it(shelf: &Shelf, name: &str) {
 
 type Edit = fn(&mut Value);
 
+fn event(sequence: u32) -> String {
+    format!("registry/scopes/prod/card/primary/global/events/{sequence:08}.json")
+}
+
+/// Without the key no event can be edited, the newest included; with it, none that another one follows or that the
+/// ledger anchors.
 #[test]
-fn a_history_that_was_edited_cut_or_moved_is_refused() {
-    let event = |shelf: &Shelf, sequence: u32| {
-        shelf.place.path(&format!("registry/scopes/prod/card/primary/global/events/{sequence:08}.json"))
-    };
-    let edits: [(&str, u32, Edit); 3] = [
+fn a_history_that_was_edited_or_moved_is_refused() {
+    let edits: [(&str, u32, Edit); 4] = [
         ("another actor", 2, |event| event["actor"] = json!("mallory")),
+        ("the newest event", 3, |event| event["actor"] = json!("mallory")),
         ("another scope", 3, |event| event["target_scope"]["mode"] = json!("wire")),
         ("another place", 3, |event| event["sequence"] = json!(4)),
     ];
     for (name, sequence, edit) in edits {
-        let shelf = Shelf::new();
-        shelf.act("promote", "first", "bob").unwrap();
-        let path = event(&shelf, sequence);
-        let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        edit(&mut value);
-        fs::write(path, contracts::identity::canonical::to_bytes(&value).unwrap()).unwrap();
-        refuses_all(&shelf, name, Code::EvidenceDigestMismatch);
+        for (with_key, code) in [(false, Code::SignatureInvalid), (true, Code::EvidenceDigestMismatch)] {
+            let shelf = Shelf::new();
+            shelf.act("promote", "first", "bob").unwrap();
+            forge::in_place::<RegistryLifecycleEvent>(&shelf.place, &event(sequence), with_key, edit);
+            refuses_all(&shelf, name, code);
+        }
     }
     let shelf = Shelf::new();
-    let spaced = [fs::read(event(&shelf, 1)).unwrap(), b" ".to_vec()].concat();
-    fs::write(event(&shelf, 1), spaced).unwrap();
+    let path = shelf.place.path(&event(1));
+    let spaced = [fs::read(&path).unwrap(), b" ".to_vec()].concat();
+    fs::write(path, spaced).unwrap();
     refuses_all(&shelf, "other bytes", Code::EvidenceDigestMismatch);
+}
+
+#[test]
+fn a_history_that_was_cut_is_refused() {
+    for cut in [&[1][..], &[3], &[2, 3], &[1, 2, 3]] {
+        let shelf = Shelf::new();
+        shelf.act("promote", "first", "bob").unwrap();
+        for sequence in cut {
+            fs::remove_file(shelf.place.path(&event(*sequence))).unwrap();
+        }
+        refuses_all(&shelf, "cut", Code::EvidenceUnresolved);
+        assert_eq!(shelf.place.registry().scopes().unwrap().len(), 3, "a history that is gone is missed");
+    }
+}
+
+/// An event of a stranger's registry is well signed, and by nobody who counts here.
+#[test]
+fn an_event_of_a_stranger_is_refused() {
     let shelf = Shelf::new();
-    fs::remove_file(event(&shelf, 1)).unwrap();
-    refuses_all(&shelf, "a gap", Code::EvidenceUnresolved);
+    shelf.act("promote", "first", "bob").unwrap();
+    let history = shelf.place.registry().history(shelf.scope("first")).unwrap();
+    let promoted = history.events()[2].clone();
+    let stranger = Keys::from_secret(&[8; 32]);
+    let forged = RegistryLifecycleEvent {
+        sequence: 4,
+        previous: history.head(),
+        bundle: shelf.place.registry().find(shelf.id("second")).unwrap(),
+        bundle_id: shelf.id("second").clone(),
+        bundle_version: shelf.bundles["second"].bundle_version.clone(),
+        ..promoted
+    };
+    let forged = stranger.sign(forged).unwrap();
+    shelf.place.put(&event(4), forged.bytes());
+    refuses_all(&shelf, "a stranger", Code::SignatureInvalid);
+}
+
+/// A writer that died between an event and its anchor: the event counts, and the next writer anchors it.
+#[test]
+fn an_event_that_was_not_anchored_counts() {
+    let shelf = Shelf::new();
+    let scope = shelf.scope("first");
+    let before = shelf.place.anchors().anchor(scope).unwrap().unwrap();
+    shelf.act("promote", "first", "bob").unwrap();
+    forge::lift_anchors(&shelf.place);
+    shelf.place.anchors().raise(scope, before).unwrap();
+    assert_eq!(shelf.resolve("first", None).1.as_deref(), Some("first"));
+    assert_eq!(shelf.act("promote", "first", "bob").unwrap_err().code, Code::InvalidTransition);
+    let history = shelf.place.registry().history(scope).unwrap();
+    let anchor = Anchor { sequence: 3, event: history.head().unwrap() };
+    assert_eq!(shelf.place.anchors().anchor(scope).unwrap(), Some(anchor));
+    shelf.sound();
+}
+
+#[test]
+fn a_bundle_that_a_stranger_signed_does_not_serve() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    let keys = Arc::new(Keys::from_secret(&[8; 32]));
+    let line = shelf.place.factory.line();
+    let store = Arc::clone(&line.store);
+    let bundle = shelf.place.registry().find(shelf.id("first")).unwrap();
+    assert_eq!(bundle::load(&*store, &keys, &bundle).unwrap_err().code, Code::SignatureInvalid);
+    let ours = line.keys.signer().unwrap();
+    let reader = Keys::from_secret(&[8; 32]).trusting(ours);
+    bundle::load(&*store, &reader, &bundle).unwrap();
+    let registry = EmbeddedRegistry::new(store, shelf.place.clock.clone(), keys, shelf.place.anchors());
+    let failure = registry.resolve(shelf.scope("first"), None, None).unwrap_err();
+    assert_refusal("a stranger's", &failure, Code::SignatureInvalid, "trusted");
 }
 
 fn refuses_all(shelf: &Shelf, name: &str, code: Code) {

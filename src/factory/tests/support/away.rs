@@ -10,7 +10,7 @@ use contracts::{
     bundle::ModelBundle,
     identity::ids::BundleId,
     lifecycle_event::RegistryLifecycleEvent,
-    names::{ColumnName, ObjectKey},
+    names::{ColumnName, ObjectKey, Principal},
     publication::BundlePublication,
     resolution::BundleResolution,
     scope::TargetScope,
@@ -116,16 +116,16 @@ pub struct StrangeRegistry {
 }
 
 impl Registry for StrangeRegistry {
-    fn publish(&self, bundle: &Publishable, act: &Act) -> Result<Publication> {
+    fn publish(&self, bundle: &Publishable, requester: &Principal, act: &Act) -> Result<Publication> {
         let away = || Failure::new(Code::RegistryUnavailable, "the registry does not answer");
         match &self.answer {
             Answer::Away(times) if count_down(times) => Err(away()),
             Answer::Lost(times) if count_down(times) => {
-                self.inner.publish(bundle, act)?;
+                self.inner.publish(bundle, requester, act)?;
                 Err(away())
             }
             Answer::Other(record) => Ok(Publication { record: record.clone(), created: true }),
-            _ => self.inner.publish(bundle, act),
+            _ => self.inner.publish(bundle, requester, act),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Wrong documents and partitions made of good ones, with fingerprints and digests that fit again.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use contracts::{
     dataset_manifest::DatasetManifest,
     identity::{canonical, ids::DatasetManifestId},
     names::ObjectKey,
+    signature::Signed,
 };
 use factory::store;
 use parquet::arrow::{
@@ -46,20 +47,45 @@ pub fn edited<D: Document>(
     store::write_document(place.store(), &ObjectKey::new(uri).unwrap(), &document).unwrap()
 }
 
-/// A bundle that was edited, under the id and version that its content has then.
+/// A document of an edited one, signed again as who holds the key can.
+pub fn signed<D: Signed>(place: &Place, value: Value) -> Checked<D> {
+    place.keys().sign(serde_json::from_value(value).unwrap()).unwrap()
+}
+
+/// A signed document edited where it stands, with or without the key.
+pub fn in_place<D: Signed>(place: &Place, uri: &str, with_key: bool, edit: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(place.path(uri)).unwrap()).unwrap();
+    edit(&mut value);
+    let bytes = if with_key {
+        signed::<D>(place, value).bytes().to_vec()
+    } else {
+        canonical::to_bytes(&value).unwrap()
+    };
+    fs::write(place.path(uri), bytes).unwrap();
+}
+
+/// Forgets where the histories end, as who writes to the ledger can.
+pub fn lift_anchors(place: &Place) {
+    let ledger = rusqlite::Connection::open(place.root().join("ledger.sqlite")).unwrap();
+    ledger.execute("DELETE FROM anchors", []).unwrap();
+}
+
+/// A bundle that was edited and signed again, under the id and version that its content has then.
 pub fn bundle(
     place: &Place,
     good: &Reference<ModelBundle>,
     edit: impl FnOnce(&mut Value),
 ) -> Reference<ModelBundle> {
-    edited(place, good, |value| {
-        edit(value);
-        let bundle: ModelBundle = serde_json::from_value(value.clone()).unwrap();
-        let id = bundle.key().id().unwrap();
-        value["bundle_version"] =
-            json!(bundle_version(&id, &bundle.policy_revision, &bundle.config_revision).unwrap());
-        value["bundle_id"] = json!(id);
-    })
+    let mut value = value_of(place, good);
+    edit(&mut value);
+    let bundle: ModelBundle = serde_json::from_value(value.clone()).unwrap();
+    let id = bundle.key().id().unwrap();
+    value["bundle_version"] =
+        json!(bundle_version(&id, &bundle.policy_revision, &bundle.config_revision).unwrap());
+    value["bundle_id"] = json!(id);
+    let document = signed::<ModelBundle>(place, value);
+    let uri = format!("platform-1/mf/forged/{}", document.digest().hex());
+    store::write_document(place.store(), &ObjectKey::new(uri).unwrap(), &document).unwrap()
 }
 
 pub fn value_of<D: Document>(place: &Place, reference: &Reference<D>) -> Value {

@@ -157,7 +157,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(root: &Path) -> Self {
-        let factory = Factory::open(root).unwrap();
+        let factory = Factory::open(root, None).unwrap();
         let payments = payments();
         let spec: DatasetSpec = serde_json::from_value(spec(&payments)).unwrap();
         let sources = Sources {

@@ -18,7 +18,8 @@ use contracts::{
 use factory::{
     Factory,
     clock::FixedClock,
-    ledger::{Ledger, Run, SqliteLedger, State},
+    keys::Keys,
+    ledger::{Anchors, Ledger, Run, SqliteLedger, State},
     registry::{Act, EmbeddedRegistry, Registry},
     run::Line,
     store::{LocalStore, Store},
@@ -72,8 +73,15 @@ pub fn today() -> Timestamp {
 pub fn line(root: &Path, clock: &Arc<FixedClock>) -> Line {
     let store = Arc::new(LocalStore::open(root.join("objects")).unwrap());
     let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone()).unwrap());
-    let registry = Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone()));
-    Line { store, ledger, registry, clock: clock.clone() }
+    let keys = Arc::new(keys());
+    let registry =
+        Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone(), keys.clone(), ledger.clone()));
+    Line { store, ledger, registry, clock: clock.clone(), keys }
+}
+
+/// The key of every factory in a test.
+pub fn keys() -> Keys {
+    Keys::from_secret(&[7; 32])
 }
 
 /// A factory with a dataset in its own folder.
@@ -157,6 +165,21 @@ impl Place {
 
     pub fn registry(&self) -> &dyn Registry {
         &*self.factory.line().registry
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.factory.line().keys
+    }
+
+    /// A registry of the place in this store.
+    pub fn registry_in(&self, store: Arc<dyn Store>) -> EmbeddedRegistry {
+        let keys = Arc::clone(&self.factory.line().keys);
+        EmbeddedRegistry::new(store, self.clock.clone(), keys, self.anchors())
+    }
+
+    /// Where the histories of the place end.
+    pub fn anchors(&self) -> Arc<dyn Anchors> {
+        Arc::new(SqliteLedger::open(self.root().join("ledger.sqlite"), self.clock.clone()).unwrap())
     }
 
     /// Where an object stands in the file system.

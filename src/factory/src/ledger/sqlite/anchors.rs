@@ -56,8 +56,9 @@ pub(super) fn verify(connection: &Connection) -> Result<()> {
 }
 
 fn all(connection: &Connection) -> Result<Vec<(String, Anchor)>> {
-    let mut statement =
-        connection.prepare("SELECT scope, sequence, event, digest FROM anchors ORDER BY scope").map_err(trouble)?;
+    let mut statement = connection
+        .prepare("SELECT scope, sequence, event, digest FROM anchors ORDER BY scope")
+        .map_err(trouble)?;
     let rows = statement.query_map([], |row| Ok(read(row))).map_err(trouble)?;
     rows.map(|row| row.map_err(trouble)?).collect()
 }

@@ -5,19 +5,36 @@ fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
     let bench = Bench::new();
     let run = bench.submit(1, false);
     let mut raw = bench.raw();
-    let next = [schema::MIGRATIONS[0], "CREATE TABLE later (name TEXT NOT NULL) STRICT"];
+    let with = |step| [schema::MIGRATIONS, &[step]].concat();
+    let next = with("CREATE TABLE later (name TEXT NOT NULL) STRICT");
     // A step that fails half-way leaves the version before.
-    let broken = [schema::MIGRATIONS[0], "CREATE TABLE later (name TEXT NOT NULL) STRICT; NO SQL"];
+    let broken = with("CREATE TABLE later (name TEXT NOT NULL) STRICT; NO SQL");
     schema::migrate(&mut raw, &broken).unwrap_err();
     schema::migrate(&mut raw, &next).unwrap();
     schema::migrate(&mut raw, &next).unwrap();
     let version: i64 = raw.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
     assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
     bench.ledger.verify().unwrap();
     let failure = open(&bench.path(), &bench.clock).err().unwrap();
     assert_eq!(failure.code, Code::LedgerCorrupt);
     assert!(failure.hint().contains("release"));
+}
+
+/// A ledger as each earlier release left it, empty or not, is brought up to date by opening it.
+#[test]
+fn a_ledger_of_each_earlier_version_opens() {
+    for version in 1..schema::MIGRATIONS.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.sqlite");
+        let mut raw = Connection::open(&path).unwrap();
+        schema::migrate(&mut raw, &schema::MIGRATIONS[..version]).unwrap();
+        drop(raw);
+        let clock = Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0)));
+        let ledger = open(&path, &clock).unwrap();
+        assert_eq!(ledger.anchored().unwrap(), [], "{version}");
+        ledger.verify().unwrap();
+    }
 }
 
 #[test]

@@ -15,9 +15,10 @@ use super::*;
 use crate::{
     clock::FixedClock,
     failpoint,
-    ledger::{Mode, PUBLISH_RETRIES},
+    ledger::{Anchors, Mode, PUBLISH_RETRIES},
 };
 
+mod anchors;
 mod files;
 mod leases;
 mod submissions;
