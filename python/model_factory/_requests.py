@@ -13,6 +13,7 @@ import numpy as np
 from model_factory import _native
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
 
 __all__ = ["Given", "as_json", "read", "request_id"]
@@ -26,12 +27,15 @@ def read(name: str, given: Given) -> dict[str, Any]:
     Raises
     ------
     ModelFactoryError
-        With the document's own code where a file is not well-formed.
+        ``SOURCE_UNREADABLE`` for a file that cannot be read; the document's own code where one is not well-formed.
     """
     if isinstance(given, Mapping):
         return dict(given)
     path = Path(given)
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _native.refusal("SOURCE_UNREADABLE", name, "a mapping or a readable file", type(error).__name__) from None
     try:
         text = raw.decode()
         document = json.loads(_native.toml_as_json(text) or "null" if path.suffix == ".toml" else text)
@@ -46,14 +50,33 @@ def read(name: str, given: Given) -> dict[str, Any]:
 
 
 def as_json(document: Mapping[str, Any]) -> str:
-    """Write a document, whose numbers may be numpy's, as JSON text."""
-    return json.dumps(dict(document), default=_plain)
+    """Write a document, whose numbers may be numpy's, as JSON text; ``DOCUMENT_INVALID`` for NaN and infinities."""
+    try:
+        return json.dumps(dict(document), default=_plain, allow_nan=False)
+    except ValueError:
+        raise _native.refusal(
+            "DOCUMENT_INVALID", _not_finite(document, ""), "a finite number", "NaN or an infinity"
+        ) from None
 
 
 def request_id(payload: Mapping[str, Any]) -> str:
     """Name a request by its content, so that the same call is the same request."""
     content = json.dumps(payload, sort_keys=True, default=_plain)
     return f"request-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
+
+
+def _not_finite(value: Any, pointer: str) -> str:
+    """Point to the first number that JSON cannot say; empty where there is none."""
+    match value:
+        case Mapping():
+            parts: Iterable[tuple[Any, Any]] = value.items()
+        case list() | tuple() | np.ndarray():
+            parts = enumerate(value)
+        case float() | np.floating():
+            return "" if np.isfinite(value) else pointer
+        case _:
+            return ""
+    return next(filter(None, (_not_finite(part, f"{pointer}/{name}") for name, part in parts)), "")
 
 
 def _plain(value: Any) -> Any:

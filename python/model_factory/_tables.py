@@ -49,7 +49,8 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
         return "stream", data
     if isinstance(data, Sequence) and data and all(isinstance(path, (str, os.PathLike)) for path in data):
         return "parquet", [os.fspath(path) for path in data]
-    raise _native.refusal("PARAMETER_INVALID", place, _KINDS, "something else")
+    found = "a LazyFrame, to be collected first" if type(data).__name__ == "LazyFrame" else "something else"
+    raise _native.refusal("PARAMETER_INVALID", place, _KINDS, found)
 
 
 def _pandas(frame: Any, place: str, wanted: Sequence[str]) -> Table:

@@ -34,6 +34,9 @@ class Dataset:
     manifest: dict[str, Any] = field(repr=False)
     reference: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"<Dataset {self.id}: {self.rows:,} rows>"
+
     @property
     def id(self) -> str:
         """Identity of the data: equal content, equal id."""

@@ -62,7 +62,17 @@ def window(entity: str, window: str, delay: str = "0d") -> Window:
         Column that names the entity, such as a customer.
     window, delay : str
         Lengths of time such as ``"30d"``, ``"12h"``, ``"10m"``, ``"90s"``.
+
+    Raises
+    ------
+    InputAdmissionError
+        ``PARAMETER_INVALID`` for a length that is no text; what the text says is checked where a dataset is built.
     """
+    for name, length in (("window", window), ("delay", delay)):
+        if not isinstance(length, str):
+            raise _native.refusal(
+                "PARAMETER_INVALID", name, 'a length of time such as "30d" or "12h"', type(length).__name__
+            )
     return Window(entity, window, delay)
 
 

@@ -35,6 +35,9 @@ class Bundle:
         """Read the bundle that a reference pins."""
         return cls(json.loads(context.native.document("bundle", **reference)), reference)
 
+    def __repr__(self) -> str:
+        return f"<Bundle {self.id} {self.version}: {self.scope}>"
+
     @property
     def id(self) -> str:
         """Identity of the bundle."""

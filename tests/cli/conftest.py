@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.payments import Place, build
+from tests.cli.payments import Place, build, call
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +17,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def place(tmp_path: Path) -> Place:
     """A root of the test's own."""
     return build(tmp_path)
+
+
+@pytest.fixture
+def serving(place: Place) -> Place:
+    """A root of the test's own, whose scope has an ACTIVE bundle."""
+    bundle = place.train(publish=True).publish()
+    act = ("--actor", "alice", "--reason", "test", "--root", place.root)
+    assert call("promote", bundle.id, *act).status == 0
+    return place

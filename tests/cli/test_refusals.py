@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,47 @@ def test_14_immutability(place: Place) -> None:
 def test_a_list_of_no_run_is_refused(place: Place) -> None:
     for limit in ("0", "-1", str(1 << 32)):
         assert call("runs", "--limit", limit, "--root", place.root, "--json").status == 10
+
+
+def test_2_usage_is_a_document_too() -> None:
+    called = call("runs", "--limt", "3", "--json")
+    assert called.status == 2
+    assert called.err.startswith("usage: ")
+    assert called.document["code"] == "PARAMETER_INVALID"
+    assert "--limt" in called.document["detail"]
+
+
+@pytest.mark.parametrize("name", ["events.txt", "events", "./features.parquet"])
+def test_scores_do_not_replace_what_is_read(serving: Place, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "features.parquet"
+    parquet.write_table(pa.table(features()), source)
+    before = source.read_bytes()
+    out = tmp_path / name
+    refused(10, "PARAMETER_INVALID", "score", SCOPE, source, "--out", out, "--root", serving.root)
+    assert source.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["features.parquet"]
+
+
+def test_1_an_answer_that_cannot_be_written() -> None:
+    program = [sys.executable, "-m", "model_factory.cli", "schema", "bundle"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "model-factory: the answer cannot be written: No space left on device\n"
+
+
+def test_a_reader_s_key_folder_verifies_and_does_not_act(serving: Place, tmp_path: Path) -> None:
+    reader = tmp_path / "reader"
+    (reader / "trusted").mkdir(parents=True)
+    public = (serving.root / "keys" / "signing.pub.pem").read_bytes()
+    (reader / "trusted" / "factory.pem").write_bytes(public)
+    where = ("--root", serving.root, "--keys", reader)
+    resolved = call("resolve", SCOPE, *where, "--json")
+    assert resolved.status == 0
+    bundle = resolved.document["bundle_id"]
+    assert call("verify", bundle, *where).status == 0
+    refused(13, "SIGNING_KEY_UNAVAILABLE", "retire", bundle, *ACT, *where)
+    refused(13, "SIGNING_KEY_UNAVAILABLE", "work", "--once", *where)
+    stranger = ("--root", serving.root, "--keys", tmp_path / "stranger")
+    refused(13, "SIGNATURE_INVALID", "resolve", SCOPE, *stranger)
+    refused(13, "SIGNATURE_INVALID", "verify", bundle, *stranger)

@@ -132,6 +132,7 @@ def test_a_dataset_tells_what_it_is(built: tuple[Path, mf.Dataset]) -> None:
     _, dataset = built
     assert dataset.id.startswith("dm_")
     assert dataset.rows == len(events()["event_id"]) == sum(dataset.label_counts.values())
+    assert repr(dataset) == f"<Dataset {dataset.id}: {dataset.rows:,} rows>"
     assert dataset.label_counts["positive"] > 10
     assert dataset.feature_names[0] == "amount"
     assert set(dataset.reference) == {"uri", "digest"}

@@ -247,6 +247,21 @@ def test_an_argument_that_is_none_is_refused(place: str, change: dict[str, Any],
     assert objects(tmp_path) == []
 
 
+@pytest.mark.parametrize("arguments", [("customer", 5), ("customer", "5d", timedelta(days=1))])
+def test_a_length_of_time_is_a_text(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        mf.window(*arguments)
+    assert refused.value.code == "PARAMETER_INVALID"
+    assert '"30d"' in refused.value.detail
+
+
+def test_a_lazy_frame_is_to_be_collected(tmp_path: Path) -> None:
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        build(opened(tmp_path), events=pl.LazyFrame({"event_id": [1]}))
+    assert refused.value.code == "PARAMETER_INVALID"
+    assert "collected first" in refused.value.detail
+
+
 def test_a_cut_may_be_a_moment_of_any_zone(tmp_path: Path) -> None:
     cut = datetime.fromisoformat(day(75).replace("Z", "+00:00"))
     elsewhere = cut.astimezone(timezone(timedelta(hours=2)))

@@ -150,3 +150,16 @@ def test_a_scope_that_is_none(tmp_path: Path) -> None:
         with pytest.raises(mf.errors.InputAdmissionError) as refused:
             opened(tmp_path).registry.resolve(scope)
         assert refused.value.code == "TARGET_SCOPE_INVALID"
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 2_001])
+def test_a_verb_asks_for_a_reason(
+    reason: str, copy_of_two: tuple[mf.Factory, mf.Bundle, mf.Bundle]
+) -> None:
+    factory, first, _ = copy_of_two
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        factory.registry.promote(first, reason=reason)
+    assert refused.value.code == "PARAMETER_INVALID"
+    assert refused.value.problems[0]["pointer"] == "reason"
+    assert factory.registry.resolve(SCOPE).outcome == "FAIL_CLOSED"
+    assert repr(first) == f"<Bundle {first.id} {first.version}: {SCOPE}>"

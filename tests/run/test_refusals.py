@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy as np
 import pytest
 
 import model_factory as mf
@@ -128,3 +129,31 @@ def test_a_principal_that_is_none(built: tuple[Path, mf.Dataset], copied: Callab
     with pytest.raises(mf.errors.InputAdmissionError) as refused:
         train(opened(copied(built[0]), principal=" "), built[1])
     assert refused.value.code == "REQUESTER_MISSING"
+
+
+def test_a_file_that_is_not_there(built: tuple[Path, mf.Dataset], tmp_path: Path) -> None:
+    for path in (tmp_path / "nope.toml", tmp_path):
+        with pytest.raises(mf.errors.InputAdmissionError) as refused:
+            train(opened(built[0]), built[1], config=path)
+        assert refused.value.code == "SOURCE_UNREADABLE"
+        assert refused.value.problems[0]["pointer"] == "training_config"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), np.float64("nan"), np.float32("-inf")])
+def test_a_number_that_is_none_is_pointed_to(number: float, built: tuple[Path, mf.Dataset]) -> None:
+    wrong = config(model={"family": "gradient_boosting", "learning_rate": number})
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        train(opened(built[0]), built[1], config=wrong)
+    assert refused.value.code == "DOCUMENT_INVALID"
+    assert [problem["pointer"] for problem in refused.value.problems] == ["/model/learning_rate"]
+
+
+def test_an_unknown_family_is_told_those_that_are_known(built: tuple[Path, mf.Dataset]) -> None:
+    with pytest.raises(mf.errors.ResolutionError) as refused:
+        train(opened(built[0]), built[1], config=config(model={"family": "oracle"}))
+    assert refused.value.code == "TRAINING_CONFIG_INVALID"
+    (problem,) = refused.value.problems
+    assert problem["pointer"] == "/model/family"
+    assert "gradient_boosting" in problem["expected"]
+    assert "logistic_regression" in problem["expected"]
+    assert "oracle" not in str(refused.value)

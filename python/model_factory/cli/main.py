@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from model_factory import _native, errors
 from model_factory.cli import datasets, demo, documents, proofs, registry, runs
@@ -30,12 +30,32 @@ try it: model-factory demo
 """
 
 UNEXPECTED = 1
+USAGE = 2
 INTERRUPTED = 130
 
 
+class UsageError(Exception):
+    """Arguments that are no command."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises instead of leaving: what is wrong may be asked for as JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, self.format_usage())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command and give back its exit status; usage errors leave by ``SystemExit(2)``."""
-    options = parser().parse_args(arguments)
+    """Carry out one command and give back its exit status; ``--help`` leaves by ``SystemExit(0)``."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = parser().parse_args(given)
+    except UsageError as error:
+        return _misused(error, as_json="--json" in given)
     try:
         answer: Answer = options.carry_out(options)
     except errors.ModelFactoryError as failure:
@@ -52,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Give the parser of all verbs."""
-    whole = argparse.ArgumentParser(
+    whole = _Parser(
         prog="model-factory",
         description="From a dataset you can name to a model you can prove.",
         epilog=EPILOG,
@@ -62,6 +82,13 @@ def parser() -> argparse.ArgumentParser:
     for group in (demo, documents, datasets, runs, proofs, registry):
         group.add(verbs)
     return whole
+
+
+def _misused(error: UsageError, *, as_json: bool) -> int:
+    sys.stderr.write(f"{error.usage}model-factory: {error}\n")
+    if not as_json:
+        return USAGE
+    return _refuse(_native.refusal("PARAMETER_INVALID", "arguments", "a command", str(error)), USAGE, as_json=True)
 
 
 def _refuse(failure: ModelFactoryError, status: int, *, as_json: bool) -> int:
@@ -75,7 +102,10 @@ def _write(text: str, status: int) -> int:
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader left, as `head` does; the interpreter must not try to flush again at exit.
+    except OSError as error:
+        # The interpreter must not try to flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # the reader may leave, as `head` does
+            sys.stderr.write(f"model-factory: the answer cannot be written: {error.strerror}\n")
+            return UNEXPECTED
     return status

@@ -91,6 +91,7 @@ def _status(resolution: Resolution) -> int:
 
 
 def _score(options: Options) -> Answer:
+    tables.check_out(options.out, options.events)
     table = tables.read(options.events)
     with opened(options) as factory:
         model = factory.registry.resolve(options.scope).load()

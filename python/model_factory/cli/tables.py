@@ -9,9 +9,10 @@ from model_factory.cli.options import refuse
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["arrow", "read", "write"]
+__all__ = ["arrow", "check_out", "read", "write"]
 
 SCORE = "score"
+KINDS = (".parquet", ".csv")
 
 
 def arrow() -> Any:
@@ -23,6 +24,16 @@ def arrow() -> Any:
             "SOURCE_UNREADABLE", "", "pyarrow to read Parquet (pip install 'model-factory[pyarrow]')", "none"
         )
     return pa
+
+
+def check_out(out: Path | None, source: Path) -> None:
+    """Refuse a file to write to that is the one that is read, or of another kind than can be written."""
+    if out is None:
+        return
+    if out.suffix not in KINDS:
+        refuse("PARAMETER_INVALID", "--out", f"a name that ends with {' or '.join(KINDS)}", "another")
+    if out.resolve() == source.resolve():
+        refuse("PARAMETER_INVALID", "--out", "another file than the one that is read", "the same")
 
 
 def read(path: Path) -> Any:
@@ -37,17 +48,19 @@ def read(path: Path) -> Any:
 
 
 def write(table: Any, scores: Any, path: Path) -> None:
-    """Give the table with its scores as the last column, as CSV where the name ends so, else as Parquet."""
+    """Write the table with its scores as the last column: whole under its name, or not at all."""
     pa = arrow()
     from pyarrow import csv, parquet  # noqa: PLC0415
 
     if SCORE in table.column_names:
         refuse("PARAMETER_INVALID", "EVENTS", f"no column {SCORE!r}", "one")
     scored = table.append_column(SCORE, pa.array(scores))
+    write_table = csv.write_csv if path.suffix == ".csv" else parquet.write_table
+    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        if path.suffix == ".csv":
-            csv.write_csv(scored, path)
-        else:
-            parquet.write_table(scored, path)
+        write_table(scored, unfinished)
+        unfinished.replace(path)
     except OSError as error:
         refuse("PARAMETER_INVALID", "--out", "a file that can be written", type(error).__name__)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -108,7 +108,7 @@ impl PyRegistry {
         reason: String,
         verb: impl FnOnce(&dyn Registry, &Act) -> contracts::Result<RegistryLifecycleEvent> + Send,
     ) -> Result<String> {
-        let act = Act { actor: actor.0, reason };
+        let act = Act::new(actor.0, reason)?;
         Ok(py.detach(|| json(&verb(&*self.0.line().registry, &act)?))?)
     }
 }

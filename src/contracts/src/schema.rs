@@ -274,7 +274,8 @@ fn explain(error: &ValidationError<'_>) -> Vec<Problem> {
                 .min_by_key(|errors| errors.len());
             match branch {
                 Some(errors) if !errors.is_empty() => errors.iter().flat_map(explain).collect(),
-                _ => problem(pointer, format!("one of {} forms", context.len()), found),
+                _ => tags(context)
+                    .unwrap_or_else(|| problem(pointer, format!("one of {} forms", context.len()), found)),
             }
         }
         ValidationErrorKind::Pattern { pattern } => {
@@ -295,6 +296,9 @@ fn explain(error: &ValidationError<'_>) -> Vec<Problem> {
         ValidationErrorKind::MinItems { limit } => {
             problem(pointer, format!("at least {limit} elements"), found)
         }
+        ValidationErrorKind::MinLength { limit } => {
+            problem(pointer, format!("at least {limit} characters"), found)
+        }
         ValidationErrorKind::MaxLength { limit } => {
             problem(pointer, format!("at most {limit} characters"), found)
         }
@@ -312,6 +316,19 @@ fn type_text(kind: &jsonschema::error::TypeKind) -> String {
     }
 }
 
+/// The problem of a form that is told by one field, such as a model's family, whose value is none of those known.
+fn tags(branches: &[Vec<ValidationError<'_>>]) -> Option<Vec<Problem>> {
+    let mut known = Vec::new();
+    let mut place = None;
+    for error in branches.iter().flatten() {
+        let ValidationErrorKind::Constant { expected_value } = error.kind() else { continue };
+        known.push(expected_value.to_string());
+        place = Some((error.instance_path().to_string(), shape(error.instance())));
+    }
+    let (pointer, found) = place?;
+    Some(vec![Problem { pointer, expected: format!("one of {}", known.join(", ")), found }])
+}
+
 fn misses_tag(error: &ValidationError<'_>) -> bool {
     matches!(error.kind(), ValidationErrorKind::Constant { .. })
         || matches!(error.kind(), ValidationErrorKind::Type { .. })
@@ -326,7 +343,10 @@ pub fn shape(value: &Value) -> String {
         Value::Bool(_) => "a boolean".to_owned(),
         Value::Number(number) if number.is_f64() => "a number with a fraction".to_owned(),
         Value::Number(number) => {
-            format!("an integer of {} digits", number.to_string().trim_start_matches('-').len())
+            let text = number.to_string();
+            let (sign, digits) =
+                text.strip_prefix('-').map_or(("an", &*text), |digits| ("a negative", digits));
+            format!("{sign} integer of {} digit{}", digits.len(), if digits.len() == 1 { "" } else { "s" })
         }
         Value::String(text) => format!("a string of {} characters", text.chars().count()),
         Value::Array(items) => format!("an array of {}", items.len()),

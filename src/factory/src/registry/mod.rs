@@ -15,7 +15,7 @@ mod resolution;
 mod rules;
 
 use contracts::{
-    Reference, Result,
+    Code, Failure, Reference, Result,
     bundle::ModelBundle,
     identity::ids::BundleId,
     lifecycle_event::RegistryLifecycleEvent,
@@ -39,6 +39,18 @@ pub struct Act {
     pub actor: Principal,
     /// Why, in the actor's words.
     pub reason: String,
+}
+
+impl Act {
+    /// An act for a reason of 1 to 2,000 characters; refuses others with `PARAMETER_INVALID`.
+    pub fn new(actor: Principal, reason: String) -> Result<Self> {
+        let characters = reason.chars().count();
+        if (1..=2_000).contains(&characters) {
+            return Ok(Self { actor, reason });
+        }
+        let found = format!("{characters} characters");
+        Err(Failure::at(Code::ParameterInvalid, "reason", "a reason of 1 to 2,000 characters", found))
+    }
 }
 
 /// What came of a publication.
