@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "as_json", "read", "request_id"]
 
+_INVALID = {
+    "training_config": "TRAINING_CONFIG_INVALID",
+    "governance_profile": "GOVERNANCE_PROFILE_INVALID",
+    "train_request": "REQUEST_INVALID",
+}
+
 Given: TypeAlias = "Mapping[str, Any] | str | PathLike[str]"
 
 
@@ -49,13 +55,13 @@ def read(name: str, given: Given) -> dict[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-def as_json(document: Mapping[str, Any]) -> str:
-    """Write a document, whose numbers may be numpy's, as JSON text; ``DOCUMENT_INVALID`` for NaN and infinities."""
+def as_json(name: str, document: Mapping[str, Any]) -> str:
+    """Write a document, whose numbers may be numpy's, as JSON text; NaN and infinities have its own code."""
     try:
         return json.dumps(dict(document), default=_plain, allow_nan=False)
     except ValueError:
         raise _native.refusal(
-            "DOCUMENT_INVALID", _not_finite(document, ""), "a finite number", "NaN or an infinity"
+            _INVALID[name], _not_finite(document, ""), "a finite number", "NaN or an infinity"
         ) from None
 
 

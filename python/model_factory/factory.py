@@ -189,7 +189,7 @@ class Factory:
                 "PARAMETER_INVALID", "name", "training_config or governance_profile", "another name"
             )
         complete = {"schema_version": f"model_factory.{name}.v1"} | _requests.read(name, document)
-        reference = put(self.defaults.platform_run_id, _requests.as_json(complete))
+        reference = put(self.defaults.platform_run_id, _requests.as_json(name, complete))
         return cast("dict[str, str]", json.loads(reference))
 
     def submit(self, request: Given) -> Run:
@@ -200,7 +200,8 @@ class Factory:
         InputAdmissionError, ResolutionError
             With the code of what is wrong with it; nothing is recorded then.
         """
-        run_id, _ = self._context.native.submit(_requests.as_json(_requests.read("train_request", request)))
+        name = "train_request"
+        run_id, _ = self._context.native.submit(_requests.as_json(name, _requests.read(name, request)))
         return Run.read(self._context, run_id)
 
     def work(self, run_id: str | None = None, *, once: bool = True) -> Run | None:

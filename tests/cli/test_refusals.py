@@ -191,13 +191,15 @@ def test_2_usage_is_a_document_too() -> None:
 
 @pytest.mark.parametrize("name", ["events.txt", "events", "./features.parquet"])
 def test_scores_do_not_replace_what_is_read(serving: Place, tmp_path: Path, name: str) -> None:
-    source = tmp_path / "features.parquet"
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    source = folder / "features.parquet"
     parquet.write_table(pa.table(features()), source)
     before = source.read_bytes()
-    out = tmp_path / name
+    out = folder / name
     refused(10, "PARAMETER_INVALID", "score", SCOPE, source, "--out", out, "--root", serving.root)
     assert source.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["features.parquet"]
+    assert [path.name for path in folder.iterdir()] == ["features.parquet"]
 
 
 def test_1_an_answer_that_cannot_be_written() -> None:

@@ -142,9 +142,9 @@ def test_a_file_that_is_not_there(built: tuple[Path, mf.Dataset], tmp_path: Path
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), np.float64("nan"), np.float32("-inf")])
 def test_a_number_that_is_none_is_pointed_to(number: float, built: tuple[Path, mf.Dataset]) -> None:
     wrong = config(model={"family": "gradient_boosting", "learning_rate": number})
-    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+    with pytest.raises(mf.errors.ResolutionError) as refused:
         train(opened(built[0]), built[1], config=wrong)
-    assert refused.value.code == "DOCUMENT_INVALID"
+    assert refused.value.code == "TRAINING_CONFIG_INVALID"
     assert [problem["pointer"] for problem in refused.value.problems] == ["/model/learning_rate"]
 
 

@@ -43,10 +43,9 @@ impl Factory {
     /// [`Keys::open`].
     pub fn open(root: &Path, keys: Option<&Path>) -> Result<Self> {
         let clock = Arc::new(SystemClock);
-        let folder = keys.map_or_else(|| root.join("keys"), Path::to_owned);
-        let keys = Arc::new(Keys::open(&folder)?);
         let store = Arc::new(LocalStore::open(root.join("objects"))?);
         store.collect_staging()?;
+        let keys = Arc::new(Keys::open(&keys.map_or_else(|| root.join("keys"), Path::to_owned))?);
         let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);
         let registry =
             Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone(), keys.clone(), ledger.clone()));
