@@ -33,7 +33,8 @@ def read(name: str, given: Given) -> dict[str, Any]:
     Raises
     ------
     ModelFactoryError
-        ``SOURCE_UNREADABLE`` for a file that cannot be read; the document's own code where one is not well-formed.
+        ``SOURCE_UNREADABLE`` for a file that cannot be read; the document's own code where one is not
+        well-formed.
     """
     if isinstance(given, Mapping):
         return dict(given)
@@ -41,7 +42,9 @@ def read(name: str, given: Given) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise _native.refusal("SOURCE_UNREADABLE", name, "a mapping or a readable file", type(error).__name__) from None
+        raise _native.refusal(
+            "SOURCE_UNREADABLE", name, "a mapping or a readable file", type(error).__name__
+        ) from None
     try:
         text = raw.decode()
         document = json.loads(_native.toml_as_json(text) or "null" if path.suffix == ".toml" else text)
@@ -57,12 +60,10 @@ def read(name: str, given: Given) -> dict[str, Any]:
 
 def as_json(name: str, document: Mapping[str, Any]) -> str:
     """Write a document, whose numbers may be numpy's, as JSON text; NaN and infinities have its own code."""
-    try:
-        return json.dumps(dict(document), default=_plain, allow_nan=False)
-    except ValueError:
-        raise _native.refusal(
-            _INVALID[name], _not_finite(document, ""), "a finite number", "NaN or an infinity"
-        ) from None
+    place = _not_finite(document, "")
+    if place:
+        raise _native.refusal(_INVALID[name], place, "a finite number", "NaN or an infinity")
+    return json.dumps(dict(document), default=_plain)
 
 
 def request_id(payload: Mapping[str, Any]) -> str:

@@ -153,9 +153,7 @@ def test_a_scope_that_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 2_001])
-def test_a_verb_asks_for_a_reason(
-    reason: str, copy_of_two: tuple[mf.Factory, mf.Bundle, mf.Bundle]
-) -> None:
+def test_a_verb_asks_for_a_reason(reason: str, copy_of_two: tuple[mf.Factory, mf.Bundle, mf.Bundle]) -> None:
     factory, first, _ = copy_of_two
     with pytest.raises(mf.errors.InputAdmissionError) as refused:
         factory.registry.promote(first, reason=reason)

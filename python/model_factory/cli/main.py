@@ -88,7 +88,9 @@ def _misused(error: UsageError, *, as_json: bool) -> int:
     sys.stderr.write(f"{error.usage}model-factory: {error}\n")
     if not as_json:
         return USAGE
-    return _refuse(_native.refusal("PARAMETER_INVALID", "arguments", "a command", str(error)), USAGE, as_json=True)
+    return _refuse(
+        _native.refusal("PARAMETER_INVALID", "arguments", "a command", str(error)), USAGE, as_json=True
+    )
 
 
 def _refuse(failure: ModelFactoryError, status: int, *, as_json: bool) -> int:
