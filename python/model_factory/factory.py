@@ -49,9 +49,9 @@ def open(  # noqa: A001 - mf.open
     root : path
         Folder of objects and ledger.
     keys : path, optional
-        Folder of the keys: ``signing.pem``, which bundles, lifecycle events and receipts are signed with, and the
-        public keys of other signers in ``trusted/``. By default ``keys`` below the root. An empty folder gets a
-        key; one with trusted keys alone can verify, resolve and score, and nothing else.
+        Folder of the keys: ``signing.pem``, which bundles, lifecycle events and receipts are signed with,
+        and the public keys of other signers in ``trusted/``. By default ``keys`` below the root. An empty
+        folder gets a key; with trusted keys alone one can verify, resolve and score, and nothing else.
     threads : int, optional
         Threads of each call; all cores by default. Results do not depend on it.
     principal : str, optional
@@ -99,7 +99,7 @@ class Factory:
 
     @property
     def signer(self) -> str | None:
-        """The public key that this factory signs with, ``ed25519:`` and 64 hexadecimal digits; None for a reader."""
+        """The public key that it signs with, ``ed25519:`` and 64 hexadecimal digits; None for a reader."""
         return self._context.native.signer
 
     def train(

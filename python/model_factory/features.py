@@ -66,7 +66,7 @@ def window(entity: str, window: str, delay: str = "0d") -> Window:
     Raises
     ------
     InputAdmissionError
-        ``PARAMETER_INVALID`` for a length that is no text; what the text says is checked where a dataset is built.
+        ``PARAMETER_INVALID`` for a length that is no text; what it says is checked where a dataset is built.
     """
     for name, length in (("window", window), ("delay", delay)):
         if not isinstance(length, str):

@@ -59,8 +59,8 @@ class Resolution:
         RegistryError
             ``NO_ACTIVE_BUNDLE`` where nothing is active.
         ModelFactoryError
-            The code of why an active bundle may not serve: ``EVIDENCE_DIGEST_MISMATCH``, ``SIGNATURE_INVALID``,
-            ``BUNDLE_INCOMPATIBLE`` and the like.
+            The code of why an active bundle may not serve: ``EVIDENCE_DIGEST_MISMATCH``,
+            ``SIGNATURE_INVALID``, ``BUNDLE_INCOMPATIBLE`` and the like.
         """
         reference = self.document["bundle"]
         if reference is None:

@@ -46,9 +46,7 @@ def verb(
         added.add_argument(
             "--root", type=Path, default=Path("factory"), metavar="DIR", help="the factory's folder"
         )
-        added.add_argument(
-            "--keys", type=Path, metavar="DIR", help="the key folder; by default keys in the root"
-        )
+        added.add_argument("--keys", type=Path, metavar="DIR", help="the key folder; ROOT/keys by default")
     return added
 
 

@@ -195,12 +195,12 @@ impl PyFactory {
 
     /// The receipt of a run that is at rest.
     fn receipt(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<Option<String>> {
-        Ok(py.detach(|| self.factory.line().receipt(&run.0)?.as_ref().map(text).transpose())?)
+        Ok(py.detach(|| self.factory.receipt(&run.0)?.as_ref().map(text).transpose())?)
     }
 
     /// What a clock measured while a run was carried out.
     fn measurements(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<Option<String>> {
-        Ok(py.detach(|| self.factory.line().measurements(&run.0)?.as_ref().map(text).transpose())?)
+        Ok(py.detach(|| self.factory.measurements(&run.0)?.as_ref().map(text).transpose())?)
     }
 
     /// The document of this kind that a reference pins, read and compared with its digest.

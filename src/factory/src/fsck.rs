@@ -25,6 +25,7 @@ use serde::Serialize;
 use crate::{
     keys, layout,
     ledger::{Run, State},
+    records,
     registry::{permit, publication_key},
     run::Line,
     store::{self, Store},
@@ -84,7 +85,7 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
         let request = check_request(line, &run);
         checkup.note("I1", &subject, request.as_ref().map(drop).map_err(Clone::clone));
         owners.extend(request);
-        checkup.note("I1", &subject, check_evidence(line, &run.run_id));
+        checkup.note("I1", &subject, check_evidence(line, &run));
         checkup.note("I7", &subject, check_receipts(line, &run.run_id));
         if run.progress.state == State::Published {
             checkup.note("I1", &subject, published_is_registered(line, &run.run_id));
@@ -120,8 +121,8 @@ fn check_request(line: &Line, run: &Run) -> Result<PlatformRunId> {
 }
 
 /// Everything that the ledger names is there with its digest, and what was measured beside it is of this run.
-fn check_evidence(line: &Line, run: &TrainRunId) -> Result<()> {
-    let evidence = line.evidence(run)?;
+fn check_evidence(line: &Line, run: &Run) -> Result<()> {
+    let evidence = line.evidence(&run.run_id)?;
     let Evidence {
         plan,
         model,
@@ -143,7 +144,7 @@ fn check_evidence(line: &Line, run: &TrainRunId) -> Result<()> {
     let mut bundles = champion.iter().chain(bundle);
     bundles.try_for_each(|reference| keys::read_signed(store, keys, reference).map(drop))?;
     publication.iter().try_for_each(|reference| store::read_document(store, reference).map(drop))?;
-    match (eval_report, line.measurements(run)?) {
+    match (eval_report, records::measurements(store, run)?) {
         (Some(_), None) => {
             Err(Failure::at(Code::EvidenceUnresolved, "measurements", "those of the run", "nothing"))
         }

@@ -143,7 +143,10 @@ impl Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("signer", &self.signer()).field("trusted", &self.trusted).finish()
+        f.debug_struct("Keys")
+            .field("signer", &self.signer())
+            .field("trusted", &self.trusted)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,8 +8,10 @@ use contracts::{
     governance_profile::GovernanceProfile,
     identity::ids::{BundleId, TrainRunId},
     identity::recipe,
+    measurements::Measurements,
     names::{ColumnName, Name, PlatformRunId, Principal, RequestId},
     resolution::BundleResolution,
+    run_receipt::RunReceipt,
     scope::TargetScope,
     train_request::TrainBuildRequest,
     training_config::TrainingConfig,
@@ -23,6 +25,7 @@ use crate::{
     keys::Keys,
     layout,
     ledger::{Admission, Run, SqliteLedger, State},
+    records,
     registry::EmbeddedRegistry,
     run::Line,
     store::{self, LocalStore},
@@ -158,6 +161,16 @@ impl Factory {
         self.line
             .work(worker, Some(run), watch)?
             .ok_or_else(|| Failure::new(Code::LeaseLost, format!("another worker publishes {run}")))
+    }
+
+    /// The receipt of a run in its present state, its signature checked; none while it is not at rest.
+    pub fn receipt(&self, run: &TrainRunId) -> Result<Option<Checked<RunReceipt>>> {
+        records::receipt(&*self.line.store, &self.line.keys, &self.line.ledger.run(run)?)
+    }
+
+    /// What a clock measured while the run was carried out; none before it was evaluated.
+    pub fn measurements(&self, run: &TrainRunId) -> Result<Option<Checked<Measurements>>> {
+        records::measurements(&*self.line.store, &self.line.ledger.run(run)?)
     }
 
     /// What serves a scope; see [`crate::registry::Registry::resolve`].
