@@ -289,3 +289,30 @@ fn a_good_run_says_which_guards_looked_and_at_how_much() {
     }
     assert!(report.leakage_audit.iter().all(|check| check.checked > 0));
 }
+
+/// Who was known to be defrauded on the day of an event is not judged again, and nobody else is left out.
+#[test]
+fn entities_known_to_be_positive_are_left_out_of_the_test() {
+    let (place, run) = Place::passed();
+    let record =
+        store::read_document(place.store(), &place.evidence(&run).execution_record.unwrap()).unwrap();
+    let rows = forge::rows(&place);
+    let label: &BooleanArray = forge::column(&rows, "label");
+    let customer: &Int64Array = forge::column(&rows, "customer");
+    let time: &TimestampNanosecondArray = forge::column(&rows, "time");
+    let first = place.payments.time[0].div_euclid(DAY);
+    let day = |row: usize| time.value(row).div_euclid(DAY) - first;
+    let defrauded = |row: usize| label.is_valid(row) && label.value(row);
+    let known = |row: usize| {
+        (0..rows.num_rows()).any(|other| {
+            let seen = (10..day(row) - 7).contains(&day(other));
+            seen && defrauded(other) && customer.value(other) == customer.value(row)
+        })
+    };
+    let judged = (0..rows.num_rows()).filter(|&row| label.is_valid(row) && (42..60).contains(&day(row)));
+    let (out, left): (Vec<_>, Vec<_>) = judged.partition(|&row| known(row));
+    let counts = &record.windows["test"];
+    assert!(out.len() > 100 && left.len() > 100);
+    assert_eq!((counts.known_positive, counts.rows), (out.len() as u64, left.len() as u64));
+    assert_eq!(counts.positive, left.iter().filter(|&&row| defrauded(row)).count() as u64);
+}

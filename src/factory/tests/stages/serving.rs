@@ -142,7 +142,7 @@ fn a_bundle_without_a_pass_of_its_own_does_not_serve() {
         });
         // Whoever can do all that holds the key and writes to the ledger: even so, nothing without a PASS serves.
         forge::in_place::<RegistryLifecycleEvent>(&shelf.place, uri, true, |event| {
-            event["bundle"] = json!(forged)
+            event["bundle"] = json!(forged);
         });
         forge::lift_anchors(&shelf.place);
         let closed = (ResolutionOutcome::FailClosed, None, vec![Code::GateDecisionMismatch]);
