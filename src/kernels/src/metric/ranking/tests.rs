@@ -2,9 +2,11 @@
 // A method's path is of one lifetime; a closure is of any.
 #![allow(clippy::redundant_closure_for_method_calls)]
 
+use contracts::Code;
 use proptest::prelude::*;
 
 use super::*;
+use crate::metric::PrecisionRecallPoint;
 
 const EVERY_POINT: usize = usize::MAX;
 
