@@ -1,0 +1,115 @@
+//! A few rows laid out column by column, so that every sum over rows is a loop over neighbours.
+//!
+//! Flows in: a stretch of a feature matrix of any layout. Flows out: the same values less their column's mean.
+//! Invariant: sums run over [`LANES`] interleaved partial sums that are joined as a fixed tree, whatever the
+//! width of the machine's registers; places past the last row hold zeros and add nothing.
+
+use ndarray::{ArrayView2, Axis, Slice};
+
+/// Rows of a tile: its columns stay in the fastest caches.
+pub(super) const TILE: usize = 256;
+/// Partial sums of a sum.
+const LANES: usize = 8;
+
+/// One number for each row of a tile.
+pub(super) type Column = [f64; TILE];
+
+/// Up to [`TILE`] rows.
+pub(super) struct Tile {
+    rows: usize,
+    columns: Vec<Column>,
+}
+
+impl Tile {
+    /// A tile of so many columns, without rows.
+    pub(super) fn new(columns: usize) -> Self {
+        Self { rows: 0, columns: vec![[0.0; TILE]; columns] }
+    }
+
+    /// Holds the rows from `start` on, centred; columns past those of `features` are 1 in each row.
+    pub(super) fn load(&mut self, features: ArrayView2<'_, f64>, start: usize, mean: &[f64]) {
+        let end = features.nrows().min(start + TILE);
+        self.rows = end - start;
+        let rows = features.slice_axis(Axis(0), Slice::from(start..end));
+        for (index, target) in self.columns.iter_mut().enumerate() {
+            let (held, rest) = target.split_at_mut(self.rows);
+            match mean.get(index) {
+                Some(mean) => {
+                    let values = rows.column(index);
+                    held.iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
+                }
+                None => held.fill(1.0),
+            }
+            rest.fill(0.0);
+        }
+    }
+
+    /// Number of rows held.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The columns.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+}
+
+/// Sum of the products of two columns.
+pub(super) fn dot(left: &Column, right: &Column) -> f64 {
+    let [sum, _] = dots(left, [right, right]);
+    sum
+}
+
+/// Sums of the products of one column with each of two: read once, used twice.
+#[inline]
+pub(super) fn dots(left: &Column, right: [&Column; 2]) -> [f64; 2] {
+    let mut lanes = [[0.0; LANES]; 2];
+    let [first, second] = right.map(|column| column.as_chunks::<LANES>().0);
+    for ((left, first), second) in left.as_chunks::<LANES>().0.iter().zip(first).zip(second) {
+        for lane in 0..LANES {
+            lanes[0][lane] += left[lane] * first[lane];
+            lanes[1][lane] += left[lane] * second[lane];
+        }
+    }
+    lanes.map(joined)
+}
+
+/// Sum of a column.
+pub(super) fn sum(column: &Column) -> f64 {
+    let mut lanes = [0.0; LANES];
+    for values in column.as_chunks::<LANES>().0 {
+        for lane in 0..LANES {
+            lanes[lane] += values[lane];
+        }
+    }
+    joined(lanes)
+}
+
+fn joined([a, b, c, d, e, f, g, h]: [f64; LANES]) -> f64 {
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn places_without_a_row_add_nothing() {
+        let features = Array2::from_shape_fn((TILE + 3, 2), |(row, column)| (row * 2 + column) as f64);
+        let mut tile = Tile::new(3);
+        tile.load(features.view(), 0, &[0.0, 1.0]);
+        assert_eq!(tile.rows(), TILE);
+        tile.load(features.view(), TILE, &[500.0, 1.0]);
+        assert_eq!(tile.rows(), 3);
+        let [first, second, ones] = [0, 1, 2].map(|column| &tile.columns()[column]);
+        assert_eq!(first[..4], [12.0, 14.0, 16.0, 0.0]);
+        assert_eq!(second[..4], [512.0, 514.0, 516.0, 0.0]);
+        assert_eq!((sum(first), sum(ones)), (42.0, 3.0));
+        assert_eq!(dots(first, [second, ones]), [12.0 * 512.0 + 14.0 * 514.0 + 16.0 * 516.0, 42.0]);
+        assert_eq!(dot(ones, second), sum(second));
+    }
+}
