@@ -41,10 +41,10 @@ pub(super) fn minimise(
     progress: &dyn Progress,
 ) -> Result<Minimum> {
     let mut start = objective.start();
-    if objective.chunks() >= LEAST_CHUNKS {
-        // Some of the rows may have no minimum, or one class; all of them are asked in any case.
-        let part = objective.thinned(THINNED);
-        if let Ok(guess) = descend_from(start.clone(), &part, most_steps, tolerance.max(ROUGH), &Silent) {
+    let part = (objective.chunks() >= LEAST_CHUNKS).then(|| objective.thinned(THINNED)).flatten();
+    if let Some(part) = part {
+        // A part of the rows may have no minimum; all of them are asked in any case.
+        if let Ok(guess) = descend_from(part.start(), &part, most_steps, tolerance.max(ROUGH), &Silent) {
             start = guess.point;
         }
     }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{
     CHUNK,
     scaling::Scaling,
-    tile::{Column, TILE, Tile, dot, dots, sum},
+    tile::{Column, TILE, Tile, dot, sum},
 };
 use crate::{frame::Frame, math};
 
@@ -64,10 +64,20 @@ impl<'a, 'f> Objective<'a, 'f> {
         }
     }
 
-    /// Much the same function over one chunk of rows in so many, for a first guess.
-    pub(super) fn thinned(&self, every: usize) -> Objective<'a, 'f> {
-        let part = |of_all: f64| of_all / every as f64;
-        Self { totals: self.totals.map(part), penalties: self.penalties.map(part), every, ..*self }
+    /// Much the same function over one chunk of rows in so many, for a first guess; none where those hold
+    /// less than half their share of a class.
+    pub(super) fn thinned(&self, every: usize) -> Option<Objective<'a, 'f>> {
+        let mut totals = [0.0; 2];
+        for (index, positive) in self.frame.positive().chunks(CHUNK).enumerate().step_by(every) {
+            for (offset, &positive) in positive.iter().enumerate() {
+                let class = usize::from(positive);
+                totals[class] += self.frame.weight(index * CHUNK + offset) * self.factors[class];
+            }
+        }
+        let share = 1.0 / every as f64;
+        let is_fair = totals.iter().zip(self.totals).all(|(part, all)| *part >= 0.5 * share * all);
+        let penalties = self.penalties.map(|penalty| penalty * share);
+        is_fair.then_some(Objective { totals, penalties, every, ..*self })
     }
 
     /// Number of chunks that the rows make.
@@ -203,15 +213,8 @@ impl Sums {
             for ((curved, curvature), value) in curved.iter_mut().zip(&curvatures).zip(column) {
                 *curved = curvature * value;
             }
-            let (pairs, last) = tile.columns()[..=i].as_chunks::<2>();
-            for [first, second] in pairs {
-                let [first, second] = dots(&curved, [first, second]);
-                self.hessian[place] += first;
-                self.hessian[place + 1] += second;
-                place += 2;
-            }
-            for column in last {
-                self.hessian[place] += dot(&curved, column);
+            for other in &tile.columns()[..=i] {
+                self.hessian[place] += dot(&curved, other);
                 place += 1;
             }
         }
