@@ -40,23 +40,25 @@ impl PyRanking {
 
     /// Thresholds, false-positive rates, true-positive rates.
     fn roc_curve<'py>(&self, py: Python<'py>, at_most: usize) -> Points<'py> {
-        let points = py.detach(|| self.0.roc_curve(at_most));
-        let thresholds = points.iter().map(|point| point.threshold.unwrap_or(f64::INFINITY));
+        let points = self.0.roc_curve(at_most);
         (
-            PyArray1::from_iter(py, thresholds),
-            PyArray1::from_iter(py, points.iter().map(|point| point.false_positive_rate)),
-            PyArray1::from_iter(py, points.iter().map(|point| point.true_positive_rate)),
+            thresholds(py, points.clone().map(|point| point.threshold)),
+            PyArray1::from_iter(py, points.clone().map(|point| point.false_positive_rate)),
+            PyArray1::from_iter(py, points.map(|point| point.true_positive_rate)),
         )
     }
 
     /// Thresholds, precisions, recalls.
     fn precision_recall_curve<'py>(&self, py: Python<'py>, at_most: usize) -> Points<'py> {
-        let points = py.detach(|| self.0.precision_recall_curve(at_most));
-        let thresholds = points.iter().map(|point| point.threshold.unwrap_or(f64::INFINITY));
+        let points = self.0.precision_recall_curve(at_most);
         (
-            PyArray1::from_iter(py, thresholds),
-            PyArray1::from_iter(py, points.iter().map(|point| point.precision)),
-            PyArray1::from_iter(py, points.iter().map(|point| point.recall)),
+            thresholds(py, points.clone().map(|point| point.threshold)),
+            PyArray1::from_iter(py, points.clone().map(|point| point.precision)),
+            PyArray1::from_iter(py, points.map(|point| point.recall)),
         )
     }
+}
+
+fn thresholds<'py>(py: Python<'py>, thresholds: impl Iterator<Item = Option<f64>>) -> Column<'py> {
+    PyArray1::from_iter(py, thresholds.map(|threshold| threshold.unwrap_or(f64::INFINITY)))
 }

@@ -108,8 +108,10 @@ impl<'a, 'f> Objective<'a, 'f> {
     /// The best point among those without weights: the bias alone, which says how rare the positives are.
     pub(super) fn start(&self) -> Vec<f64> {
         let mut point = vec![0.0; self.dimensions()];
-        if self.intercept {
-            point[self.frame.columns()] = math::ln(self.totals[1] / self.totals[0]);
+        let logit = math::ln(self.totals[1] / self.totals[0]);
+        // Weights may be so large or so far apart that their ratio is no number.
+        if self.intercept && logit.is_finite() {
+            point[self.frame.columns()] = logit;
         }
         point
     }

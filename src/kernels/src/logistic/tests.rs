@@ -205,6 +205,18 @@ fn large_raw_columns_end_at_the_floor_of_rounding() {
     assert!(model.predict_proba(features.view()).unwrap().iter().all(|score| (0.0..=1.0).contains(score)));
 }
 
+#[test]
+fn extreme_weights_do_not_spoil_the_start() {
+    let features = array![[0.0], [1.0], [2.0], [3.0]];
+    let config = LogisticRegression::default();
+    for weights in [[1e-320, 1.0, 1e-320, 1.0], [1e300, 1.0, 1e300, 1e-300]] {
+        match fit_on(&config, features.view(), &[false, true, false, true], Some(&weights)) {
+            Ok(model) => assert!(model.coefficients()[0].is_finite() && model.intercept().is_finite()),
+            Err(failure) => assert_eq!(failure.code, Code::TrainingDiverged),
+        }
+    }
+}
+
 /// A penalty bounds the weights of classes that a line parts: the smaller it is, the surer the model.
 #[test]
 fn separable_classes_have_a_bounded_answer() {

@@ -8,6 +8,8 @@ use ndarray::{ArrayView2, Axis, Slice};
 
 /// Rows of a tile: its columns stay in the fastest caches.
 pub(super) const TILE: usize = 256;
+/// Rows that are turned into columns at a time: row by row they still fit the fastest cache.
+const BLOCK: usize = 64;
 /// Partial sums of a sum.
 const LANES: usize = 8;
 
@@ -30,24 +32,18 @@ impl Tile {
     pub(super) fn load(&mut self, features: ArrayView2<'_, f64>, start: usize, mean: &[f64]) {
         let end = features.nrows().min(start + TILE);
         self.rows = end - start;
-        let rows = features.slice_axis(Axis(0), Slice::from(start..end));
-        for (index, target) in self.columns.iter_mut().enumerate() {
-            let (held, rest) = target.split_at_mut(self.rows);
-            match mean.get(index) {
-                Some(mean) => match rows.to_slice() {
-                    // Row by row without gaps, as most are: a step of known length beats an iterator's.
-                    Some(values) => {
-                        let values = values[index..].iter().step_by(rows.ncols());
-                        held.iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
-                    }
-                    None => {
-                        let values = rows.column(index);
-                        held.iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
-                    }
-                },
-                None => held.fill(1.0),
+        for place in (0..self.rows).step_by(BLOCK) {
+            let rows = start + place..end.min(start + place + BLOCK);
+            let values = features.slice_axis(Axis(0), Slice::from(rows));
+            for ((target, values), mean) in self.columns.iter_mut().zip(values.columns()).zip(mean) {
+                target[place..].iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
             }
-            rest.fill(0.0);
+        }
+        for (index, target) in self.columns.iter_mut().enumerate() {
+            if index >= mean.len() {
+                target.fill(1.0);
+            }
+            target[self.rows..].fill(0.0);
         }
     }
 

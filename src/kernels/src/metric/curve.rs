@@ -62,31 +62,34 @@ impl Curve {
     ///
     /// All points where they are at most `at_most` (2 or more), else those that come first at equal steps of
     /// the way along the curve, ends kept.
-    pub fn roc_curve(&self, at_most: usize) -> Vec<RocPoint> {
+    pub fn roc_curve(&self, at_most: usize) -> impl Iterator<Item = RocPoint> + Clone {
         let [positives, negatives] = self.totals();
         let first = RocPoint { threshold: None, false_positive_rate: 0.0, true_positive_rate: 0.0 };
-        let point = |point: usize| RocPoint {
+        let rest = self.shown(at_most).map(move |point| RocPoint {
             threshold: Some(self.thresholds[point]),
             false_positive_rate: self.false_positives[point] / negatives,
             true_positive_rate: self.true_positives[point] / positives,
-        };
-        std::iter::once(first).chain(self.shown(at_most).into_iter().map(point)).collect()
+        });
+        std::iter::once(first).chain(rest)
     }
 
     /// The precision-recall curve by falling threshold, from recall 0 to recall 1; thinned as
     /// [`Self::roc_curve`] is, at the same thresholds.
-    pub fn precision_recall_curve(&self, at_most: usize) -> Vec<PrecisionRecallPoint> {
+    pub fn precision_recall_curve(
+        &self,
+        at_most: usize,
+    ) -> impl Iterator<Item = PrecisionRecallPoint> + Clone {
         let [positives, _] = self.totals();
         let first = PrecisionRecallPoint { threshold: None, precision: 1.0, recall: 0.0 };
-        let point = |point: usize| {
+        let rest = self.shown(at_most).map(move |point| {
             let true_positives = self.true_positives[point];
             PrecisionRecallPoint {
                 threshold: Some(self.thresholds[point]),
                 precision: true_positives / (true_positives + self.false_positives[point]),
                 recall: true_positives / positives,
             }
-        };
-        std::iter::once(first).chain(self.shown(at_most).into_iter().map(point)).collect()
+        });
+        std::iter::once(first).chain(rest)
     }
 
     fn points(&self) -> impl Iterator<Item = (f64, f64)> {
@@ -103,26 +106,30 @@ impl Curve {
     }
 
     /// Which points to show besides the one above every score.
-    fn shown(&self, at_most: usize) -> Vec<usize> {
+    fn shown(&self, at_most: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let steps = at_most.max(2) - 1;
         let points = self.thresholds.len();
-        if points <= steps {
-            return (0..points).collect();
-        }
+        let chosen = (points > steps).then(|| self.chosen(steps));
+        let count = chosen.as_ref().map_or(points, Vec::len);
+        (0..count).map(move |place| chosen.as_ref().map_or(place, |chosen| chosen[place]))
+    }
+
+    /// The points that come first at so many equal steps of the way, and the last.
+    fn chosen(&self, steps: usize) -> Vec<usize> {
         let [positives, negatives] = self.totals();
-        let mut shown = Vec::with_capacity(steps);
+        let mut chosen = Vec::with_capacity(steps);
         let mut next = 1;
         for (point, (true_positives, false_positives)) in self.points().enumerate() {
             let way = f64::midpoint(true_positives / positives, false_positives / negatives);
             let arrived = |next: usize| next < steps && way >= next as f64 / steps as f64;
-            if point + 1 == points || arrived(next) {
-                shown.push(point);
+            if point + 1 == self.thresholds.len() || arrived(next) {
+                chosen.push(point);
                 while arrived(next) {
                     next += 1;
                 }
             }
         }
-        shown
+        chosen
     }
 }
 
