@@ -54,12 +54,20 @@ def flags(values: ArrayLike, name: str) -> NDArray[np.bool_]:
     if array.dtype == np.bool_:
         return array
     try:
-        known = bool(np.isin(array, (0, 1)).all())
-    except TypeError:
+        known = array.dtype.kind in "iufO" and bool((array == array.astype(np.bool_)).all())
+    except (TypeError, ValueError):
         known = False
     if not known:
         raise _native.refusal("PARAMETER_INVALID", name, "booleans, or 0 and 1", "something else")
     return array.astype(np.bool_)
+
+
+def scored(
+    y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64] | None]:
+    """Scores, labels and weights as the metrics take them."""
+    weights = None if sample_weight is None else vector(sample_weight, "sample_weight")
+    return vector(y_score, "y_score"), flags(y_true, "y_true"), weights
 
 
 def floats(values: Any, name: str) -> NDArray[np.float64]:

@@ -114,6 +114,10 @@ class _Classifier:
         )
         self.classes_ = classes
         self.n_features_in_ = self._model.columns
+        if self._model.linear is not None:
+            coefficients, intercept, steps = self._model.linear
+            self.coef_, self.intercept_ = coefficients[np.newaxis], np.array([intercept])
+            self.n_iter_ = np.array([steps], dtype=np.int32)
         self.__dict__.pop("feature_names_in_", None)
         if names is not None:
             self.feature_names_in_ = names
@@ -181,12 +185,16 @@ class _Classifier:
 
 
 class LogisticRegression(_Classifier):
-    """L2-regularised logistic regression on standardised features.
+    """Logistic regression on standardised features, with L1 and L2 penalties.
+
+    A fit that does not converge raises; classes that a line parts have a solution, since the penalty bounds it.
 
     Parameters
     ----------
     c : float
         Inverse strength of the penalty.
+    l1_ratio : float
+        Share of the penalty that is L1: 0 is ridge, 1 lasso, between them elastic net.
     standardize : bool
         Whether features are centred and scaled by mean and standard deviation.
     fit_intercept : bool
@@ -199,14 +207,28 @@ class LogisticRegression(_Classifier):
         Whether each class counts half.
     n_jobs : int, optional
         Threads; all cores by default.
+
+    Attributes
+    ----------
+    coef_ : array of shape (1, columns)
+        Change of the logit for one unit of each feature as given, not as standardised.
+    intercept_ : array of shape (1,)
+        The logit of a row of zeros.
+    n_iter_ : array of shape (1,)
+        Newton steps over all rows after which the fit had converged.
     """
 
     _family = "logistic_regression"
+
+    coef_: NDArray[np.float64]
+    intercept_: NDArray[np.float64]
+    n_iter_: NDArray[np.int32]
 
     def __init__(
         self,
         *,
         c: float = 1.0,
+        l1_ratio: float = 0.0,
         standardize: bool = True,
         fit_intercept: bool = True,
         max_iter: int = 100,
@@ -215,6 +237,7 @@ class LogisticRegression(_Classifier):
         n_jobs: int | None = None,
     ) -> None:
         self.c = c
+        self.l1_ratio = l1_ratio
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter

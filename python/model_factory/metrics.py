@@ -2,7 +2,8 @@
 
 ``y_true`` holds booleans, or 0 and 1; a higher ``y_score`` means "more likely positive"; ``sample_weight`` is
 zero or positive, and a row of weight zero is as good as absent. All are of shape (rows,). Where scikit-learn
-has the metric the figures agree to 1e-12. What is not defined raises: a metric is never NaN.
+has the metric the figures agree to 1e-12. What is not defined raises: a metric is never NaN. Whoever wants
+several metrics that rank makes a ``Ranking`` and asks it: it sorts once.
 
 Every function raises ``InputAdmissionError`` (``SHAPE_MISMATCH``, ``DATASET_EMPTY``, ``COLUMN_TYPE_INVALID``,
 ``PARAMETER_INVALID``) and ``ExecutionError`` (``NON_FINITE_INPUT``; ``DEGENERATE_LABELS`` where it needs both
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from model_factory import _arrays, _native
+from model_factory.ranking import PrecisionRecallCurve, Ranking, RocCurve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +33,7 @@ __all__ = [
     "EntityPrecision",
     "Interval",
     "PrecisionRecallCurve",
+    "Ranking",
     "Reliability",
     "RocCurve",
     "average_precision_score",
@@ -50,27 +53,6 @@ __all__ = [
     "roc_auc_score",
     "roc_curve",
 ]
-
-_ALL_POINTS = 2**63 - 1
-
-
-class RocCurve(NamedTuple):
-    """Receiver operating characteristic by falling threshold, arrays of shape (points,)."""
-
-    thresholds: NDArray[np.float64]
-    """Rows scored at or above it are called positive; infinite at the first point."""
-    false_positive_rates: NDArray[np.float64]
-    true_positive_rates: NDArray[np.float64]
-
-
-class PrecisionRecallCurve(NamedTuple):
-    """Precision and recall by falling threshold, arrays of shape (points,)."""
-
-    thresholds: NDArray[np.float64]
-    """Rows scored at or above it are called positive; infinite at the first point."""
-    precisions: NDArray[np.float64]
-    recalls: NDArray[np.float64]
-
 
 class Reliability(NamedTuple):
     """A reliability diagram, arrays of shape (bins,); bins without rows are left out."""
@@ -137,21 +119,21 @@ class Interval(NamedTuple):
 
 def roc_auc_score(y_true: ArrayLike, y_score: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Area under the receiver operating characteristic, ties counting half."""
-    return _native.roc_auc(_rows(y_true, y_score, sample_weight))
+    return Ranking(y_true, y_score, sample_weight=sample_weight).roc_auc()
 
 
 def average_precision_score(
     y_true: ArrayLike, y_score: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
     """Sum of precision times the gain in recall over the distinct scores, without interpolation."""
-    return _native.average_precision(_rows(y_true, y_score, sample_weight))
+    return Ranking(y_true, y_score, sample_weight=sample_weight).average_precision()
 
 
 def recall_at_fpr(
     y_true: ArrayLike, y_score: ArrayLike, *, fpr: float, sample_weight: ArrayLike | None = None
 ) -> float:
     """Largest recall at a threshold whose false-positive rate is at most ``fpr``."""
-    return _native.recall_at_false_positive_rate(_rows(y_true, y_score, sample_weight), fpr)
+    return Ranking(y_true, y_score, sample_weight=sample_weight).recall_at_fpr(fpr)
 
 
 def roc_curve(
@@ -165,7 +147,7 @@ def roc_curve(
 
     Where there are more than ``max_points`` (2 or more), those at equal steps of the way are given.
     """
-    return RocCurve(*_native.roc_curve(_rows(y_true, y_score, sample_weight), _points(max_points)))
+    return Ranking(y_true, y_score, sample_weight=sample_weight).roc_curve(max_points=max_points)
 
 
 def precision_recall_curve(
@@ -176,18 +158,18 @@ def precision_recall_curve(
     sample_weight: ArrayLike | None = None,
 ) -> PrecisionRecallCurve:
     """Precision and recall from recall 0 to recall 1, at the same thresholds as ``roc_curve``."""
-    rows = _rows(y_true, y_score, sample_weight)
-    return PrecisionRecallCurve(*_native.precision_recall_curve(rows, _points(max_points)))
+    ranking = Ranking(y_true, y_score, sample_weight=sample_weight)
+    return ranking.precision_recall_curve(max_points=max_points)
 
 
 def log_loss(y_true: ArrayLike, y_prob: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Mean negative log-likelihood in nats; probabilities are clipped by 2^-52 as scikit-learn does."""
-    return _native.log_loss(_rows(y_true, y_prob, sample_weight))
+    return _native.log_loss(_arrays.scored(y_true, y_prob, sample_weight))
 
 
 def brier_score(y_true: ArrayLike, y_prob: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
     """Mean squared distance of probability and outcome."""
-    return _native.brier(_rows(y_true, y_prob, sample_weight))
+    return _native.brier(_arrays.scored(y_true, y_prob, sample_weight))
 
 
 def reliability(
@@ -200,7 +182,7 @@ def reliability(
 ) -> Reliability:
     """Tell what share came true, by bins of equal width or of equal row counts (ties are not torn apart)."""
     bins = _arrays.whole(bins, "bins", 1, 2**32 - 1)
-    return Reliability(*_native.reliability(_rows(y_true, y_prob, sample_weight), bins, by))
+    return Reliability(*_native.reliability(_arrays.scored(y_true, y_prob, sample_weight), bins, by))
 
 
 def calibration_error(
@@ -220,21 +202,21 @@ def confusion(
     y_true: ArrayLike, y_score: ArrayLike, *, threshold: float, sample_weight: ArrayLike | None = None
 ) -> Confusion:
     """Outcomes where rows scored at or above ``threshold`` are called positive."""
-    return Confusion(*_native.confusion(_rows(y_true, y_score, sample_weight), threshold))
+    return Confusion(*_native.confusion(_arrays.scored(y_true, y_score, sample_weight), threshold))
 
 
 def precision_at_k(
     y_true: ArrayLike, y_score: ArrayLike, *, k: int, sample_weight: ArrayLike | None = None
 ) -> float:
     """Share of positives among the ``k`` highest scores; of equal scores the earlier row goes first."""
-    return _native.top_k(_rows(y_true, y_score, sample_weight), _count(k))[0]
+    return _native.top_k(_arrays.scored(y_true, y_score, sample_weight), _count(k))[0]
 
 
 def recall_at_k(
     y_true: ArrayLike, y_score: ArrayLike, *, k: int, sample_weight: ArrayLike | None = None
 ) -> float | None:
     """Share of the positives among the ``k`` highest scores; None where there is no positive."""
-    return _native.top_k(_rows(y_true, y_score, sample_weight), _count(k))[1]
+    return _native.top_k(_arrays.scored(y_true, y_score, sample_weight), _count(k))[1]
 
 
 def entity_precision_at_k(
@@ -267,7 +249,7 @@ def entity_precision_at_k(
     except TypeError:
         refusal = _native.refusal("COLUMN_TYPE_INVALID", "entity", "values of one type", "several types")
         raise refusal from None
-    rows = _rows(y_true, y_score, None)
+    rows = _arrays.scored(y_true, y_score, None)
     found = _native.entity_precision(rows, codes.astype(np.uint64), days.astype(np.int64), _count(k))
     return EntityPrecision(*found)
 
@@ -317,7 +299,7 @@ def bootstrap_intervals(  # noqa: PLR0913 - each with a name
         Called with (replicates done, replicates in all), about every 50 ms at the most.
     """
     estimates, lower, upper, _, _ = _native.bootstrap(
-        _rows(y_true, y_score, sample_weight),
+        _arrays.scored(y_true, y_score, sample_weight),
         [_metric(name) for name in metrics],
         _arrays.whole(replicates, "replicates", 1, 2**32 - 1),
         level,
@@ -329,23 +311,12 @@ def bootstrap_intervals(  # noqa: PLR0913 - each with a name
     return {name: Interval(*interval) for name, interval in zip(metrics, intervals, strict=True)}
 
 
-def _rows(
-    y_true: ArrayLike, y_score: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64] | None]:
-    weights = None if sample_weight is None else _arrays.vector(sample_weight, "sample_weight")
-    return _arrays.vector(y_score, "y_score"), _arrays.flags(y_true, "y_true"), weights
-
-
 def _metric(text: str) -> tuple[Any, float | None]:
     name, separator, rate = text.partition(":")
     try:
         return name, float(rate) if separator else None
     except ValueError:
         raise _native.refusal("PARAMETER_INVALID", "metrics", "a rate after the colon", "no number") from None
-
-
-def _points(max_points: int | None) -> int:
-    return _ALL_POINTS if max_points is None else _arrays.whole(max_points, "max_points", 2, _ALL_POINTS)
 
 
 def _count(k: int) -> int:

@@ -66,6 +66,33 @@ def test_logistic_regression_finds_the_same_minimum(c: float) -> None:
     np.testing.assert_allclose(ours, theirs.predict_proba(features), atol=1e-8)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.2, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_elastic_nets_find_the_same_minimum(l1_ratio: float, weighted: bool) -> None:
+    features, y = rows()
+    weights = np.where(np.arange(len(y)) % 3 == 0, 2.0, 0.5) if weighted else None
+    ours = LogisticRegression(c=0.02, l1_ratio=l1_ratio, standardize=False)
+    theirs = Oracle(C=0.02, l1_ratio=l1_ratio, tol=1e-12, max_iter=100_000, solver="saga")
+    ours.fit(features, y, sample_weight=weights)
+    theirs.fit(features, y, sample_weight=weights)
+    assert (theirs.coef_ == 0.0).any()
+    np.testing.assert_array_equal(ours.coef_ == 0.0, theirs.coef_ == 0.0)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-6)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-6)
+
+
+def test_coefficients_are_those_of_the_features_as_given() -> None:
+    features, y = rows()
+    scaler = StandardScaler().fit(features)
+    theirs = Oracle(tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(scaler.transform(features), y)
+    ours = LogisticRegression().fit(features, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_ / scaler.scale_, rtol=1e-8)
+    logit = ours.coef_ @ features[0] + ours.intercept_
+    np.testing.assert_allclose(ours.predict_proba(features)[0, 1], 1 / (1 + np.exp(-logit[0])), rtol=1e-12)
+    assert ours.n_iter_.shape == (1,)
+    assert 1 <= ours.n_iter_[0] < 20
+
+
 def test_a_full_tree_knows_its_rows() -> None:
     features, y = rows()
     theirs = DecisionTreeClassifier(random_state=0).fit(features, y)

@@ -47,6 +47,25 @@ PAIRS: list[tuple[Callable[..., float], Callable[..., float]]] = [
 ]
 
 
+@given(rows=labelled_rows(), fpr=st.floats(0.0, 1.0))
+@settings(deadline=None)
+def test_one_ranking_answers_as_the_functions_do(rows: Rows, fpr: float) -> None:
+    y, scores, weights = rows
+    ranking = metrics.Ranking(y, scores, sample_weight=weights)
+    assert ranking.roc_auc() == metrics.roc_auc_score(y, scores, sample_weight=weights)
+    assert ranking.average_precision() == metrics.average_precision_score(y, scores, sample_weight=weights)
+    assert ranking.recall_at_fpr(fpr) == metrics.recall_at_fpr(y, scores, fpr=fpr, sample_weight=weights)
+    for points in (None, 5):
+        curves = (
+            (ranking.roc_curve(max_points=points), metrics.roc_curve),
+            (ranking.precision_recall_curve(max_points=points), metrics.precision_recall_curve),
+        )
+        for found, function in curves:
+            expected = function(y, scores, max_points=points, sample_weight=weights)
+            for column, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(column, other)
+
+
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=lambda f: f.__module__.split(".")[0])
 @given(rows=labelled_rows())
 @settings(deadline=None)

@@ -21,6 +21,7 @@ mod model;
 mod parsed;
 mod place;
 mod progress;
+mod ranking;
 mod registry;
 mod scoring;
 mod simulate;
@@ -38,12 +39,13 @@ mod _native {
     use crate::failure::{codes, refusal};
     #[pymodule_export]
     use crate::metric::{
-        average_precision, bootstrap, brier, confusion, entity_precision, kolmogorov_smirnov, log_loss,
-        population_stability, precision_recall_curve, recall_at_false_positive_rate, reliability, roc_auc,
-        roc_curve, top_k,
+        bootstrap, brier, confusion, entity_precision, kolmogorov_smirnov, log_loss, population_stability,
+        reliability, top_k,
     };
     #[pymodule_export]
     use crate::model::{PyModel, fit, model_config};
+    #[pymodule_export]
+    use crate::ranking::PyRanking;
     #[pymodule_export]
     use crate::registry::PyRegistry;
     #[pymodule_export]

@@ -29,7 +29,7 @@ pub(crate) struct Rows<'py>(Vector<'py, f64>, Vector<'py, bool>, Option<Vector<'
 
 impl Rows<'_> {
     /// Checks the rows and measures them without the interpreter.
-    fn measure<T: Send>(
+    pub(crate) fn measure<T: Send>(
         &self,
         py: Python<'_>,
         measure: impl FnOnce(&Scored<'_>) -> contracts::Result<T> + Send,
@@ -40,57 +40,7 @@ impl Rows<'_> {
     }
 }
 
-type Column<'py, T = f64> = Bound<'py, PyArray1<T>>;
-
-/// Area under the receiver operating characteristic.
-#[pyfunction]
-pub(crate) fn roc_auc(py: Python<'_>, rows: Rows<'_>) -> Result<f64> {
-    rows.measure(py, |scored| Ok(Ranking::new(scored)?.roc_auc()))
-}
-
-/// Sum of precision times the gain in recall.
-#[pyfunction]
-pub(crate) fn average_precision(py: Python<'_>, rows: Rows<'_>) -> Result<f64> {
-    rows.measure(py, |scored| Ok(Ranking::new(scored)?.average_precision()))
-}
-
-/// Largest recall at a threshold whose false-positive rate is at most `rate`.
-#[pyfunction]
-pub(crate) fn recall_at_false_positive_rate(py: Python<'_>, rows: Rows<'_>, rate: f64) -> Result<f64> {
-    rows.measure(py, |scored| Ranking::new(scored)?.recall_at_false_positive_rate(rate))
-}
-
-/// Thresholds (infinite above every score), false-positive rates, true-positive rates.
-#[pyfunction]
-pub(crate) fn roc_curve<'py>(
-    py: Python<'py>,
-    rows: Rows<'py>,
-    at_most: usize,
-) -> Result<(Column<'py>, Column<'py>, Column<'py>)> {
-    let points = rows.measure(py, |scored| Ok(Ranking::new(scored)?.roc_curve(at_most)))?;
-    let thresholds = points.iter().map(|point| point.threshold.unwrap_or(f64::INFINITY));
-    Ok((
-        PyArray1::from_iter(py, thresholds),
-        PyArray1::from_iter(py, points.iter().map(|point| point.false_positive_rate)),
-        PyArray1::from_iter(py, points.iter().map(|point| point.true_positive_rate)),
-    ))
-}
-
-/// Thresholds (infinite above every score), precisions, recalls.
-#[pyfunction]
-pub(crate) fn precision_recall_curve<'py>(
-    py: Python<'py>,
-    rows: Rows<'py>,
-    at_most: usize,
-) -> Result<(Column<'py>, Column<'py>, Column<'py>)> {
-    let points = rows.measure(py, |scored| Ok(Ranking::new(scored)?.precision_recall_curve(at_most)))?;
-    let thresholds = points.iter().map(|point| point.threshold.unwrap_or(f64::INFINITY));
-    Ok((
-        PyArray1::from_iter(py, thresholds),
-        PyArray1::from_iter(py, points.iter().map(|point| point.precision)),
-        PyArray1::from_iter(py, points.iter().map(|point| point.recall)),
-    ))
-}
+pub(crate) type Column<'py, T = f64> = Bound<'py, PyArray1<T>>;
 
 /// Mean negative log-likelihood in nats.
 #[pyfunction]

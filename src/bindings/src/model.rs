@@ -2,7 +2,7 @@
 
 use contracts::model_config::ModelConfig;
 use kernels::{Frame, Learner, Model, Rng};
-use numpy::{PyArray1, ToPyArray};
+use numpy::{IntoPyArray, PyArray1, ToPyArray};
 use pyo3::{exceptions::PyTypeError, prelude::*};
 
 use crate::{
@@ -38,6 +38,13 @@ impl PyModel {
     #[getter]
     fn columns(&self) -> usize {
         self.0.columns()
+    }
+
+    /// Coefficients, intercept and Newton steps of a logistic regression; none of another family.
+    #[getter]
+    fn linear<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyArray1<f64>>, f64, u32)> {
+        let Model::Logistic(model) = &self.0 else { return None };
+        Some((model.coefficients().into_pyarray(py), model.intercept(), model.steps()))
     }
 
     /// Probability of the positive class for each row.

@@ -33,7 +33,7 @@ pub enum MaxFeatures {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "family", rename_all = "snake_case")]
 pub enum ModelConfig {
-    /// L2-regularised logistic regression.
+    /// Logistic regression with L1 and L2 penalties.
     LogisticRegression(LogisticRegression),
     /// One CART tree.
     DecisionTree(DecisionTree),
@@ -61,16 +61,20 @@ impl ModelConfig {
     }
 }
 
-/// L2-regularised logistic regression on standardised features.
+/// Logistic regression on standardised features, with L1 and L2 penalties.
 ///
-/// Minimises `0.5 * |w|^2 / c + sum(weight * log_loss)`, the objective of scikit-learn; the intercept
-/// is not penalised.
+/// Minimises `(l1_ratio * |w|_1 + (1 - l1_ratio) * 0.5 * |w|^2) / c + sum(weight * log_loss)`, the objective of
+/// scikit-learn; the intercept is not penalised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogisticRegression {
-    /// Inverse strength of the L2 penalty.
+    /// Inverse strength of the penalty.
     #[schemars(range(min = 1e-12, max = 1e12))]
     pub c: f64,
+    /// Share of the penalty that is L1 and makes weights exactly zero: 0 is ridge, 1 lasso, between them
+    /// elastic net.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub l1_ratio: f64,
     /// Whether features are centred and scaled by the training rows' mean and standard deviation.
     pub standardize: bool,
     /// Whether an intercept is fitted.
@@ -89,6 +93,7 @@ impl Default for LogisticRegression {
     fn default() -> Self {
         Self {
             c: 1.0,
+            l1_ratio: 0.0,
             standardize: true,
             fit_intercept: true,
             max_iter: 100,

@@ -30,10 +30,17 @@ impl Rng {
     }
 
     /// 64 random bits.
+    #[inline]
     pub fn bits(self, stream: u64, index: u64) -> u64 {
-        let block =
+        self.block(stream, index)[0]
+    }
+
+    /// 128 random bits, of which the first 64 are those of [`Self::bits`].
+    #[inline]
+    pub fn block(self, stream: u64, index: u64) -> [u64; 2] {
+        let [first, second, third, fourth] =
             philox([index as u32, (index >> 32) as u32, stream as u32, (stream >> 32) as u32], self.key);
-        u64::from(block[0]) | u64::from(block[1]) << 32
+        [u64::from(first) | u64::from(second) << 32, u64::from(third) | u64::from(fourth) << 32]
     }
 
     /// A number in [0, 1) on a grid of 2^-53.
@@ -47,6 +54,7 @@ impl Rng {
     }
 }
 
+#[inline]
 fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let left = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);

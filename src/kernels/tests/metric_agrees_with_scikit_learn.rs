@@ -110,7 +110,7 @@ fn precision_recall_and_f1_at_thresholds() {
 #[test]
 fn roc_curve() {
     each("roc", |expected, scored, checker| {
-        let points = Ranking::new(scored).unwrap().roc_curve(usize::MAX);
+        let points = Ranking::new(scored).unwrap().roc_curve(usize::MAX).collect::<Vec<_>>();
         let rates: Vec<_> = points.iter().map(|point| point.false_positive_rate).collect();
         checker.all_close(&rates, &expected[0]);
         let rates: Vec<_> = points.iter().map(|point| point.true_positive_rate).collect();
@@ -121,7 +121,7 @@ fn roc_curve() {
 #[test]
 fn precision_recall_curve() {
     each("precision_recall", |expected, scored, checker| {
-        let points = Ranking::new(scored).unwrap().precision_recall_curve(usize::MAX);
+        let points = Ranking::new(scored).unwrap().precision_recall_curve(usize::MAX).collect::<Vec<_>>();
         let precisions: Vec<_> = points.iter().map(|point| point.precision).collect();
         checker.all_close(&precisions, &expected[0]);
         let recalls: Vec<_> = points.iter().map(|point| point.recall).collect();

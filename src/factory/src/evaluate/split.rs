@@ -42,7 +42,6 @@ pub(super) fn report(
         metrics,
         roc_curve: ranking
             .roc_curve(CURVE_POINTS)
-            .into_iter()
             .map(|point| RocPoint {
                 false_positive_rate: point.false_positive_rate,
                 true_positive_rate: point.true_positive_rate,
@@ -50,7 +49,6 @@ pub(super) fn report(
             .collect(),
         precision_recall_curve: ranking
             .precision_recall_curve(CURVE_POINTS)
-            .into_iter()
             .map(|point| PrecisionRecallPoint { recall: point.recall, precision: point.precision })
             .collect(),
         reliability: Probabilities::new(&scored)?

@@ -1,19 +1,22 @@
-//! L2-regularised logistic regression, with the objective of scikit-learn.
+//! Logistic regression with L1 and L2 penalties, with the objective of scikit-learn.
 //!
 //! ```text
-//!   Frame ──► Scaling ──► Objective ──► newton::minimise ──► LogisticModel ──► probabilities
+//!   Frame ──► Scaling ──► Objective ◄──► newton::minimise ──► LogisticModel ──► probabilities
+//!                         (tiles)        (direction)
 //! ```
 //!
 //! Flows in: a frame without missing values. Flows out: a [`LogisticModel`]. Invariant: every sum over rows is
 //! a fold, in order, over chunks of [`CHUNK`] rows, so that threads change no bit.
 
 mod cholesky;
+mod direction;
 mod newton;
 mod objective;
 mod scaling;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests;
+mod tile;
 
 use contracts::{Code, Failure, Result, model_config};
 use ndarray::{Array1, ArrayView1, ArrayView2, Axis};
@@ -22,7 +25,7 @@ use rayon::prelude::*;
 use crate::{
     arrays::{Array, Arrays},
     frame::Frame,
-    logistic::{objective::Objective, scaling::Scaling},
+    logistic::{newton::Minimum, objective::Objective, scaling::Scaling},
     math,
     progress::Progress,
 };
@@ -40,6 +43,7 @@ pub struct LogisticModel {
     scaling: Scaling,
     weights: Vec<f64>,
     bias: f64,
+    steps: u32,
 }
 
 /// Fits by Newton's method with step halving.
@@ -59,9 +63,10 @@ pub fn fit(
         Scaling::identity(frame.columns())
     };
     let objective = Objective::new(config, frame, &scaling);
-    let mut weights = newton::minimise(&objective, config.max_iter, config.tol, progress)?;
+    let Minimum { point: mut weights, steps } =
+        newton::minimise(&objective, config.max_iter, config.tol, progress)?;
     let bias = if config.fit_intercept { weights.pop().unwrap_or(0.0) } else { 0.0 };
-    Ok(LogisticModel { scaling, weights, bias })
+    Ok(LogisticModel { scaling, weights, bias, steps })
 }
 
 impl LogisticModel {
@@ -78,6 +83,11 @@ impl LogisticModel {
     /// The logit of a row of zeros.
     pub fn intercept(&self) -> f64 {
         self.margin(Array1::zeros(self.columns()).view())
+    }
+
+    /// Newton steps over all rows after which the fit had converged: a model that had not is never made.
+    pub const fn steps(&self) -> u32 {
+        self.steps
     }
 
     /// Probability of the positive class for each row of `features` (rows x columns).
@@ -108,38 +118,38 @@ impl LogisticModel {
 
     /// The arrays that stand in the model artifact.
     pub fn to_arrays(&self) -> Arrays {
-        Arrays(
-            [
-                ("logistic.mean", self.scaling.mean().to_vec()),
-                ("logistic.scale", self.scaling.scale().to_vec()),
-                ("logistic.weights", self.weights.clone()),
-                ("logistic.bias", vec![self.bias]),
-            ]
-            .into_iter()
-            .map(|(name, values)| (name.to_owned(), Array::F64(values)))
-            .collect(),
-        )
+        let arrays = [
+            ("logistic.mean", Array::F64(self.scaling.mean().to_vec())),
+            ("logistic.scale", Array::F64(self.scaling.scale().to_vec())),
+            ("logistic.weights", Array::F64(self.weights.clone())),
+            ("logistic.bias", Array::F64(vec![self.bias])),
+            ("logistic.steps", Array::U32(vec![self.steps])),
+        ];
+        Arrays(arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect())
     }
 
     /// Reads the arrays back; refuses anything malformed with `MODEL_INVALID`.
     pub fn from_arrays(columns: usize, arrays: &mut Arrays) -> Result<Self> {
-        let mut take = |name: &str, length: usize| {
+        let mut take = |name: &str, length: usize| -> Result<Vec<f64>> {
             let values = arrays.take_f64(name)?;
-            if values.len() == length {
-                return Ok(values);
-            }
-            Err(Failure::at(
-                Code::ModelInvalid,
-                name,
-                format!("{length} values"),
-                format!("{} values", values.len()),
-            ))
+            counted(name, length, values.len())?;
+            Ok(values)
         };
         let scaling = Scaling::new(take("logistic.mean", columns)?, take("logistic.scale", columns)?)?;
         let weights = take("logistic.weights", columns)?;
         let bias = take("logistic.bias", 1)?[0];
-        Ok(Self { scaling, weights, bias })
+        let steps = arrays.take_u32("logistic.steps")?;
+        counted("logistic.steps", 1, steps.len())?;
+        Ok(Self { scaling, weights, bias, steps: steps[0] })
     }
+}
+
+/// Refuses with `MODEL_INVALID` an array of another length.
+fn counted(name: &str, expected: usize, found: usize) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::at(Code::ModelInvalid, name, format!("{expected} values"), format!("{found} values")))
 }
 
 /// Why a row has no finite logit.

@@ -4,10 +4,13 @@
 //! means are finite, scales finite and positive.
 
 use contracts::{Code, Failure, Result};
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use super::CHUNK;
+use super::{
+    CHUNK,
+    tile::{Column, TILE, Tile, dot, sum},
+};
 
 /// `(value - mean) / scale` for each column.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +37,21 @@ impl Scaling {
     /// The mean and the population standard deviation of each column, as scikit-learn's `StandardScaler`; a
     /// constant column is centred alone. Refuses with `NON_FINITE_INPUT` a column whose variance overflows.
     pub(super) fn standard(features: ArrayView2<'_, f64>) -> Result<Self> {
-        let columns: Vec<_> = features.axis_iter(Axis(1)).collect();
-        let moments: Vec<_> = columns.par_iter().map(|&values| moments(values)).collect();
-        if let Some(column) = moments.iter().position(|(mean, scale)| !mean.is_finite() || !scale.is_finite())
-        {
+        let count = features.nrows() as f64;
+        let zeros = vec![0.0; features.ncols()];
+        let mut mean: Vec<f64> = sums(features, &zeros, sum).iter().map(|sum| sum / count).collect();
+        let squares = sums(features, &mean, |column| dot(column, column));
+        let mut scale: Vec<f64> = squares.iter().map(|sum| (sum / count).sqrt()).collect();
+        for (column, values) in features.columns().into_iter().enumerate() {
+            // A rounded mean would leave dust where there is no variation at all.
+            if is_constant(values) {
+                (mean[column], scale[column]) = (values[0], 1.0);
+            } else if scale[column] == 0.0 {
+                scale[column] = 1.0;
+            }
+        }
+        let finite = |column: &usize| mean[*column].is_finite() && scale[*column].is_finite();
+        if let Some(column) = (0..features.ncols()).find(|column| !finite(column)) {
             return Err(Failure::at(
                 Code::NonFiniteInput,
                 format!("features/{column}"),
@@ -45,7 +59,6 @@ impl Scaling {
                 "larger numbers",
             ));
         }
-        let (mean, scale) = moments.into_iter().unzip();
         Ok(Self { mean, scale })
     }
 
@@ -65,24 +78,31 @@ impl Scaling {
     }
 }
 
-/// The mean and the scale of one column.
-fn moments(values: ArrayView1<'_, f64>) -> (f64, f64) {
+/// Whether all values are the same bits.
+fn is_constant(values: ArrayView1<'_, f64>) -> bool {
     let first = values[0];
-    // A rounded mean would leave dust where there is no variation at all.
-    if values.iter().all(|value| value.total_cmp(&first).is_eq()) {
-        return (first, 1.0);
-    }
-    let count = values.len() as f64;
-    let mean = sum(values, |value| value) / count;
-    let variance = sum(values, |value| (value - mean) * (value - mean)) / count;
-    let scale = variance.sqrt();
-    (mean, if scale == 0.0 { 1.0 } else { scale })
+    values.iter().all(|value| value.total_cmp(&first).is_eq())
 }
 
-/// Sum over chunks of chunk sums: fewer roundings in a row than a plain fold.
-fn sum(values: ArrayView1<'_, f64>, term: impl Fn(f64) -> f64) -> f64 {
-    values
-        .axis_chunks_iter(Axis(0), CHUNK)
-        .map(|chunk| chunk.iter().fold(0.0, |sum, &value| sum + term(value)))
-        .fold(0.0, |total, chunk| total + chunk)
+/// For each column, the sum over tiles of `of_tile` on its values less their mean: by chunks, then in all.
+fn sums(features: ArrayView2<'_, f64>, mean: &[f64], of_tile: fn(&Column) -> f64) -> Vec<f64> {
+    let chunks: Vec<Vec<f64>> = (0..features.nrows().div_ceil(CHUNK))
+        .into_par_iter()
+        .map(|chunk| {
+            let mut tile = Tile::new(mean.len());
+            let mut sums = vec![0.0; mean.len()];
+            for start in (chunk * CHUNK..features.nrows().min((chunk + 1) * CHUNK)).step_by(TILE) {
+                tile.load(features, start, mean);
+                for (total, column) in sums.iter_mut().zip(tile.columns()) {
+                    *total += of_tile(column);
+                }
+            }
+            sums
+        })
+        .collect();
+    let mut total = vec![0.0; mean.len()];
+    for chunk in &chunks {
+        total.iter_mut().zip(chunk).for_each(|(total, sum)| *total += sum);
+    }
+    total
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::unreadable_literal)]
+#![allow(clippy::unwrap_used, clippy::unreadable_literal, clippy::float_cmp)]
 
 use contracts::{Code, Result, model_config::ClassWeight, model_config::LogisticRegression};
 use ndarray::{Array2, ArrayView1, ArrayView2, array};
@@ -64,21 +64,98 @@ fn coefficients_agree_with_scikit_learn() {
     }
 }
 
+/// The same of scikit-learn's elastic net (the solver saga, run until its weights stood still).
+#[test]
+fn elastic_nets_agree_with_scikit_learn() {
+    let net = |c, l1_ratio, class_weight| LogisticRegression {
+        c,
+        l1_ratio,
+        class_weight,
+        ..LogisticRegression::default()
+    };
+    let golden = [
+        (
+            net(1.0, 0.5, ClassWeight::None),
+            false,
+            [12.075024790607083, 0.004105114215501036, 0.10991412889335556, -8.492941068829388],
+        ),
+        (
+            net(0.05, 1.0, ClassWeight::None),
+            false,
+            [6.0856232383021185, 0.0009802554451029503, 0.0, -4.0073846287472685],
+        ),
+        (net(0.02, 0.7, ClassWeight::Balanced), true, [2.218225883950467, 0.0, 0.0, -1.2318955154989881]),
+    ];
+    let (features, positive, weights) = recurrence(300);
+    for (config, weighted, expected) in golden {
+        let weights = weighted.then_some(weights.as_slice());
+        let model = fit_on(&config, features.view(), &positive, weights).unwrap();
+        let mut found = model.coefficients();
+        found.push(model.intercept());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 1e-8 * expected.abs(), "{found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_strong_lasso_leaves_the_bias_alone() {
+    let (features, positive, _) = recurrence(200);
+    let config = LogisticRegression { c: 1e-4, l1_ratio: 1.0, ..LogisticRegression::default() };
+    let model = fit_on(&config, features.view(), &positive, None).unwrap();
+    assert!(model.coefficients().iter().all(|&weight| weight == 0.0));
+    let share = positive.iter().filter(|&&positive| positive).count() as f64 / 200.0;
+    assert!((model.intercept() - (share / (1.0 - share)).ln()).abs() < 1e-9);
+    assert_eq!(model.steps(), 0);
+}
+
+/// From a first guess on a part of the rows, from none because the part would mislead, or from a part that has
+/// none: the minimum is that of all rows.
+#[test]
+fn a_first_guess_changes_the_way_and_not_the_end() {
+    let rows = 33 * CHUNK + 100;
+    let (features, _, weights) = recurrence(rows);
+    let mixed: Vec<bool> =
+        features.rows().into_iter().map(|row| row[0] * 3.0 + row[2] > 5.0 + row[1] / 50.0).collect();
+    let late: Vec<bool> = (0..rows).map(|row| row > rows - CHUNK && row % 3 == 0).collect();
+    for positive in [mixed, late] {
+        let (class, share) = (ClassWeight::Balanced, 0.3);
+        let config = LogisticRegression {
+            c: 1e-3,
+            l1_ratio: share,
+            class_weight: class,
+            ..LogisticRegression::default()
+        };
+        let frame = Frame::new(features.view(), &positive, Some(&weights)).unwrap();
+        let scaling = Scaling::standard(features.view()).unwrap();
+        let objective = Objective::new(&config, &frame, &scaling);
+        let with = newton::minimise(&objective, 100, 1e-10, &Silent).unwrap();
+        let mut without = with.point.clone();
+        // The least subgradient at the end is that of all rows, whatever the way there.
+        let sums = objective.evaluate(&without);
+        assert!(direction::slope(&objective, &without, &sums) / objective.total_weight() < 1e-10);
+        without[0] += 1e-3;
+        assert!(objective.evaluate(&without).value > sums.value);
+    }
+}
+
 #[test]
 fn threads_change_no_bit() {
-    let (features, positive, weights) = recurrence(3 * CHUNK + 17);
-    let fit_with = |threads| {
+    let (features, positive, weights) = recurrence(40 * CHUNK + 17);
+    let fit_with = |threads, l1_ratio| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let config = LogisticRegression::default();
+            let config = LogisticRegression { l1_ratio, ..LogisticRegression::default() };
             let model = fit_on(&config, features.view(), &positive, Some(&weights)).unwrap();
             let scores = model.predict_proba(features.view()).unwrap();
             (model, scores)
         })
     };
-    let alone = fit_with(1);
-    assert_eq!(alone, fit_with(2));
-    assert_eq!(alone, fit_with(4));
+    for l1_ratio in [0.0, 0.5] {
+        let alone = fit_with(1, l1_ratio);
+        assert_eq!(alone, fit_with(2, l1_ratio));
+        assert_eq!(alone, fit_with(4, l1_ratio));
+    }
 }
 
 #[test]
@@ -126,6 +203,32 @@ fn large_raw_columns_end_at_the_floor_of_rounding() {
     let config = LogisticRegression { standardize: false, ..LogisticRegression::default() };
     let model = fit_on(&config, features.view(), &positive, None).unwrap();
     assert!(model.predict_proba(features.view()).unwrap().iter().all(|score| (0.0..=1.0).contains(score)));
+}
+
+#[test]
+fn extreme_weights_do_not_spoil_the_start() {
+    let features = array![[0.0], [1.0], [2.0], [3.0]];
+    let config = LogisticRegression::default();
+    for weights in [[1e-320, 1.0, 1e-320, 1.0], [1e300, 1.0, 1e300, 1e-300]] {
+        match fit_on(&config, features.view(), &[false, true, false, true], Some(&weights)) {
+            Ok(model) => assert!(model.coefficients()[0].is_finite() && model.intercept().is_finite()),
+            Err(failure) => assert_eq!(failure.code, Code::TrainingDiverged),
+        }
+    }
+}
+
+/// A penalty bounds the weights of classes that a line parts: the smaller it is, the surer the model.
+#[test]
+fn separable_classes_have_a_bounded_answer() {
+    let features = Array2::from_shape_fn((40, 1), |(row, _)| row as f64);
+    let positive: Vec<bool> = (0..40).map(|row| row >= 20).collect();
+    for l1_ratio in [0.0, 0.5, 1.0] {
+        let weights = [1e-2, 1.0, 1e2].map(|c| {
+            let config = LogisticRegression { c, l1_ratio, ..LogisticRegression::default() };
+            fit_on(&config, features.view(), &positive, None).unwrap().coefficients()[0]
+        });
+        assert!(weights.is_sorted() && weights[2] < 10.0, "{weights:?}");
+    }
 }
 
 #[test]
@@ -186,6 +289,7 @@ fn arrays_come_back_and_hostile_ones_do_not() {
         ("logistic.weights", vec![]),
         ("logistic.bias", vec![]),
         ("logistic.bias", vec![f64::INFINITY]),
+        ("logistic.steps", vec![4.0]),
     ];
     for (name, values) in hostile {
         let mut arrays = model.to_arrays();
@@ -222,12 +326,14 @@ fn whoever_watches_can_stop_the_fit() {
 fn gradient(
     model: &LogisticModel,
     c: f64,
+    l1_ratio: f64,
     features: ArrayView2<'_, f64>,
     positive: &[bool],
     weights: &[f64],
 ) -> Vec<f64> {
     let coefficients = model.coefficients();
-    let mut gradient: Vec<f64> = coefficients.iter().map(|weight| weight / c).collect();
+    let l2 = (1.0 - l1_ratio) / c;
+    let mut gradient: Vec<f64> = coefficients.iter().map(|weight| weight * l2).collect();
     gradient.push(0.0);
     for ((row, &positive), weight) in features.rows().into_iter().zip(positive).zip(weights) {
         let margin = model.intercept() + row.dot(&ArrayView1::from(&coefficients));
@@ -235,6 +341,11 @@ fn gradient(
         for (sum, value) in gradient.iter_mut().zip(row.iter().chain([&1.0])) {
             *sum += residual * value;
         }
+    }
+    for (part, weight) in gradient.iter_mut().zip(&coefficients) {
+        let l1 = l1_ratio / c;
+        // Of the subgradients in a kink the least counts.
+        *part = if *weight == 0.0 { *part - part.clamp(-l1, l1) } else { *part + l1 * weight.signum() };
     }
     let total: f64 = weights.iter().sum();
     gradient.iter().map(|part| part / total).collect()
@@ -245,14 +356,15 @@ proptest! {
     fn the_gradient_vanishes_at_the_end(
         rows in prop::collection::vec((prop::array::uniform3(-4.0..4.0_f64), any::<bool>(), 0.1..3.0_f64), 2..60),
         c in 0.01..100.0_f64,
+        l1_ratio in prop_oneof![Just(0.0), Just(1.0), 0.0..1.0_f64],
     ) {
         let positive: Vec<bool> = rows.iter().map(|row| row.1).collect();
         prop_assume!(positive.contains(&true) && positive.contains(&false));
         let weights: Vec<f64> = rows.iter().map(|row| row.2).collect();
         let features = Array2::from_shape_fn((rows.len(), 3), |(row, column)| rows[row].0[column]);
-        let config = LogisticRegression { c, standardize: false, ..LogisticRegression::default() };
+        let config = LogisticRegression { c, l1_ratio, standardize: false, ..LogisticRegression::default() };
         let model = fit_on(&config, features.view(), &positive, Some(&weights)).unwrap();
-        let gradient = gradient(&model, c, features.view(), &positive, &weights);
+        let gradient = gradient(&model, c, l1_ratio, features.view(), &positive, &weights);
         prop_assert!(gradient.iter().all(|part| part.abs() < 1e-9), "{:?}", gradient);
     }
 }

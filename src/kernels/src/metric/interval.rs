@@ -14,15 +14,16 @@
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
 
+use super::curve::{Areas, highest_within};
 use super::probability::{Probabilities, brier_of, log_loss_of};
-use super::ranking::{Areas, Ranking, highest_within};
+use super::ranking::Ranking;
 use crate::{Progress, Rng};
 
 /// Replicates between two calls of [`Progress::step`].
 const CHUNK: u32 = 64;
 
-/// Numbers drawn before they are scattered: enough to keep the generator's loop free of other work.
-const DRAWS: usize = 64;
+/// Blocks of random bits drawn before they are scattered: enough to keep the generator's loop free of other work.
+const BLOCKS: usize = 64;
 
 /// A metric that has an interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -151,18 +152,22 @@ fn draw(rng: Rng, stream: u64, places: usize, counts: &mut Vec<u32>) {
     counts.clear();
     counts.resize(places, 0);
     let bound = places as u128;
-    let mut block = [0; DRAWS];
-    for start in (0..places.div_ceil(2)).step_by(DRAWS) {
-        for (offset, bits) in block.iter_mut().enumerate() {
-            *bits = rng.bits(stream, (start + offset) as u64);
+    let mut blocks = [[0; 2]; BLOCKS];
+    let mut left = places;
+    let mut index = 0;
+    while left > 0 {
+        for block in &mut blocks {
+            *block = rng.block(stream, index);
+            index += 1;
         }
-        for (offset, &bits) in block.iter().take(places.div_ceil(2) - start).enumerate() {
-            let first = u128::from(bits) * bound;
+        for bits in blocks.as_flattened().iter().take(left.div_ceil(2)) {
+            let first = u128::from(*bits) * bound;
             counts[(first >> 64) as usize] += 1;
-            if 2 * (start + offset) + 1 < places {
+            if left > 1 {
                 let second = u128::from(first as u64) * bound;
                 counts[(second >> 64) as usize] += 1;
             }
+            left = left.saturating_sub(2);
         }
     }
 }

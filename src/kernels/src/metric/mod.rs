@@ -1,7 +1,7 @@
 //! How good a set of scores is: every figure that an evaluation report holds.
 //!
 //! ```text
-//!   scores, labels, weights ──► Scored ──┬─► Ranking (the one sort) ──► areas, curves, recall at a rate
+//!   scores, labels, weights ──► Scored ──┬─► Ranking (the one sort) ──► Curve ──► areas, points, recall at a rate
 //!                               (door)   │      └────────────────────► bootstrap ──► Intervals
 //!                                        ├─► Probabilities ──► log loss, Brier, Reliability
 //!                                        ├─► Confusion, TopK
@@ -17,8 +17,10 @@
 //! the figures agree to 1e-12 (`tests/metric_agrees_with_scikit_learn.rs`).
 
 mod capacity;
+mod curve;
 mod drift;
 mod interval;
+mod order;
 mod probability;
 mod ranking;
 mod scored;
@@ -26,10 +28,11 @@ mod sum;
 mod threshold;
 
 pub use capacity::{DayPrecision, EntityDays, EntityPrecision, KnownPositives, entity_precision};
+pub use curve::{Curve, PrecisionRecallPoint, RocPoint};
 pub use drift::{kolmogorov_smirnov, population_stability};
 pub use interval::{Interval, Intervals, Metric, Resampling, bootstrap};
 pub use probability::{Bins, Probabilities, Reliability, ReliabilityBin};
-pub use ranking::{PrecisionRecallPoint, Ranking, RocPoint};
+pub use ranking::Ranking;
 pub use scored::Scored;
 pub use threshold::{Confusion, TopK};
 

@@ -117,44 +117,12 @@ impl<'a> Scored<'a> {
         self.negative_weight
     }
 
-    /// The rows that count, each behind the key that sorts it: highest score first, then the earlier row.
-    pub(super) fn keyed_rows(&self) -> Vec<KeyedRow> {
-        let rows = (0..self.rows()).filter(|&row| self.weight(row) > 0.0);
-        rows.map(|row| KeyedRow::new(self.scores[row], row)).collect()
-    }
-
     /// Weighted mean of `loss(score, positive)`.
     pub(super) fn mean(&self, loss: impl Fn(f64, bool) -> f64) -> f64 {
         let rows = 0..self.rows();
         let losses = rows.map(|row| self.weight(row) * loss(self.scores[row], self.positive[row]));
         losses.collect::<Sum>().value() / (self.positive_weight + self.negative_weight)
     }
-}
-
-/// A row number below a key of its score: one whole number, since comparing it takes no branch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeyedRow(u128);
-
-impl KeyedRow {
-    fn new(score: f64, row: usize) -> Self {
-        Self(u128::from(descending(score)) << 32 | row as u128)
-    }
-
-    /// Number of the row.
-    pub(super) const fn row(self) -> usize {
-        self.0 as u32 as usize
-    }
-
-    /// The same for rows of equal score, and larger for a lower one.
-    pub(super) const fn key(self) -> u64 {
-        (self.0 >> 32) as u64
-    }
-}
-
-/// A whole number that grows as the finite `score` falls, and is the same for both zeros.
-fn descending(score: f64) -> u64 {
-    let bits = (score + 0.0).to_bits();
-    if bits >> 63 == 0 { !(bits | 1 << 63) } else { bits }
 }
 
 /// Refuses with `SHAPE_MISMATCH` unless the named part has a value for each row.
@@ -209,12 +177,5 @@ mod tests {
         let scored = Scored::new(&[0.1, 0.2], &[true, false], Some(&[0.0, 1.0])).unwrap();
         assert_eq!(scored.both_classes().unwrap_err().code, Code::DegenerateLabels);
         assert!(Scored::new(&[0.1, 0.2], &[true, false], None).unwrap().both_classes().is_ok());
-    }
-
-    #[test]
-    fn keys_fall_as_scores_rise() {
-        let scores = [-f64::MAX, -1.0, -5e-324, 0.0, 5e-324, 0.5, 1.0, f64::MAX];
-        assert!(scores.windows(2).all(|pair| descending(pair[0]) > descending(pair[1])));
-        assert_eq!(descending(0.0), descending(-0.0));
     }
 }

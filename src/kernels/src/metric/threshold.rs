@@ -2,6 +2,7 @@
 
 use contracts::{Code, Failure, Result};
 
+use super::order::Order;
 use super::scored::Scored;
 use super::sum::Sum;
 
@@ -77,20 +78,17 @@ impl TopK {
     /// Takes the `k` highest scores. Refuses a `k` of zero with `PARAMETER_INVALID`.
     pub fn of(scored: &Scored, k: usize) -> Result<Self> {
         check_k(k)?;
-        let mut keyed = scored.keyed_rows();
-        if k < keyed.len() {
-            keyed.select_nth_unstable(k - 1);
-            keyed.truncate(k);
-        }
-        // The rows' order among themselves would otherwise depend on how the selection works.
-        keyed.sort_unstable_by_key(|row| row.row());
+        let mut taken = Order::of(scored).rows;
+        taken.truncate(k);
+        // In row order, as all sums are that need no ranking.
+        taken.sort_unstable();
         let [true_positives, false_positives] = [true, false].map(|class| {
-            let rows = keyed.iter().map(|row| row.row());
+            let rows = taken.iter().map(|&row| row as usize);
             let rows = rows.filter(|&row| scored.positive()[row] == class);
             rows.map(|row| scored.weight(row)).collect::<Sum>().value()
         });
         let positives = scored.positive_weight();
-        Ok(Self { rows: keyed.len(), true_positives, false_positives, positives })
+        Ok(Self { rows: taken.len(), true_positives, false_positives, positives })
     }
 
     /// Share of positives among the rows taken.

@@ -2,9 +2,11 @@
 // A method's path is of one lifetime; a closure is of any.
 #![allow(clippy::redundant_closure_for_method_calls)]
 
+use contracts::Code;
 use proptest::prelude::*;
 
 use super::*;
+use crate::metric::PrecisionRecallPoint;
 
 const EVERY_POINT: usize = usize::MAX;
 
@@ -110,18 +112,18 @@ proptest! {
     fn curves_rise_and_thin_to_some_of_their_own_points(rows in rows(), at_most in 0_usize..20) {
         let case = Case::new(&rows);
         let Ok(ranking) = case.scored().and_then(|scored| Ranking::new(&scored)) else { return Ok(()) };
-        let roc = ranking.roc_curve(EVERY_POINT);
+        let roc = ranking.roc_curve(EVERY_POINT).collect::<Vec<_>>();
         prop_assert_eq!(roc.len(), ranking.ends().len() + 1);
         for pair in roc.windows(2) {
             prop_assert!(pair[0].false_positive_rate <= pair[1].false_positive_rate);
             prop_assert!(pair[0].true_positive_rate <= pair[1].true_positive_rate);
             prop_assert!(pair[0].threshold.is_none_or(|above| Some(above) > pair[1].threshold));
         }
-        let thinned = ranking.roc_curve(at_most);
+        let thinned = ranking.roc_curve(at_most).collect::<Vec<_>>();
         prop_assert!(thinned.len() <= at_most.max(2));
         prop_assert_eq!((thinned.first(), thinned.last()), (roc.first(), roc.last()));
         prop_assert!(thinned.iter().all(|point| roc.contains(point)));
-        let precision_recall = ranking.precision_recall_curve(at_most);
+        let precision_recall = ranking.precision_recall_curve(at_most).collect::<Vec<_>>();
         let thresholds = |point: &PrecisionRecallPoint| point.threshold;
         let same: Vec<_> = precision_recall.iter().map(thresholds).collect();
         prop_assert_eq!(same, thinned.iter().map(|point| point.threshold).collect::<Vec<_>>());
@@ -173,7 +175,7 @@ fn equal_scores_keep_row_order() {
 fn a_thinned_curve_shows_both_directions() {
     let scores: Vec<_> = (0..1000).map(|row| 1.0 - f64::from(row) / 1000.0).collect();
     let positive: Vec<_> = (0..1000).map(|row| row < 10).collect();
-    let points = ranked(&scores, &positive, |it| it.roc_curve(21));
+    let points = ranked(&scores, &positive, |it| it.roc_curve(21).collect::<Vec<_>>());
     let rising = points.iter().filter(|point| point.false_positive_rate == 0.0).count();
     assert_eq!((points.len(), rising), (21, 11));
 }
