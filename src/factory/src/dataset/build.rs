@@ -13,7 +13,7 @@ use contracts::{
     identity::{canonical, ids::DatasetManifestId},
     names::{ColumnName, Name, ObjectKey},
     schema::SchemaVersion,
-    time::{TimeWindow, Timestamp},
+    time::{DAY, TimeWindow, Timestamp},
 };
 use kernels::{
     Progress,
@@ -33,7 +33,6 @@ use super::{
 };
 use crate::store::{self, Store};
 
-const DAY: i64 = 86_400_000_000_000;
 /// Release of this builder, as manifests name it.
 const RELEASE: &str = concat!("model_factory-", env!("CARGO_PKG_VERSION"));
 

@@ -68,7 +68,7 @@ impl Wanted {
     pub(super) fn check(&self, schema: &Schema) -> Result<()> {
         let mut missing = Problems::default();
         let mut wrong = Problems::default();
-        let mut naive = false;
+        let (mut naive, mut elsewhere) = (false, false);
         for (name, kind) in self.kinds() {
             let pointer = pointer(self.table, name);
             let mut fields = schema.fields().iter().filter(|field| field.name() == name.as_str());
@@ -76,22 +76,27 @@ impl Wanted {
                 (None, _) => missing.add(pointer, "a column", "none of this name"),
                 (Some(_), Some(_)) => missing.add(pointer, "one column", "several of this name"),
                 (Some(field), None) => {
-                    let is_naive = matches!(field.data_type(), DataType::Timestamp(_, None));
-                    naive |= is_naive && matches!(kind, Kind::Time);
                     let taken = self.takes(kind, field.data_type());
+                    if let (false, Kind::Time, DataType::Timestamp(_, zone)) =
+                        (taken, kind, value_type(field.data_type()))
+                    {
+                        naive |= zone.is_none();
+                        elsewhere |= zone.is_some();
+                    }
                     wrong.require(taken, pointer, kind.expected(), type_text(field.data_type()));
                 }
             }
         }
         missing.refuse(Code::ColumnMissing, self.table)?;
-        wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| {
-            if naive && !self.naive_times_are_utc {
-                failure.with_hint(
-                    "A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.",
-                )
-            } else {
-                failure
-            }
+        wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| match (naive, elsewhere) {
+            (true, _) => failure.with_hint(
+                "A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.",
+            ),
+            (false, true) => failure.with_hint(
+                "Convert the times to UTC: .dt.tz_convert(\"UTC\") in pandas, \
+                     .dt.convert_time_zone(\"UTC\") in polars.",
+            ),
+            (false, false) => failure,
         })
     }
 

@@ -107,7 +107,8 @@ pub const fn default_partition_rows() -> u32 {
 }
 
 impl DatasetSpec {
-    /// Refuses with `PARAMETER_INVALID`, naming every place that is wrong.
+    /// Refuses with `PARAMETER_INVALID`, naming every place that is wrong, and with `FEATURE_AFTER_EVENT` features
+    /// of the column that holds the label.
     pub fn check(&self) -> Result<()> {
         let mut problems = Problems::default();
         let outputs = self.outputs()?;
@@ -153,7 +154,32 @@ impl DatasetSpec {
             expected,
             "another number",
         );
-        problems.refuse(Code::ParameterInvalid, "dataset request")
+        problems.refuse(Code::ParameterInvalid, "dataset request")?;
+        self.refuse_label_as_feature()
+    }
+
+    /// Events often come with the answer in a column of its own, under the name that it has among the labels.
+    fn refuse_label_as_feature(&self) -> Result<()> {
+        let mut problems = Problems::default();
+        for (index, feature) in self.features.iter().enumerate() {
+            let column = match &feature.definition {
+                Definition::Column { column } => Some(column),
+                Definition::Window { column, .. } => column.as_ref(),
+                _ => None,
+            };
+            problems.require(
+                column != Some(&self.labels.value),
+                format!("/features/{index}/definition/column"),
+                "a column that is known when the event happens",
+                "the column of the label",
+            );
+        }
+        problems.refuse(Code::FeatureAfterEvent, "dataset request").map_err(|failure| {
+            failure.with_hint(
+                "Leave it out; a window's rate uses the labels that are known by then. If the events hold \
+                 something else under this name, rename one of the two columns.",
+            )
+        })
     }
 
     /// Columns of entities: those that features name and those asked for, by name.
