@@ -209,6 +209,17 @@ impl Columns {
         Ok(filling.values.unwrap_or_else(|| Ids::Int(Vec::new())))
     }
 
+    /// A column of identifiers that stays here.
+    pub(super) fn ids(&self, name: &ColumnName) -> Result<Ids> {
+        let filling = self.ids.get(name).ok_or_else(|| unasked(name))?;
+        Ok(filling.values.clone().unwrap_or_else(|| Ids::Int(Vec::new())))
+    }
+
+    /// Takes a column of times, in nanoseconds since the epoch.
+    pub(super) fn take_times(&mut self, name: &ColumnName) -> Result<Vec<i64>> {
+        self.times.remove(name).map(|filling| filling.values).ok_or_else(|| unasked(name))
+    }
+
     /// A column of times, in nanoseconds since the epoch.
     pub(super) fn times(&self, name: &ColumnName) -> Result<&[i64]> {
         self.times.get(name).map(|filling| filling.values.as_slice()).ok_or_else(|| unasked(name))
@@ -281,9 +292,13 @@ fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(),
 fn append_numbers(filling: &mut Filling<Vec<f64>>, array: &ArrayRef) -> Result<(), String> {
     filling.nulls += array.logical_null_count();
     let numbers = convert::<Float64Type>(array, &DataType::Float64).ok_or_else(|| "numbers".to_owned())?;
-    let not_finite = numbers.iter().flatten().filter(|number| !number.is_finite()).count();
-    filling.not_finite += not_finite;
     // Adding 0.0 makes -0.0 positive: equal content, equal bytes.
+    if numbers.null_count() == 0 {
+        filling.not_finite += numbers.values().iter().filter(|number| !number.is_finite()).count();
+        filling.values.extend(numbers.values().iter().map(|number| number + 0.0));
+        return Ok(());
+    }
+    filling.not_finite += numbers.iter().flatten().filter(|number| !number.is_finite()).count();
     filling.values.extend(numbers.iter().map(|number| number.map_or(f64::NAN, |number| number + 0.0)));
     Ok(())
 }

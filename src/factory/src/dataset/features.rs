@@ -20,11 +20,6 @@ const HOUR: i64 = DAY / 24;
 /// Days from a Monday to 1970-01-01, a Thursday.
 const THURSDAY: i64 = 3;
 
-/// Whether a feature looks at labels.
-pub(super) fn uses_labels(feature: &Feature) -> bool {
-    matches!(feature.definition, Definition::Window { aggregate: Asked::Rate, .. })
-}
-
 /// Computes every feature: one column each, in their order, NaN meaning missing.
 ///
 /// `timeline` says what was known of each event's label at any time up to the cut; only features that look at
