@@ -16,6 +16,7 @@ __all__ = [
     "LoadedModel",
     "Model",
     "Registry",
+    "asof_join",
     "average_precision",
     "bootstrap",
     "brier",
@@ -25,6 +26,7 @@ __all__ = [
     "confusion",
     "documents",
     "entity_precision",
+    "features",
     "fit",
     "kolmogorov_smirnov",
     "log_loss",
@@ -36,6 +38,7 @@ __all__ = [
     "refusal",
     "release",
     "reliability",
+    "resolve",
     "roc_auc",
     "roc_curve",
     "schema",
@@ -111,6 +114,16 @@ def payments(
 
 _Stages: TypeAlias = Callable[[str, int, int], object]
 _Table: TypeAlias = tuple[str, Any]
+
+def features(
+    spec: str, events: _Table, labels: _Table | None = None, *, threads: int | None = None
+) -> list[_Float]: ...
+def resolve(
+    spec: str, events: _Table, labels: _Table, *, threads: int | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], _Integer, _Integer]: ...
+def asof_join(
+    spec: str, events: _Table, facts: _Table, *, threads: int | None = None
+) -> tuple[_Integer, _Bool]: ...
 
 @final
 class Factory:

@@ -87,16 +87,25 @@ pub fn compute_features(
     features::compute(&spec.features, &events, timeline.as_ref(), &meter)
 }
 
-/// Resolves the label of every event as of the request's cut.
-///
-/// `event_id` and `event_time` are columns of the events. Refuses as [`compute_features`] does.
-pub fn resolve_labels(
-    (event_id, event_time): (&ColumnName, &ColumnName),
-    of: &LabelSpec,
-    naive_times_are_utc: bool,
-    events: &Source,
-    labels: Source,
-) -> Result<Resolved> {
+/// The request to resolve the labels of events in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveSpec {
+    /// Column that names the event.
+    pub event_id: ColumnName,
+    /// Column of when the event happened.
+    pub event_time: ColumnName,
+    /// Whether times without a zone are UTC; otherwise they are refused.
+    #[serde(default)]
+    pub naive_times_are_utc: bool,
+    /// The labels and the cut.
+    pub labels: LabelSpec,
+}
+
+/// Resolves the label of every event as of the request's cut. Refuses as [`compute_features`] does.
+pub fn resolve_labels(spec: &ResolveSpec, events: &Source, labels: Source) -> Result<Resolved> {
+    let ResolveSpec { event_id, event_time, naive_times_are_utc, labels: of } = spec;
+    let naive_times_are_utc = *naive_times_are_utc;
     of.check_alone()?;
     let wanted = Wanted {
         table: events::TABLE,

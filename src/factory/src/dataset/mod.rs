@@ -31,7 +31,7 @@ mod table;
 
 pub use build::{Built, Sources, build};
 pub use ids::{Ids, Texts};
-pub use in_memory::{AsofSpec, asof_join, compute_features, resolve_labels};
+pub use in_memory::{AsofSpec, ResolveSpec, asof_join, compute_features, resolve_labels};
 pub use read::{Selection, read};
 pub use source::Source;
 pub use spec::{DatasetSpec, FeatureSpec, LabelSpec, default_partition_rows};
