@@ -9,7 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_factory import demo, display, documents, errors, estimators, metrics, simulate
+    from model_factory import (
+        demo,
+        display,
+        documents,
+        errors,
+        estimators,
+        features,
+        labels,
+        metrics,
+        simulate,
+    )
     from model_factory.datasets import Dataset
     from model_factory.errors import Code, ModelFactoryError, PublishNotEligible
     from model_factory.estimators import DecisionTree, GradientBoosting, LogisticRegression, RandomForest
@@ -38,7 +48,9 @@ __all__ = [
     "documents",
     "errors",
     "estimators",
+    "features",
     "hours",
+    "labels",
     "metrics",
     "open",
     "simulate",
@@ -46,7 +58,17 @@ __all__ = [
     "window",
 ]
 
-_MODULES = ("demo", "display", "documents", "errors", "estimators", "metrics", "simulate")
+_MODULES = (
+    "demo",
+    "display",
+    "documents",
+    "errors",
+    "estimators",
+    "features",
+    "labels",
+    "metrics",
+    "simulate",
+)
 _HOMES = {
     "Bundle": "runs",
     "Code": "errors",

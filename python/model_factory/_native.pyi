@@ -17,6 +17,7 @@ __all__ = [
     "Model",
     "Ranking",
     "Registry",
+    "asof_join",
     "bootstrap",
     "brier",
     "canonical",
@@ -25,6 +26,7 @@ __all__ = [
     "confusion",
     "documents",
     "entity_precision",
+    "features",
     "fit",
     "kolmogorov_smirnov",
     "log_loss",
@@ -34,6 +36,7 @@ __all__ = [
     "refusal",
     "release",
     "reliability",
+    "resolve",
     "schema",
     "scope",
     "toml_as_json",
@@ -113,6 +116,16 @@ def payments(
 
 _Stages: TypeAlias = Callable[[str, int, int], object]
 _Table: TypeAlias = tuple[str, Any]
+
+def features(
+    spec: str, events: _Table, labels: _Table | None = None, *, threads: int | None = None
+) -> list[_Float]: ...
+def resolve(
+    spec: str, events: _Table, labels: _Table, *, threads: int | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], _Integer, _Integer]: ...
+def asof_join(
+    spec: str, events: _Table, facts: _Table, *, threads: int | None = None
+) -> tuple[_Integer, _Bool]: ...
 
 @final
 class Factory:

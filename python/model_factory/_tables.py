@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from model_factory import _arrays, _native
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Table", "table"]
+__all__ = ["Table", "label_spec", "moment", "table"]
 
 _Column: TypeAlias = "tuple[str, str, Any, NDArray[np.bool_] | None]"
 Table: TypeAlias = "tuple[str, Any]"
@@ -51,6 +52,31 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
         return "parquet", [os.fspath(path) for path in data]
     found = "a LazyFrame, to be collected first" if type(data).__name__ == "LazyFrame" else "something else"
     raise _native.refusal("PARAMETER_INVALID", place, _KINDS, found)
+
+
+def label_spec(
+    columns: Sequence[str], label_asof: str, maturity_days: int = 0, family: str = "label"
+) -> dict[str, Any]:
+    """Say which columns hold the labels, and as of when, as a request of the core does."""
+    event_id, value, effective_time, observed_time = columns
+    return {
+        "family": family,
+        "event_id": event_id,
+        "value": value,
+        "effective_time": effective_time,
+        "observed_time": observed_time,
+        "label_asof_utc": label_asof,
+        "maturity_days": maturity_days,
+    }
+
+
+def moment(value: str | datetime, name: str) -> str:
+    """Give a moment as documents write it; ``name`` is its argument in the refusal of one without a zone."""
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise _native.refusal("PARAMETER_INVALID", name, "a moment with its zone", "one without")
+    return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def _pandas(frame: Any, place: str, wanted: Sequence[str]) -> Table:

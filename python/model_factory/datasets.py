@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from model_factory import _display, _native, _tables
+from model_factory import _display, _tables
 from model_factory._progress import reporting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from model_factory._context import Context
     from model_factory.features import Feature
@@ -127,9 +127,9 @@ class Datasets:
             Naming the table and column, with nothing written: ``PARAMETER_INVALID``, ``COLUMN_MISSING``,
             ``COLUMN_TYPE_INVALID``, ``NULL_NOT_ALLOWED``, ``DATASET_EMPTY``, ``SHAPE_MISMATCH``,
             ``SOURCE_UNREADABLE``, ``NON_FINITE_INPUT``, ``DUPLICATE_EVENT``, ``LABEL_ASOF_IN_FUTURE``,
+            ``FEATURE_AFTER_EVENT``,
             ``RESOURCE_EXHAUSTED``.
         """
-        label_id, value, effective_time, observed_time = label_columns
         set_id, set_version = feature_set
         spec: dict[str, Any] = {
             "platform_run_id": self._context.defaults.platform_run_id,
@@ -137,15 +137,9 @@ class Datasets:
             "event_time": event_time,
             "naive_times_are_utc": naive_times_are_utc,
             "entities": sorted(set(entities)),
-            "labels": {
-                "family": label_family,
-                "event_id": label_id,
-                "value": value,
-                "effective_time": effective_time,
-                "observed_time": observed_time,
-                "label_asof_utc": _moment(label_asof),
-                "maturity_days": maturity_days,
-            },
+            "labels": _tables.label_spec(
+                label_columns, _tables.moment(label_asof, "label_asof"), maturity_days, label_family
+            ),
             "feature_definition_set": {"feature_set_id": set_id, "feature_set_version": set_version},
             "features": [feature.document() for feature in features],
             "slices": sorted(set(slices)),
@@ -183,12 +177,3 @@ def _event_columns(spec: Mapping[str, Any]) -> list[str]:
     ]
     named = [spec["event_id"], spec["event_time"], spec["weight"]]
     return [name for name in (*named, *spec["entities"], *of_features, *spec["slices"]) if name is not None]
-
-
-def _moment(moment: str | datetime) -> str:
-    """Give a moment as documents write it."""
-    if not isinstance(moment, datetime):
-        return moment
-    if moment.tzinfo is None:
-        raise _native.refusal("PARAMETER_INVALID", "label_asof", "a moment with its zone", "one without")
-    return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")

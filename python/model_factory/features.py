@@ -3,19 +3,36 @@
 >>> from model_factory import features
 >>> features.window("CUSTOMER_ID", "7d").mean("TX_AMOUNT").name
 'CUSTOMER_ID_mean_TX_AMOUNT_7d'
+
+``compute`` gives the values of some definitions for a table in memory, before any dataset is built:
+
+>>> import numpy as np
+>>> days = np.array(["2024-01-01", "2024-01-03", "2024-01-20"], "datetime64[ns]")
+>>> events = {"card": np.array([7, 7, 7]), "day": days, "amount": np.array([1.0, 2.0, 5.0])}
+>>> week = features.window("card", "7d")
+>>> values = features.compute(events, [week.count("n"), week.sum("amount", "spent")], event_time="day",
+...                           naive_times_are_utc=True)
+>>> values["n"].tolist(), values["spent"].tolist()
+([1.0, 2.0, 1.0], [1.0, 3.0, 5.0])
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_factory import _native
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Feature", "Window", "column", "hours", "weekend", "window"]
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Feature", "Window", "column", "compute", "hours", "weekend", "window"]
+
+_FOREVER = "2262-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -142,3 +159,74 @@ class Window:
                 "column": column,
             },
         )
+
+
+def compute(
+    events: Any,
+    features: Sequence[Feature],
+    *,
+    event_time: str,
+    event_id: str | None = None,
+    labels: Any = None,
+    label_columns: tuple[str, str, str, str] = ("event_id", "value", "effective_time", "observed_time"),
+    naive_times_are_utc: bool = False,
+    n_jobs: int | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Compute features of events in memory: the values that a dataset of these definitions holds.
+
+    Parameters
+    ----------
+    events : dataframe, Arrow table, mapping of arrays, or Parquet paths
+        One row an event, in any order.
+    features : sequence of Feature
+        The definitions.
+    event_time : str
+        Column of the events' times.
+    event_id : str, optional
+        Column of the events' names; needed where there are labels.
+    labels : dataframe, Arrow table, mapping of arrays, or Parquet paths, optional
+        One row an assertion about an event's label; needed by rates. A row uses those that were known by its
+        time.
+    label_columns : tuple of str
+        Columns of the labels: event id, value (1 or 0), when it became true, when it became known.
+    naive_times_are_utc : bool
+        Whether times without a zone are UTC; they are refused otherwise.
+    n_jobs : int, optional
+        Threads; all cores by default. They change no bit of the result.
+
+    Returns
+    -------
+    dict of array
+        By the features' names, of shape (rows,) in the order of the events; NaN where a value is missing.
+
+    Raises
+    ------
+    InputAdmissionError, LeakageError, ExecutionError
+        ``PARAMETER_INVALID``, ``COLUMN_MISSING``, ``COLUMN_TYPE_INVALID``, ``NULL_NOT_ALLOWED``,
+        ``SHAPE_MISMATCH``, ``SOURCE_UNREADABLE``, ``NON_FINITE_INPUT``, ``DUPLICATE_EVENT``,
+        ``FEATURE_AFTER_EVENT``, ``RESOURCE_EXHAUSTED``.
+    """
+    from model_factory import _arrays, _tables  # noqa: PLC0415 - numpy, which a definition does without
+
+    spec: dict[str, Any] = {
+        "event_id": event_id,
+        "event_time": event_time,
+        "naive_times_are_utc": naive_times_are_utc,
+        "features": [feature.document() for feature in features],
+    }
+    if labels is not None:
+        spec["labels"] = _tables.label_spec(label_columns, _FOREVER)
+    of_features = [
+        feature.definition[key]
+        for feature in features
+        for key in ("entity", "column")
+        if key in feature.definition
+    ]
+    wanted = [name for name in (event_id, event_time, *of_features) if name is not None]
+    columns = _native.features(
+        json.dumps(spec),
+        _tables.table(events, "events", wanted),
+        None if labels is None else _tables.table(labels, "labels", label_columns),
+        threads=_arrays.threads(n_jobs),
+    )
+    return {feature.name: column for feature, column in zip(features, columns, strict=True)}

@@ -33,9 +33,8 @@ use serde_json::Value;
 
 use crate::{
     failure::Result,
-    json::json,
+    json::{json, request},
     parsed::Parsed,
-    place::pointer,
     progress::watch,
     registry::PyRegistry,
     scoring::PyLoadedModel,
@@ -83,7 +82,7 @@ impl PyFactory {
         labels: PyTable<'_>,
         progress: Report,
     ) -> Result<(String, String)> {
-        let spec = read_spec(spec)?;
+        let spec: DatasetSpec = request(spec)?;
         spec.check()?;
         let sources = Sources { events: events.source(py, "events")?, labels: labels.source(py, "labels")? };
         let built =
@@ -271,20 +270,6 @@ fn text<D: Document>(document: &Checked<D>) -> contracts::Result<String> {
 }
 
 /// A request to build a dataset; refused with `PARAMETER_INVALID` at the first place that is wrong.
-fn read_spec(text: &str) -> contracts::Result<DatasetSpec> {
-    serde_json::from_str(text).map_err(|error| {
-        let said = error.to_string();
-        // The reader's own place is in bytes, which help nobody.
-        let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
-        Failure::at(
-            Code::ParameterInvalid,
-            pointer(text, error.column()),
-            "as a dataset request says it",
-            what,
-        )
-    })
-}
-
 fn state_of(text: &str) -> contracts::Result<State> {
     State::from_text(text).ok_or_else(|| {
         let states = State::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");

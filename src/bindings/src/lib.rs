@@ -15,6 +15,7 @@ mod array;
 mod document;
 mod factory;
 mod failure;
+mod in_memory;
 mod json;
 mod metric;
 mod model;
@@ -37,6 +38,8 @@ mod _native {
     use crate::factory::{PyFactory, release, scope, toml_as_json};
     #[pymodule_export]
     use crate::failure::{codes, refusal};
+    #[pymodule_export]
+    use crate::in_memory::{asof_join, features, resolve};
     #[pymodule_export]
     use crate::metric::{
         bootstrap, brier, confusion, entity_precision, kolmogorov_smirnov, log_loss, population_stability,

@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Code, Failure, Result};
 
+/// Nanoseconds of a day: UTC has no other days.
+pub const DAY: i64 = 86_400_000_000_000;
+
 /// A moment in UTC, with nanoseconds, between the years 1678 and 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

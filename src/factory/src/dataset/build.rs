@@ -13,7 +13,7 @@ use contracts::{
     identity::{canonical, ids::DatasetManifestId},
     names::{ColumnName, Name, ObjectKey},
     schema::SchemaVersion,
-    time::{TimeWindow, Timestamp},
+    time::{DAY, TimeWindow, Timestamp},
 };
 use kernels::{
     Progress,
@@ -29,11 +29,10 @@ use super::{
     meter::Meter,
     partition::{self, Values},
     source::Source,
-    spec::DatasetSpec,
+    spec::{self, DatasetSpec},
 };
 use crate::store::{self, Store};
 
-const DAY: i64 = 86_400_000_000_000;
 /// Release of this builder, as manifests name it.
 const RELEASE: &str = concat!("model_factory-", env!("CARGO_PKG_VERSION"));
 
@@ -89,7 +88,7 @@ pub fn build(
         ));
     }
     let events = sources.events.survey(&events::wanted(spec))?;
-    let assertions = sources.labels.survey(&labels::wanted(spec))?;
+    let assertions = sources.labels.survey(&labels::wanted(&spec.labels, spec.naive_times_are_utc))?;
     let passes = spec.entity_columns().len() as u64 + 2;
     let meter = Meter::new(progress, events.saturating_mul(passes).saturating_add(assertions));
     let content = content(spec, sources, &meter)?;
@@ -113,15 +112,15 @@ fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Co
     drop(sources.events);
     let (events, index) = Events::new(spec, columns)?;
     require_weights(spec, &events)?;
-    let columns = sources.labels.read(&labels::wanted(spec), meter)?;
+    let columns = sources.labels.read(&labels::wanted(&spec.labels, spec.naive_times_are_utc), meter)?;
     drop(sources.labels);
-    let joined = Joined::new(spec, columns, &index)?;
+    let joined = Joined::new(&spec.labels, columns, &index)?;
     drop(index);
     let cut = spec.labels.label_asof_utc.nanoseconds();
     let assertions = joined.assertions(events.len())?;
     let labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
     require_observed(&labels, cut)?;
-    let looks_at_labels = spec.features.iter().any(features::uses_labels);
+    let looks_at_labels = spec.features.iter().any(spec::uses_labels);
     let timeline = looks_at_labels.then(|| Timeline::new(&assertions, cut)).transpose()?;
     let features = features::compute(&spec.features, &events, timeline.as_ref(), meter)?;
     Ok(Content { events, features, labels, orphans: joined.orphans })

@@ -68,7 +68,7 @@ impl Wanted {
     pub(super) fn check(&self, schema: &Schema) -> Result<()> {
         let mut missing = Problems::default();
         let mut wrong = Problems::default();
-        let mut naive = false;
+        let (mut naive, mut elsewhere) = (false, false);
         for (name, kind) in self.kinds() {
             let pointer = pointer(self.table, name);
             let mut fields = schema.fields().iter().filter(|field| field.name() == name.as_str());
@@ -76,22 +76,27 @@ impl Wanted {
                 (None, _) => missing.add(pointer, "a column", "none of this name"),
                 (Some(_), Some(_)) => missing.add(pointer, "one column", "several of this name"),
                 (Some(field), None) => {
-                    let is_naive = matches!(field.data_type(), DataType::Timestamp(_, None));
-                    naive |= is_naive && matches!(kind, Kind::Time);
                     let taken = self.takes(kind, field.data_type());
+                    if let (false, Kind::Time, DataType::Timestamp(_, zone)) =
+                        (taken, kind, value_type(field.data_type()))
+                    {
+                        naive |= zone.is_none();
+                        elsewhere |= zone.is_some();
+                    }
                     wrong.require(taken, pointer, kind.expected(), type_text(field.data_type()));
                 }
             }
         }
         missing.refuse(Code::ColumnMissing, self.table)?;
-        wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| {
-            if naive && !self.naive_times_are_utc {
-                failure.with_hint(
-                    "A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.",
-                )
-            } else {
-                failure
-            }
+        wrong.refuse(Code::ColumnTypeInvalid, self.table).map_err(|failure| match (naive, elsewhere) {
+            (true, _) => failure.with_hint(
+                "A time without a zone has no meaning: give it a zone, or say naive_times_are_utc.",
+            ),
+            (false, true) => failure.with_hint(
+                "Convert the times to UTC: .dt.tz_convert(\"UTC\") in pandas, \
+                     .dt.convert_time_zone(\"UTC\") in polars.",
+            ),
+            (false, false) => failure,
         })
     }
 
@@ -204,6 +209,17 @@ impl Columns {
         Ok(filling.values.unwrap_or_else(|| Ids::Int(Vec::new())))
     }
 
+    /// A column of identifiers that stays here.
+    pub(super) fn ids(&self, name: &ColumnName) -> Result<Ids> {
+        let filling = self.ids.get(name).ok_or_else(|| unasked(name))?;
+        Ok(filling.values.clone().unwrap_or_else(|| Ids::Int(Vec::new())))
+    }
+
+    /// Takes a column of times, in nanoseconds since the epoch.
+    pub(super) fn take_times(&mut self, name: &ColumnName) -> Result<Vec<i64>> {
+        self.times.remove(name).map(|filling| filling.values).ok_or_else(|| unasked(name))
+    }
+
     /// A column of times, in nanoseconds since the epoch.
     pub(super) fn times(&self, name: &ColumnName) -> Result<&[i64]> {
         self.times.get(name).map(|filling| filling.values.as_slice()).ok_or_else(|| unasked(name))
@@ -276,9 +292,13 @@ fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(),
 fn append_numbers(filling: &mut Filling<Vec<f64>>, array: &ArrayRef) -> Result<(), String> {
     filling.nulls += array.logical_null_count();
     let numbers = convert::<Float64Type>(array, &DataType::Float64).ok_or_else(|| "numbers".to_owned())?;
-    let not_finite = numbers.iter().flatten().filter(|number| !number.is_finite()).count();
-    filling.not_finite += not_finite;
     // Adding 0.0 makes -0.0 positive: equal content, equal bytes.
+    if numbers.null_count() == 0 {
+        filling.not_finite += numbers.values().iter().filter(|number| !number.is_finite()).count();
+        filling.values.extend(numbers.values().iter().map(|number| number + 0.0));
+        return Ok(());
+    }
+    filling.not_finite += numbers.iter().flatten().filter(|number| !number.is_finite()).count();
     filling.values.extend(numbers.iter().map(|number| number.map_or(f64::NAN, |number| number + 0.0)));
     Ok(())
 }

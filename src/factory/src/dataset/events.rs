@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Name of the table of events in refusals.
-const TABLE: &str = "events";
+pub(super) const TABLE: &str = "events";
 
 /// Events as columns, ordered by (time, id): the order in which they came in cannot show.
 #[derive(Debug)]
@@ -53,23 +53,16 @@ impl Events {
         if ids.is_empty() {
             return Err(Failure::at(Code::DatasetEmpty, TABLE, "at least one row", "none"));
         }
-        let by_id = ids.order();
-        let sorted = ids.select(&by_id);
-        let repeated = sorted.repeated();
-        if repeated > 0 {
-            let pointer = format!("{TABLE}/{}", spec.event_id);
-            let found = format!("{repeated} repetitions");
-            return Err(Failure::at(Code::DuplicateEvent, pointer, "each event once", found));
-        }
+        let mut index = EventIndex::new(&spec.event_id, &ids)?;
         let times = columns.times(&spec.event_time)?;
-        let mut order = by_id.clone();
+        let mut order = index.rows.clone();
         // The sort is stable: events of one instant stay in the order of their ids.
         order.par_sort_by_key(|&row| times[row as usize]);
         let mut places = vec![0_u32; order.len()];
         for (place, &row) in order.iter().enumerate() {
             places[row as usize] = place as u32;
         }
-        let index = EventIndex { sorted, rows: by_id.iter().map(|&row| places[row as usize]).collect() };
+        index.rows.iter_mut().for_each(|row| *row = places[*row as usize]);
         let mut events = Self {
             ids: ids.select(&order),
             times: pick(times, &order),
@@ -108,6 +101,28 @@ impl Events {
 }
 
 impl EventIndex {
+    /// Of events in their given order; `name` is their column. Refuses with `DUPLICATE_EVENT`.
+    pub(super) fn new(name: &ColumnName, ids: &Ids) -> Result<Self> {
+        let rows = ids.order();
+        let sorted = ids.select(&rows);
+        let repeated = sorted.repeated();
+        if repeated > 0 {
+            let found = format!("{repeated} repetitions");
+            return Err(Failure::at(
+                Code::DuplicateEvent,
+                format!("{TABLE}/{name}"),
+                "each event once",
+                found,
+            ));
+        }
+        Ok(Self { sorted, rows })
+    }
+
+    /// Number of events.
+    pub(super) fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
     /// The row of each event named; `None` if the ids are of another type than the events'.
     pub(super) fn rows(&self, ids: &Ids) -> Option<Vec<Option<u32>>> {
         let found = self.sorted.positions(ids)?;

@@ -6,6 +6,7 @@ use contracts::{
     Code, Failure, Result,
     feature::{Aggregate as Asked, Definition, Feature},
     names::ColumnName,
+    time::DAY,
 };
 use kernels::{
     label::Timeline,
@@ -15,15 +16,9 @@ use rayon::prelude::*;
 
 use super::{events::Events, labels::POSITIVE, meter::Meter};
 
-const HOUR: i64 = 3_600_000_000_000;
-const DAY: i64 = 24 * HOUR;
+const HOUR: i64 = DAY / 24;
 /// Days from a Monday to 1970-01-01, a Thursday.
 const THURSDAY: i64 = 3;
-
-/// Whether a feature looks at labels.
-pub(super) fn uses_labels(feature: &Feature) -> bool {
-    matches!(feature.definition, Definition::Window { aggregate: Asked::Rate, .. })
-}
 
 /// Computes every feature: one column each, in their order, NaN meaning missing.
 ///

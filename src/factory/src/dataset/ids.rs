@@ -109,6 +109,7 @@ impl Ids {
     /// Row positions in the order of the identifiers; equal ones in the order of the rows.
     pub(super) fn order(&self) -> Vec<u32> {
         match self {
+            Self::Int(values) if values.is_sorted() => (0..values.len() as u32).collect(),
             Self::Int(values) => {
                 let mut keyed: Vec<_> =
                     values.iter().zip(0_u32..).map(|(&value, row)| (value, row)).collect();
@@ -138,6 +139,16 @@ impl Ids {
     /// For each row of `others` its position in this column, which must be sorted; `None` if the types differ.
     pub(super) fn positions(&self, others: &Self) -> Option<Vec<Option<u32>>> {
         match (self, others) {
+            (Self::Int(sorted), Self::Int(values)) if values.is_sorted() => {
+                let mut place = 0;
+                let find = |value: &i64| {
+                    while sorted.get(place).is_some_and(|other| other < value) {
+                        place += 1;
+                    }
+                    (sorted.get(place) == Some(value)).then_some(place as u32)
+                };
+                Some(values.iter().map(find).collect())
+            }
             (Self::Int(sorted), Self::Int(values)) => {
                 Some(values.par_iter().map(|v| sorted.binary_search(v).ok().map(|row| row as u32)).collect())
             }
@@ -155,10 +166,32 @@ impl Ids {
     /// Numbers the identifiers in the order in which they are first seen.
     pub(super) fn codes(&self) -> Codes {
         match self {
-            Self::Int(values) => first_seen(values.iter()),
+            Self::Int(values) => dense(values).unwrap_or_else(|| first_seen(values.iter())),
             Self::Text(texts) => first_seen(texts.range(0..texts.ends.len())),
         }
     }
+}
+
+/// The numbers by a table, where the integers lie close enough together for one.
+fn dense(values: &[i64]) -> Option<Codes> {
+    const NONE: u32 = u32::MAX;
+    let least = *values.iter().min()?;
+    let span = usize::try_from(values.iter().max()?.checked_sub(least)?).ok()?;
+    if span >= values.len() {
+        return None;
+    }
+    let mut codes = vec![NONE; span + 1];
+    let mut count = 0;
+    let number = |&value: &i64| {
+        let code = &mut codes[(value - least) as usize];
+        if *code == NONE {
+            *code = count;
+            count += 1;
+        }
+        *code
+    };
+    let codes = values.iter().map(number).collect();
+    Some(Codes { codes, count: count as usize })
 }
 
 fn first_seen<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Codes {

@@ -6,7 +6,7 @@ use kernels::label::{Assertions, Columns as AssertionColumns};
 use super::{
     columns::{Columns, Wanted},
     events::EventIndex,
-    spec::DatasetSpec,
+    spec::LabelSpec,
 };
 
 /// Name of the table of assertions in refusals.
@@ -17,11 +17,10 @@ pub(super) const POSITIVE: u8 = 1;
 const NEGATIVE: u8 = 0;
 
 /// The columns that are needed of the assertions.
-pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
-    let labels = &spec.labels;
+pub(super) fn wanted(labels: &LabelSpec, naive_times_are_utc: bool) -> Wanted {
     Wanted {
         table: TABLE,
-        naive_times_are_utc: spec.naive_times_are_utc,
+        naive_times_are_utc,
         ids: [labels.event_id.clone()].into(),
         times: [labels.effective_time.clone(), labels.observed_time.clone()].into(),
         numbers: [(labels.value.clone(), false)].into(),
@@ -44,8 +43,7 @@ impl Joined {
     ///
     /// Refuses with `COLUMN_TYPE_INVALID` ids of another type than the events' and values that
     /// are named neither positive nor negative.
-    pub(super) fn new(spec: &DatasetSpec, mut columns: Columns, index: &EventIndex) -> Result<Self> {
-        let labels = &spec.labels;
+    pub(super) fn new(labels: &LabelSpec, mut columns: Columns, index: &EventIndex) -> Result<Self> {
         let ids = columns.take_ids(&labels.event_id)?;
         let values = columns.take_numbers(&labels.value)?;
         let is_one_of =

@@ -18,6 +18,7 @@ mod decode;
 mod events;
 mod features;
 mod ids;
+mod in_memory;
 mod labels;
 mod layout;
 mod meter;
@@ -30,9 +31,10 @@ mod table;
 
 pub use build::{Built, Sources, build};
 pub use ids::{Ids, Texts};
+pub use in_memory::{AsofSpec, ResolveSpec, asof_join, compute_features, resolve_labels};
 pub use read::{Selection, read};
 pub use source::Source;
-pub use spec::{DatasetSpec, LabelSpec, default_partition_rows};
+pub use spec::{DatasetSpec, FeatureSpec, LabelSpec, default_partition_rows};
 pub use table::{LabelOutcome, Table};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use arrow_schema::Schema;
-use contracts::{Code, Failure, Result};
+use contracts::{Code, Failure, Result, time::DAY};
 use kernels::label::{Outcome, Resolved};
 use parquet::{
     arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions},
@@ -17,7 +17,6 @@ use parquet::{
 
 use super::{ids::Ids, labels::POSITIVE, layout::OUTCOMES};
 
-const DAY: i64 = 86_400_000_000_000;
 /// Rows of one row group.
 const ROW_GROUP_ROWS: usize = 1 << 16;
 /// Stands for the writer in the files; a release must not change the bytes of the same rows.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contracts::{
     Code, Problems, Result,
     dataset_manifest::{ColumnRole, ContextPins, PrivacyClass, ReplayBasis},
-    feature::{Definition, Feature, FeatureSetName},
+    feature::{Aggregate, Definition, Feature, FeatureSetName},
     names::{ColumnName, Name, PlatformRunId},
     time::Timestamp,
 };
@@ -107,7 +107,8 @@ pub const fn default_partition_rows() -> u32 {
 }
 
 impl DatasetSpec {
-    /// Refuses with `PARAMETER_INVALID`, naming every place that is wrong.
+    /// Refuses with `PARAMETER_INVALID`, naming every place that is wrong, and with `FEATURE_AFTER_EVENT` features
+    /// of the column that holds the label.
     pub fn check(&self) -> Result<()> {
         let mut problems = Problems::default();
         let outputs = self.outputs()?;
@@ -121,30 +122,13 @@ impl DatasetSpec {
                 );
             }
         }
-        let labels = &self.labels;
-        for (name, values) in
-            [("positive_values", &labels.positive_values), ("negative_values", &labels.negative_values)]
-        {
-            problems.require(!values.is_empty(), format!("/labels/{name}"), "at least one value", "none");
-        }
-        problems
-            .require_distinct("/labels/values", labels.positive_values.iter().chain(&labels.negative_values));
-        problems.require(!self.features.is_empty(), "/features", "at least one feature", "none");
-        for (index, feature) in self.features.iter().enumerate() {
-            let pointer = format!("/features/{index}");
-            feature.check(&pointer, &mut problems);
-            if let Definition::HourBetween { first, last } = feature.definition {
-                let pointer = format!("{pointer}/definition");
-                problems.require(first <= 23 && last <= 23, pointer, "hours from 0 to 23", "a later hour");
-            }
-        }
+        self.labels.check(&mut problems);
+        check_features(&self.features, &mut problems);
         for name in self.privacy_classes.keys() {
             let held = outputs.iter().any(|(output, _)| output == name);
             let pointer = format!("/privacy_classes/{name}");
             problems.require(held, pointer, "a column of the dataset", "another name");
         }
-        let maturity = self.labels.maturity_days;
-        problems.require(maturity <= 36_500, "/labels/maturity_days", "at most 36500", "more");
         let rows = self.partition_rows;
         let expected = format!("from 1 to {MAX_PARTITION_ROWS}");
         problems.require(
@@ -153,33 +137,21 @@ impl DatasetSpec {
             expected,
             "another number",
         );
-        problems.refuse(Code::ParameterInvalid, "dataset request")
+        problems.refuse(Code::ParameterInvalid, "dataset request")?;
+        refuse_label_as_feature(&self.features, &self.labels)
     }
 
     /// Columns of entities: those that features name and those asked for, by name.
     pub(super) fn entity_columns(&self) -> BTreeSet<ColumnName> {
-        let of_features = self.features.iter().filter_map(|feature| match &feature.definition {
-            Definition::Window { entity, .. } => Some(entity.clone()),
-            _ => None,
-        });
-        of_features.chain(self.entities.iter().cloned()).collect()
+        let mut columns = feature_entities(&self.features);
+        columns.extend(self.entities.iter().cloned());
+        columns
     }
 
-    /// Columns of numbers that are read, each with whether a null may stand in it: a null in a feature of
-    /// the event itself is a missing value, but a window, a slice or a weight needs a number.
+    /// Columns of numbers that are read, each with whether a null may stand in it: a slice or a weight needs a
+    /// number.
     pub(super) fn number_columns(&self) -> BTreeMap<ColumnName, bool> {
-        let mut columns = BTreeMap::new();
-        for feature in &self.features {
-            match &feature.definition {
-                Definition::Column { column } => {
-                    columns.entry(column.clone()).or_insert(true);
-                }
-                Definition::Window { column: Some(column), .. } => {
-                    columns.insert(column.clone(), false);
-                }
-                _ => {}
-            }
-        }
+        let mut columns = feature_numbers(&self.features);
         columns.extend(self.slice_columns().into_iter().chain(self.weight.clone()).map(|name| (name, false)));
         columns
     }
@@ -212,6 +184,136 @@ impl DatasetSpec {
         outputs.push((ColumnName::new(LABEL_OBSERVED_TIME)?, ColumnRole::LabelObservedTime));
         Ok(outputs)
     }
+}
+
+impl LabelSpec {
+    /// Refuses with `PARAMETER_INVALID`.
+    pub(super) fn check_alone(&self) -> Result<()> {
+        let mut problems = Problems::default();
+        self.check(&mut problems);
+        problems.refuse(Code::ParameterInvalid, "label request")
+    }
+
+    fn check(&self, problems: &mut Problems) {
+        for (name, values) in
+            [("positive_values", &self.positive_values), ("negative_values", &self.negative_values)]
+        {
+            problems.require(!values.is_empty(), format!("/labels/{name}"), "at least one value", "none");
+        }
+        problems.require_distinct("/labels/values", self.positive_values.iter().chain(&self.negative_values));
+        problems.require(self.maturity_days <= 36_500, "/labels/maturity_days", "at most 36500", "more");
+    }
+}
+
+/// The request to compute features of events in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureSpec {
+    /// Column that names the event, where there are labels.
+    #[serde(default)]
+    pub event_id: Option<ColumnName>,
+    /// Column of when the event happened.
+    pub event_time: ColumnName,
+    /// Whether times without a zone are UTC; otherwise they are refused.
+    #[serde(default)]
+    pub naive_times_are_utc: bool,
+    /// The features.
+    pub features: Vec<Feature>,
+    /// The labels, where a feature looks at them.
+    #[serde(default)]
+    pub labels: Option<LabelSpec>,
+}
+
+impl FeatureSpec {
+    /// Refuses with `PARAMETER_INVALID`, naming every place that is wrong, and with `FEATURE_AFTER_EVENT` features
+    /// of the column that holds the label.
+    pub fn check(&self) -> Result<()> {
+        let mut problems = Problems::default();
+        check_features(&self.features, &mut problems);
+        problems
+            .require_distinct("/features/names", self.features.iter().map(|feature| feature.name.as_str()));
+        if let Some(labels) = &self.labels {
+            labels.check(&mut problems);
+        }
+        let asked = self.features.iter().any(uses_labels) || self.labels.is_some();
+        problems.require(self.labels.is_some() || !asked, "/labels", "the labels that a rate is of", "none");
+        problems.require(
+            self.event_id.is_some() || !asked,
+            "/event_id",
+            "the events that labels name",
+            "none",
+        );
+        problems.refuse(Code::ParameterInvalid, "feature request")?;
+        self.labels.as_ref().map_or(Ok(()), |labels| refuse_label_as_feature(&self.features, labels))
+    }
+}
+
+fn check_features(features: &[Feature], problems: &mut Problems) {
+    problems.require(!features.is_empty(), "/features", "at least one feature", "none");
+    for (index, feature) in features.iter().enumerate() {
+        let pointer = format!("/features/{index}");
+        feature.check(&pointer, problems);
+        if let Definition::HourBetween { first, last } = feature.definition {
+            let pointer = format!("{pointer}/definition");
+            problems.require(first <= 23 && last <= 23, pointer, "hours from 0 to 23", "a later hour");
+        }
+    }
+}
+
+/// Events often come with the answer in a column of its own, under the name that it has among the labels.
+fn refuse_label_as_feature(features: &[Feature], labels: &LabelSpec) -> Result<()> {
+    let mut problems = Problems::default();
+    for (index, feature) in features.iter().enumerate() {
+        let column = match &feature.definition {
+            Definition::Column { column } => Some(column),
+            Definition::Window { column, .. } => column.as_ref(),
+            _ => None,
+        };
+        problems.require(
+            column != Some(&labels.value),
+            format!("/features/{index}/definition/column"),
+            "a column that is known when the event happens",
+            "the column of the label",
+        );
+    }
+    problems.refuse(Code::FeatureAfterEvent, "features").map_err(|failure| {
+        failure.with_hint(
+            "Leave it out; a window's rate uses the labels that are known by then. If the events hold \
+             something else under this name, rename one of the two columns.",
+        )
+    })
+}
+
+/// Whether a feature looks at labels.
+pub(super) const fn uses_labels(feature: &Feature) -> bool {
+    matches!(feature.definition, Definition::Window { aggregate: Aggregate::Rate, .. })
+}
+
+/// Columns of entities that features name.
+pub(super) fn feature_entities(features: &[Feature]) -> BTreeSet<ColumnName> {
+    let entities = features.iter().filter_map(|feature| match &feature.definition {
+        Definition::Window { entity, .. } => Some(entity.clone()),
+        _ => None,
+    });
+    entities.collect()
+}
+
+/// Columns of numbers that features are made of, each with whether a null may stand in it: a null in a feature of
+/// the event itself is a missing value, but a window needs a number.
+pub(super) fn feature_numbers(features: &[Feature]) -> BTreeMap<ColumnName, bool> {
+    let mut columns = BTreeMap::new();
+    for feature in features {
+        match &feature.definition {
+            Definition::Column { column } => {
+                columns.entry(column.clone()).or_insert(true);
+            }
+            Definition::Window { column: Some(column), .. } => {
+                columns.insert(column.clone(), false);
+            }
+            _ => {}
+        }
+    }
+    columns
 }
 
 /// Where in the request a column of the dataset is named.

@@ -4,14 +4,12 @@ use contracts::{
     Result,
     eval_report::{Drift, StabilityDay},
     names::ColumnName,
+    time::DAY,
 };
 use kernels::metric::{Ranking, Scored, kolmogorov_smirnov, population_stability};
 use rayon::prelude::*;
 
 use super::ScoredWindow;
-
-/// Nanoseconds of a day.
-const DAY: i64 = 86_400_000_000_000;
 
 /// Drift of the score and of each feature.
 pub(super) fn between(

@@ -1,11 +1,12 @@
 //! Guards that need no row.
 
-use contracts::{Code, Failure, Result, resolved_plan::ResolvedTrainPlan, time::Timestamp};
+use contracts::{
+    Code, Failure, Result,
+    resolved_plan::ResolvedTrainPlan,
+    time::{DAY, Timestamp},
+};
 
 use super::Audit;
-
-/// Nanoseconds of a day.
-const DAY: i64 = 86_400_000_000_000;
 
 pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit) -> Result<()> {
     let split = &plan.training_config.split;

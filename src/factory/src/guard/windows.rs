@@ -5,16 +5,13 @@ use contracts::{
     execution_record::WindowRows,
     names::ColumnName,
     resolved_plan::ResolvedTrainPlan,
-    time::{TimeWindow, Timestamp},
+    time::{DAY, TimeWindow, Timestamp},
     training_config::UnknownLabels,
 };
 use kernels::metric::{EntityDays, KnownPositives};
 
 use super::Audit;
 use crate::dataset::{Selection, Table};
-
-/// Nanoseconds of a day.
-const DAY: i64 = 86_400_000_000_000;
 
 /// Rows of one window, in canonical order, all with a known label.
 #[derive(Debug, Clone)]

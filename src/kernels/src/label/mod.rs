@@ -4,6 +4,8 @@
 //!   assertions ──► Assertions ──┬─► resolve   one outcome an event, as of a cut
 //!   (event, value, effective,   │
 //!    observed; any order)       └─► Timeline  what was known of each event at any time up to the cut
+//!
+//!   facts about keys, events ─────► asof_join  the fact that held for each event, as known by then
 //! ```
 //!
 //! Times are nanoseconds since the epoch, UTC. An assertion is *eligible* when it was observed at or before
@@ -11,11 +13,13 @@
 //! these still differ in value the event is in conflict. Unknown is never negative: an event without an
 //! eligible assertion is censored. Nothing here depends on the order of the assertions.
 
+mod asof;
 mod resolve;
 mod timeline;
 
 use contracts::{Code, Failure, Result};
 
+pub use asof::{Answer, Asking, Facts, asof_join};
 pub use resolve::{Counts, Outcome, Resolved, resolve};
 pub use timeline::{State, Timeline};
 

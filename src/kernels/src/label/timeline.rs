@@ -36,6 +36,14 @@ impl Timeline {
         let mut of_event = Vec::new();
         starts.push(0);
         for bound in bounds.windows(2) {
+            if let &[row] = &rows[bound[0]..bound[1]] {
+                let (row, observed) = (row as usize, columns.observed_time[row as usize]);
+                if observed <= as_of {
+                    changes.push((observed, State::Known(columns.value[row])));
+                }
+                starts.push(changes.len());
+                continue;
+            }
             of_event.clear();
             of_event.extend(rows[bound[0]..bound[1]].iter().map(|&row| row as usize).filter_map(|row| {
                 let observed = columns.observed_time[row];

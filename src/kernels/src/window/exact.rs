@@ -2,8 +2,9 @@
 //!
 //! Every finite f64 is a whole number times a power of two. The least such power in a column is its *grid*:
 //! on it all values, sums and sums of squares are integers. Columns whose values span at most
-//! [`NARROW_BITS`] bits (amounts, counts, scores) use two or four limbs; any other column uses as many as
-//! the whole range of f64 needs. Both give the same bits, since only the last step rounds.
+//! [`NARROW_BITS`] bits (amounts, counts, scores) use running sums of 128 bits and squares of four limbs; any
+//! other column uses as many limbs as the whole range of f64 needs. Both give the same bits, since only the last
+//! step rounds.
 
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
@@ -54,20 +55,19 @@ impl<'a> Column<'a> {
         self.values
     }
 
-    pub(super) fn sums(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
-        if self.narrow {
-            slide(Sum::<2, false>::new(values, self.grid), bounds, output);
-        } else {
-            slide(Sum::<SUM_LIMBS, false>::new(values, self.grid), bounds, output);
-        }
+    /// Running sums of this column, unless its values span too many bits.
+    pub(super) fn running(&self) -> Option<Running> {
+        self.narrow.then(|| Running { grid: self.grid, sums: Vec::new() })
     }
 
+    /// Sums of a column without running sums.
+    pub(super) fn sums(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+        slide(Sum::<false>::new(values, self.grid), bounds, output);
+    }
+
+    /// Means of a column without running sums.
     pub(super) fn means(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
-        if self.narrow {
-            slide(Sum::<2, true>::new(values, self.grid), bounds, output);
-        } else {
-            slide(Sum::<SUM_LIMBS, true>::new(values, self.grid), bounds, output);
-        }
+        slide(Sum::<true>::new(values, self.grid), bounds, output);
     }
 
     pub(super) fn deviations(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
@@ -75,6 +75,50 @@ impl<'a> Column<'a> {
             slide(Deviation::<4>::new(values, self.grid), bounds, output);
         } else {
             slide(Deviation::<SQUARE_LIMBS>::new(values, self.grid), bounds, output);
+        }
+    }
+}
+
+/// The running sums of a narrow column over one entity's places, on the column's grid: the sum of any window is
+/// the difference of two of them, whichever windows are asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    grid: i32,
+    /// Sum of the values before each place, and at last of all.
+    sums: Vec<i128>,
+}
+
+impl Running {
+    pub(super) fn fill(&mut self, values: &[f64]) {
+        let mut sum = 0_i128;
+        self.sums.clear();
+        self.sums.push(sum);
+        self.sums.extend(values.iter().map(|&value| {
+            let (whole, shift) = on_grid(value, self.grid);
+            let term = i128::from(whole) << shift;
+            // Fewer than 2^32 terms below 2^95: nothing wraps.
+            sum = if value < 0.0 { sum.wrapping_sub(term) } else { sum.wrapping_add(term) };
+            sum
+        }));
+    }
+
+    /// Rounded once, to nearest even.
+    fn between(&self, (first, end): (u32, u32)) -> f64 {
+        self.sums[end as usize].wrapping_sub(self.sums[first as usize]) as f64
+    }
+
+    pub(super) fn sums(&self, bounds: &[(u32, u32)], output: &mut [f64]) {
+        for (&window, value) in bounds.iter().zip(output) {
+            *value = scale(self.between(window), self.grid);
+        }
+    }
+
+    /// Powers of two do not round, so it is all one whether the sum is divided on the grid or off it.
+    pub(super) fn means(&self, bounds: &[(u32, u32)], output: &mut [f64]) {
+        for (&(first, end), value) in bounds.iter().zip(output) {
+            let mean = self.between((first, end)) / f64::from(end - first);
+            // No event: 0 / 0, which is the NaN that a mean of nothing is.
+            *value = if first == end { f64::NAN } else { scale(mean, self.grid) };
         }
     }
 }
@@ -101,19 +145,19 @@ const fn on_grid(value: f64, grid: i32) -> (u64, u32) {
 }
 
 /// The sum of a window, or its mean.
-struct Sum<'a, const N: usize, const MEAN: bool> {
+struct Sum<'a, const MEAN: bool> {
     values: &'a [f64],
     grid: i32,
-    total: Wide<N>,
+    total: Wide<SUM_LIMBS>,
 }
 
-impl<'a, const N: usize, const MEAN: bool> Sum<'a, N, MEAN> {
+impl<'a, const MEAN: bool> Sum<'a, MEAN> {
     const fn new(values: &'a [f64], grid: i32) -> Self {
         Self { values, grid, total: Wide::ZERO }
     }
 }
 
-impl<const N: usize, const MEAN: bool> Accumulator for Sum<'_, N, MEAN> {
+impl<const MEAN: bool> Accumulator for Sum<'_, MEAN> {
     fn enter(&mut self, place: usize) {
         accumulate(&mut self.total, self.values[place], self.grid);
     }
@@ -206,8 +250,14 @@ mod tests {
                 (1..=values.len() as u32).map(|end| (end.saturating_sub(length), end)).collect();
             let bits = |column: &Column<'_>| {
                 let mut outputs = vec![vec![0.0; values.len()]; 3];
-                column.sums(&values, &bounds, &mut outputs[0]);
-                column.means(&values, &bounds, &mut outputs[1]);
+                if let Some(mut running) = column.running() {
+                    running.fill(&values);
+                    running.sums(&bounds, &mut outputs[0]);
+                    running.means(&bounds, &mut outputs[1]);
+                } else {
+                    column.sums(&values, &bounds, &mut outputs[0]);
+                    column.means(&values, &bounds, &mut outputs[1]);
+                }
                 column.deviations(&values, &bounds, &mut outputs[2]);
                 outputs.concat().into_iter().map(f64::to_bits).collect::<Vec<_>>()
             };

@@ -15,6 +15,22 @@ pub(crate) struct Order {
 ///
 /// Refuses with `RESOURCE_EXHAUSTED` at 2^32 rows and `PARAMETER_INVALID` for a code of `n_codes` or more.
 pub(crate) fn order_by_code(codes: &[u32], n_codes: usize) -> Result<Order> {
+    let starts = starts(codes, n_codes)?;
+    if codes.is_sorted() {
+        return Ok(Order { starts, rows: (0..codes.len() as u32).collect() });
+    }
+    let mut next = starts.clone();
+    let mut rows = vec![0_u32; codes.len()];
+    for (row, &code) in codes.iter().enumerate() {
+        let slot = &mut next[code as usize];
+        rows[*slot] = row as u32;
+        *slot += 1;
+    }
+    Ok(Order { starts, rows })
+}
+
+/// Where the rows of each code start when rows are ordered by code, and at last their number.
+fn starts(codes: &[u32], n_codes: usize) -> Result<Vec<usize>> {
     if codes.len() > u32::MAX as usize {
         let found = format!("{} rows", codes.len());
         return Err(Failure::at(Code::ResourceExhausted, "codes", "fewer than 2^32 rows", found));
@@ -34,35 +50,43 @@ pub(crate) fn order_by_code(codes: &[u32], n_codes: usize) -> Result<Order> {
     for code in 0..n_codes {
         starts[code + 1] += starts[code];
     }
-    let mut next = starts.clone();
-    let mut rows = vec![0_u32; codes.len()];
-    for (row, &code) in codes.iter().enumerate() {
-        let slot = &mut next[code as usize];
-        rows[*slot] = row as u32;
-        *slot += 1;
-    }
-    Ok(Order { starts, rows })
+    Ok(starts)
 }
 
 /// Rows by entity, each entity's rows by time.
 ///
-/// A *place* is a position in this order, a *row* a position in the caller's order.
+/// A *row* is a position in the caller's order, a *place* one in the order of entity and time. Going straight from
+/// one to the other would miss the cache at each step, so values pass through *slots*: every task has a stretch of
+/// them in which its rows stand in the caller's order. Between rows and slots there are then as many streams as
+/// tasks, each read or written from its start to its end, and slots and places of one task lie close together.
 #[derive(Debug, Clone)]
 pub struct Grouped {
     /// The places of entity `e` are `starts[e]..starts[e + 1]`.
     starts: Vec<usize>,
-    /// Row of each place.
-    rows: Vec<u32>,
-    /// Place of each row.
-    places: Vec<u32>,
+    /// Slot of each row.
+    slots: Vec<u32>,
+    /// Slot of each place, in the same task.
+    slot_of_place: Vec<u32>,
     /// Time of each place, rising within an entity.
     times: Vec<i64>,
-    /// Bounds, in places, of runs of whole entities that are worked on as one task.
-    tasks: Vec<(usize, usize)>,
+    /// Runs of whole entities that are worked on as one task: the same bounds hold for places and for slots.
+    tasks: Vec<Task>,
 }
 
-/// Rows in one task, at least: large enough to hide what a task costs, small enough to balance threads.
-const TASK_ROWS: usize = 16_384;
+/// A run of whole entities.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Task {
+    pub(super) first: usize,
+    pub(super) end: usize,
+    /// The first of its entities.
+    entity: usize,
+}
+
+/// Rows in one task, at least: large enough to hide what a task costs, small enough to balance threads and to
+/// stay in a cache.
+const TASK_ROWS: usize = 1 << 12;
+/// Tasks at most, large entities apart: a processor follows only so many streams.
+const MAX_TASKS: usize = 1 << 9;
 
 impl Grouped {
     /// Groups rows by entity code (0..`n_entities`) and orders each group by time, in nanoseconds.
@@ -74,37 +98,36 @@ impl Grouped {
             let expected = format!("{} values, one a row", entity.len());
             return Err(Failure::at(Code::ShapeMismatch, "time", expected, format!("{} values", time.len())));
         }
-        let Order { starts, mut rows } = order_by_code(entity, n_entities)?;
+        let starts = starts(entity, n_entities)?;
         let tasks = tasks(&starts);
-        let mut groups = Vec::with_capacity(n_entities);
-        let mut rest = rows.as_mut_slice();
-        for bound in starts.windows(2) {
-            let (group, tail) = rest.split_at_mut(bound[1] - bound[0]);
-            groups.push(group);
-            rest = tail;
+        let slots = slots(entity, n_entities, &tasks);
+        let codes = staged(&slots, entity.iter().copied());
+        let by_slot = staged(&slots, time.iter().copied());
+        let mut times = vec![0; time.len()];
+        let mut slot_of_place = vec![0; time.len()];
+        let mut work = Vec::with_capacity(tasks.len());
+        let (mut rest_times, mut rest_slots) = (times.as_mut_slice(), slot_of_place.as_mut_slice());
+        for task in &tasks {
+            let (of_task, tail) = rest_times.split_at_mut(task.end - task.first);
+            let (slots, slot_tail) = rest_slots.split_at_mut(task.end - task.first);
+            work.push((task, of_task, slots));
+            (rest_times, rest_slots) = (tail, slot_tail);
         }
-        groups.into_par_iter().with_min_len(64).for_each(|group| {
-            // The canonical order is by time already; then nothing is left to do.
-            if !group.is_sorted_by_key(|&row| time[row as usize]) {
-                group.sort_unstable_by_key(|&row| (time[row as usize], row));
-            }
+        work.into_par_iter().for_each(|(task, times, slots)| {
+            order(task, &starts, &codes, &by_slot, slots);
+            times.iter_mut().zip(slots).for_each(|(time, slot)| *time = by_slot[*slot as usize]);
         });
-        let times = rows.par_iter().map(|&row| time[row as usize]).collect();
-        let mut places = vec![0_u32; rows.len()];
-        for (place, &row) in rows.iter().enumerate() {
-            places[row as usize] = place as u32;
-        }
-        Ok(Self { starts, rows, places, times, tasks })
+        Ok(Self { starts, slots, slot_of_place, times, tasks })
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.slots.len()
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.slots.is_empty()
     }
 
     /// Number of entities, those without rows included.
@@ -112,48 +135,101 @@ impl Grouped {
         self.starts.len() - 1
     }
 
-    /// Runs of whole entities to be worked on independently, as bounds in places.
-    pub(super) fn tasks(&self) -> &[(usize, usize)] {
+    /// Runs of whole entities to be worked on independently.
+    pub(super) fn tasks(&self) -> &[Task] {
         &self.tasks
     }
 
-    /// The entities of one run, each with its rows and their times.
-    pub(super) fn groups(&self, task: (usize, usize)) -> impl Iterator<Item = Group<'_>> {
-        let first = self.starts.partition_point(|&start| start <= task.0).saturating_sub(1);
-        let bounds = self.starts[first..].windows(2).take_while(move |bound| bound[0] < task.1);
+    /// The entities of one run that have rows.
+    pub(super) fn groups(&self, task: Task) -> impl Iterator<Item = Group<'_>> {
+        let bounds = self.starts[task.entity..].windows(2).take_while(move |bound| bound[0] < task.end);
         bounds.filter(|bound| bound[0] < bound[1]).map(|bound| Group {
-            rows: &self.rows[bound[0]..bound[1]],
+            slots: &self.slot_of_place[bound[0]..bound[1]],
             times: &self.times[bound[0]..bound[1]],
         })
     }
 
-    /// Brings values by place into the caller's order.
-    pub(super) fn by_row(&self, by_place: &[f64]) -> Vec<f64> {
-        self.places.par_iter().map(|&place| by_place[place as usize]).collect()
+    /// Brings values, one a row, into the order of the slots.
+    pub(super) fn staged<T: Copy + Default>(&self, values: impl Iterator<Item = T>) -> Vec<T> {
+        staged(&self.slots, values)
+    }
+
+    /// Brings columns from the order of the slots into that of the rows.
+    pub(super) fn bring_to_rows(&self, columns: &mut [Vec<f64>]) {
+        // One column more than there are: each is filled from the next one's old place.
+        let mut free = vec![0.0; self.len()];
+        for column in columns {
+            free.par_iter_mut().zip(&self.slots).for_each(|(value, &slot)| *value = column[slot as usize]);
+            std::mem::swap(column, &mut free);
+        }
     }
 }
 
 /// One entity's rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group<'a> {
-    /// Rows in order of time.
-    pub(super) rows: &'a [u32],
+    /// Slots in order of time.
+    pub(super) slots: &'a [u32],
     /// Their times, rising.
     pub(super) times: &'a [i64],
 }
 
-fn tasks(starts: &[usize]) -> Vec<(usize, usize)> {
+fn tasks(starts: &[usize]) -> Vec<Task> {
+    let rows = starts.last().copied().unwrap_or(0);
+    let least = TASK_ROWS.max(rows / MAX_TASKS);
     let mut tasks = Vec::new();
-    let mut first = 0;
-    for &end in starts {
-        if end - first >= TASK_ROWS {
-            tasks.push((first, end));
-            first = end;
+    let (mut first, mut entity) = (0, 0);
+    for (next, &end) in starts.iter().enumerate() {
+        if end - first >= least {
+            tasks.push(Task { first, end, entity });
+            (first, entity) = (end, next);
         }
     }
-    let end = starts.last().copied().unwrap_or(0);
-    if end > first {
-        tasks.push((first, end));
+    if rows > first {
+        tasks.push(Task { first, end: rows, entity });
     }
     tasks
+}
+
+/// Gives each row the next slot of its entity's task.
+fn slots(entity: &[u32], n_entities: usize, tasks: &[Task]) -> Vec<u32> {
+    let mut task_of = vec![0_u32; n_entities];
+    for (number, task) in tasks.iter().enumerate() {
+        // Whatever comes after the last task has no row.
+        task_of[task.entity..].fill(number as u32);
+    }
+    let mut next: Vec<u32> = tasks.iter().map(|task| task.first as u32).collect();
+    let take = |&code: &u32| {
+        let slot = &mut next[task_of[code as usize] as usize];
+        *slot += 1;
+        *slot - 1
+    };
+    entity.iter().map(take).collect()
+}
+
+fn staged<T: Copy + Default>(slots: &[u32], values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut staged = vec![T::default(); slots.len()];
+    for (&slot, value) in slots.iter().zip(values) {
+        staged[slot as usize] = value;
+    }
+    staged
+}
+
+/// Orders the slots of a task by entity, time and row.
+fn order(task: &Task, starts: &[usize], codes: &[u32], times: &[i64], slots: &mut [u32]) {
+    let entities = starts[task.entity..].partition_point(|&start| start < task.end);
+    let bounds = &starts[task.entity..=task.entity + entities];
+    let mut next: Vec<u32> = bounds.iter().map(|start| (start - task.first) as u32).collect();
+    for slot in task.first..task.end {
+        let place = &mut next[codes[slot] as usize - task.entity];
+        slots[*place as usize] = slot as u32;
+        *place += 1;
+    }
+    for bound in bounds.windows(2) {
+        let group = &mut slots[bound[0] - task.first..bound[1] - task.first];
+        // The canonical order is by time already; then nothing is left to do.
+        if !group.is_sorted_by_key(|&slot| times[slot as usize]) {
+            group.sort_unstable_by_key(|&slot| (times[slot as usize], slot));
+        }
+    }
 }

@@ -24,6 +24,7 @@ use rayon::prelude::*;
 
 use crate::label::Timeline;
 pub use exact::Column;
+use exact::Running;
 use group::Group;
 pub use group::Grouped;
 
@@ -120,30 +121,34 @@ pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> 
             windows.push(feature.window);
         }
     }
-    let mut by_place = vec![vec![0.0; grouped.len()]; features.len()];
-    let mut tasks: Vec<_> = grouped.tasks().iter().map(|&bounds| (bounds, Vec::new())).collect();
-    for output in &mut by_place {
-        let mut rest = output.as_mut_slice();
-        for (bounds, slices) in &mut tasks {
-            let (slice, tail) = rest.split_at_mut(bounds.1 - bounds.0);
-            slices.push(slice);
+    let staged = Staged::new(grouped, inputs);
+    let mut by_slot = vec![vec![0.0; grouped.len()]; features.len()];
+    let mut tasks: Vec<_> = grouped.tasks().iter().map(|task| (task, Vec::new())).collect();
+    for column in &mut by_slot {
+        let mut rest = column.as_mut_slice();
+        for (task, outputs) in &mut tasks {
+            let (output, tail) = rest.split_at_mut(task.end - task.first);
+            outputs.push(output);
             rest = tail;
         }
     }
-    tasks.into_par_iter().for_each(|(bounds, mut outputs)| {
-        let mut scratch = Scratch::new(inputs, windows.len());
-        let mut done = 0;
-        for group in grouped.groups(bounds) {
-            scratch.fill(group, inputs, &windows);
-            let places = done..done + group.rows.len();
+    tasks.into_par_iter().for_each(|(task, mut outputs)| {
+        let mut scratch = Scratch::new(inputs, &windows, features);
+        let mut by_place = Vec::new();
+        for group in grouped.groups(*task) {
+            scratch.fill(group, inputs, &staged);
+            by_place.resize(group.slots.len(), 0.0);
             for (feature, output) in features.iter().zip(&mut outputs) {
-                let window = windows.iter().position(|window| *window == feature.window).unwrap_or_default();
-                scratch.evaluate(group, inputs, feature.aggregate, window, &mut output[places.clone()]);
+                scratch.evaluate(group, inputs, *feature, &mut by_place);
+                for (&slot, &value) in group.slots.iter().zip(&by_place) {
+                    output[slot as usize - task.first] = value;
+                }
             }
-            done = places.end;
         }
     });
-    Ok(by_place.iter().map(|values| grouped.by_row(values)).collect())
+    drop(staged);
+    grouped.bring_to_rows(&mut by_slot);
+    Ok(by_slot)
 }
 
 fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result<()> {
@@ -172,57 +177,96 @@ fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result
     Ok(())
 }
 
+/// The inputs by slot.
+struct Staged {
+    columns: Vec<Vec<f64>>,
+    labels: Vec<Vec<rate::Said>>,
+}
+
+impl Staged {
+    fn new(grouped: &Grouped, inputs: &Inputs<'_>) -> Self {
+        // Adding 0.0 makes -0.0 positive: the two are equal, so which is the least would be left to order.
+        let column = |column: &Column<'_>| grouped.staged(column.values().iter().map(|value| value + 0.0));
+        Self {
+            columns: inputs.columns.par_iter().map(column).collect(),
+            labels: inputs.labels.par_iter().map(|labels| grouped.staged(labels.said())).collect(),
+        }
+    }
+}
+
 /// What one task holds of the entity at hand; its memory is reused from entity to entity.
-struct Scratch {
+struct Scratch<'a> {
+    windows: &'a [Window],
     /// By window: the window of each place, as bounds in places of the group.
     bounds: Vec<Vec<(u32, u32)>>,
     /// By column: the values by place.
     values: Vec<Vec<f64>>,
-    /// By label: the changes of knowledge about the group's events.
-    changes: Vec<Vec<rate::Change>>,
+    /// By column: its running sums, where a feature adds it up.
+    sums: Vec<Option<Running>>,
+    /// By label: what becomes known of the group's events.
+    knowledge: Vec<rate::Changes>,
 }
 
-impl Scratch {
-    fn new(inputs: &Inputs<'_>, windows: usize) -> Self {
+impl<'a> Scratch<'a> {
+    fn new(inputs: &Inputs<'_>, windows: &'a [Window], features: &[Feature]) -> Self {
+        let is_summed = |number: usize| {
+            let of = [Aggregate::Sum(number), Aggregate::Mean(number)];
+            features.iter().any(|feature| of.contains(&feature.aggregate))
+        };
+        let columns = inputs.columns.iter().enumerate();
         Self {
-            bounds: vec![Vec::new(); windows],
+            windows,
+            bounds: vec![Vec::new(); windows.len()],
             values: vec![Vec::new(); inputs.columns.len()],
-            changes: vec![Vec::new(); inputs.labels.len()],
+            sums: columns
+                .map(|(number, column)| is_summed(number).then(|| column.running()).flatten())
+                .collect(),
+            knowledge: vec![rate::Changes::default(); inputs.labels.len()],
         }
     }
 
-    fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, windows: &[Window]) {
-        for (bounds, window) in self.bounds.iter_mut().zip(windows) {
+    fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, staged: &Staged) {
+        for (bounds, window) in self.bounds.iter_mut().zip(self.windows) {
             sweep::bounds(group.times, *window, bounds);
         }
-        for (values, column) in self.values.iter_mut().zip(inputs.columns) {
+        for (values, column) in self.values.iter_mut().zip(&staged.columns) {
             values.clear();
-            // Adding 0.0 makes -0.0 positive: the two are equal, so which is the least would be left to order.
-            values.extend(group.rows.iter().map(|&row| column.values()[row as usize] + 0.0));
+            values.extend(group.slots.iter().map(|&slot| column[slot as usize]));
         }
-        for (changes, labels) in self.changes.iter_mut().zip(inputs.labels) {
-            rate::changes(group.rows, labels, changes);
+        for (sums, values) in self.sums.iter_mut().zip(&self.values) {
+            if let Some(sums) = sums {
+                sums.fill(values);
+            }
+        }
+        for (knowledge, (labels, said)) in
+            self.knowledge.iter_mut().zip(inputs.labels.iter().zip(&staged.labels))
+        {
+            knowledge.fill(group, labels, said);
         }
     }
 
-    fn evaluate(
-        &self,
-        group: Group<'_>,
-        inputs: &Inputs<'_>,
-        aggregate: Aggregate,
-        window: usize,
-        output: &mut [f64],
-    ) {
+    fn evaluate(&self, group: Group<'_>, inputs: &Inputs<'_>, feature: Feature, output: &mut [f64]) {
+        let window = self.windows.iter().position(|window| *window == feature.window).unwrap_or_default();
         let bounds = &self.bounds[window];
-        match aggregate {
+        let values = |column: usize| self.values[column].as_slice();
+        match feature.aggregate {
             Aggregate::Count => sweep::count(bounds, output),
             Aggregate::SinceLast => sweep::since_last(group.times, bounds, output),
-            Aggregate::Min(column) => sweep::extreme(&self.values[column], bounds, f64::lt, output),
-            Aggregate::Max(column) => sweep::extreme(&self.values[column], bounds, f64::gt, output),
-            Aggregate::Sum(column) => inputs.columns[column].sums(&self.values[column], bounds, output),
-            Aggregate::Mean(column) => inputs.columns[column].means(&self.values[column], bounds, output),
-            Aggregate::Std(column) => inputs.columns[column].deviations(&self.values[column], bounds, output),
-            Aggregate::Rate(labels) => rate::rates(group.times, &self.changes[labels], bounds, output),
+            Aggregate::Min(column) => sweep::extreme(values(column), bounds, f64::lt, output),
+            Aggregate::Max(column) => sweep::extreme(values(column), bounds, f64::gt, output),
+            Aggregate::Sum(column) => match &self.sums[column] {
+                Some(sums) => sums.sums(bounds, output),
+                None => inputs.columns[column].sums(values(column), bounds, output),
+            },
+            Aggregate::Mean(column) => match &self.sums[column] {
+                Some(sums) => sums.means(bounds, output),
+                None => inputs.columns[column].means(values(column), bounds, output),
+            },
+            Aggregate::Std(column) => inputs.columns[column].deviations(values(column), bounds, output),
+            Aggregate::Rate(labels) => {
+                let window = (feature.window.delay, bounds.as_slice());
+                self.knowledge[labels].rates(group, &inputs.labels[labels], window, output);
+            }
         }
     }
 }

@@ -5,11 +5,11 @@
 
 use crate::label::State;
 
-use super::Labels;
+use super::{Labels, group::Group, sweep::age};
 
 /// From `observed` on, the label of the event at `place` is `knowledge`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
+struct Change {
     observed: i64,
     place: u32,
     knowledge: Knowledge,
@@ -17,32 +17,56 @@ pub(super) struct Change {
 
 /// What counts about one event's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Knowledge {
+pub(super) enum Knowledge {
     /// Nothing, or assertions that disagree.
     Unknown,
     Negative,
     Positive,
 }
 
-/// The changes of knowledge about a group's events, in order of observation.
-pub(super) fn changes(rows: &[u32], labels: &Labels<'_>, changes: &mut Vec<Change>) {
-    changes.clear();
-    for (place, &row) in rows.iter().enumerate() {
-        for &(observed, state) in labels.timeline.changes(row as usize) {
-            let knowledge = match state {
-                State::Conflict => Knowledge::Unknown,
-                State::Known(value) if labels.positive[value as usize] => Knowledge::Positive,
-                State::Known(_) => Knowledge::Negative,
-            };
-            changes.push(Change { observed, place: place as u32, knowledge });
-        }
-    }
-    // An event changes at most once in an instant, so changes of one instant commute.
-    changes.sort_by_key(|change| change.observed);
+/// What is said about one event's label.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Said {
+    #[default]
+    Nothing,
+    /// One change: when it was observed and to what.
+    Once(i64, Knowledge),
+    /// Several changes about the event of this row.
+    Often(u32),
 }
 
-/// Known labels inside the window.
-#[derive(Default)]
+impl Labels<'_> {
+    /// What is said about each row.
+    pub(super) fn said(&self) -> impl Iterator<Item = Said> {
+        (0..self.timeline.events()).map(|row| match self.timeline.changes(row) {
+            [] => Said::Nothing,
+            &[(observed, state)] => Said::Once(observed, self.knowledge(state)),
+            _ => Said::Often(row as u32),
+        })
+    }
+
+    fn knowledge(&self, state: State) -> Knowledge {
+        match state {
+            State::Conflict => Knowledge::Unknown,
+            State::Known(value) if self.positive[value as usize] => Knowledge::Positive,
+            State::Known(_) => Knowledge::Negative,
+        }
+    }
+}
+
+/// What becomes known of a group's events, and when.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changes {
+    /// Age that no event of the group has a change after.
+    settled: u64,
+    /// By place, for the sweep that a later change asks for.
+    said: Vec<Said>,
+    /// Known labels before each place and at last of all, as they are when every change has been seen.
+    finally: Vec<Tally>,
+}
+
+/// Known labels of some events.
+#[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     known: u32,
     positive: u32,
@@ -64,28 +88,100 @@ impl Tally {
     }
 }
 
-/// The rate of each place's window. `times` and the changes' observed times rise.
-pub(super) fn rates(times: &[i64], changes: &[Change], bounds: &[(u32, u32)], output: &mut [f64]) {
-    let mut knowledge = vec![Knowledge::Unknown; times.len()];
-    let mut pending = changes.iter().peekable();
-    let mut tally = Tally::default();
-    let (mut first, mut end) = (0, 0);
-    for ((&time, &(next_first, next_end)), value) in times.iter().zip(bounds).zip(output) {
-        while let Some(change) = pending.next_if(|change| change.observed <= time) {
-            let current = &mut knowledge[change.place as usize];
-            if (first..end).contains(&change.place) {
-                tally.remove(*current);
-                tally.add(change.knowledge);
+impl Changes {
+    pub(super) fn fill(&mut self, group: Group<'_>, labels: &Labels<'_>, said: &[Said]) {
+        self.said.clear();
+        self.said.extend(group.slots.iter().map(|&slot| said[slot as usize]));
+        self.finally.clear();
+        self.settled = 0;
+        let mut tally = Tally::default();
+        self.finally.push(tally);
+        for (&said, &time) in self.said.iter().zip(group.times) {
+            let last = match said {
+                Said::Nothing => None,
+                Said::Once(observed, knowledge) => Some((observed, knowledge)),
+                Said::Often(row) => {
+                    let last = labels.timeline.changes(row as usize).last();
+                    last.map(|&(observed, state)| (observed, labels.knowledge(state)))
+                }
+            };
+            if let Some((observed, knowledge)) = last {
+                self.settled = self.settled.max(if observed > time { age(observed, time) } else { 0 });
+                tally.add(knowledge);
             }
-            *current = change.knowledge;
+            self.finally.push(tally);
         }
-        for place in end..next_end {
-            tally.add(knowledge[place as usize]);
+    }
+
+    /// The changes of all places in order of observation.
+    fn in_order(&self, labels: &Labels<'_>) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(self.said.len());
+        for (place, said) in (0_u32..).zip(&self.said) {
+            match *said {
+                Said::Nothing => {}
+                Said::Once(observed, knowledge) => changes.push(Change { observed, place, knowledge }),
+                Said::Often(row) => {
+                    let of_row = labels.timeline.changes(row as usize).iter();
+                    changes.extend(of_row.map(|&(observed, state)| Change {
+                        observed,
+                        place,
+                        knowledge: labels.knowledge(state),
+                    }));
+                }
+            }
         }
-        for place in first..next_first {
-            tally.remove(knowledge[place as usize]);
+        // An event changes at most once in an instant, so changes of one instant commute.
+        changes.sort_unstable_by_key(|change| (change.observed, change.place));
+        changes
+    }
+
+    /// The rate of each place's window, `bounds`, which ends `delay` before the place.
+    pub(super) fn rates(
+        &self,
+        group: Group<'_>,
+        labels: &Labels<'_>,
+        (delay, bounds): (u64, &[(u32, u32)]),
+        output: &mut [f64],
+    ) {
+        if self.settled <= delay {
+            self.settled_rates(bounds, output);
+        } else {
+            self.swept_rates(group.times, labels, bounds, output);
         }
-        (first, end) = (next_first, next_end);
-        *value = tally.rate();
+    }
+
+    /// Where every label is final by the time that its event comes into the window, one clock is enough.
+    fn settled_rates(&self, bounds: &[(u32, u32)], output: &mut [f64]) {
+        for (&(first, end), value) in bounds.iter().zip(output) {
+            let (before, all) = (self.finally[first as usize], self.finally[end as usize]);
+            let tally = Tally { known: all.known - before.known, positive: all.positive - before.positive };
+            *value = tally.rate();
+        }
+    }
+
+    fn swept_rates(&self, times: &[i64], labels: &Labels<'_>, bounds: &[(u32, u32)], output: &mut [f64]) {
+        let changes = self.in_order(labels);
+        let mut knowledge = vec![Knowledge::Unknown; times.len()];
+        let mut pending = changes.iter().peekable();
+        let mut tally = Tally::default();
+        let (mut first, mut end) = (0, 0);
+        for ((&time, &(next_first, next_end)), value) in times.iter().zip(bounds).zip(output) {
+            while let Some(change) = pending.next_if(|change| change.observed <= time) {
+                let current = &mut knowledge[change.place as usize];
+                if (first..end).contains(&change.place) {
+                    tally.remove(*current);
+                    tally.add(change.knowledge);
+                }
+                *current = change.knowledge;
+            }
+            for place in end..next_end {
+                tally.add(knowledge[place as usize]);
+            }
+            for place in first..next_first {
+                tally.remove(knowledge[place as usize]);
+            }
+            (first, end) = (next_first, next_end);
+            *value = tally.rate();
+        }
     }
 }

@@ -16,15 +16,15 @@ pub(super) const fn age(time: i64, earlier: i64) -> u64 {
 pub(super) fn bounds(times: &[i64], window: Window, bounds: &mut Vec<(u32, u32)>) {
     bounds.clear();
     let (mut first, mut end) = (0, 0);
-    for &time in times {
+    bounds.extend(times.iter().map(|&time| {
         while end < times.len() && times[end] <= time && age(time, times[end]) >= window.delay {
             end += 1;
         }
         while first < end && age(time, times[first]) >= window.horizon {
             first += 1;
         }
-        bounds.push((first as u32, end as u32));
-    }
+        (first as u32, end as u32)
+    }));
 }
 
 /// Something that events, by place, enter and leave in order of time.

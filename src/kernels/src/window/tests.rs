@@ -178,6 +178,22 @@ proptest! {
     }
 
     #[test]
+    fn rates_of_labels_that_settle_within_the_delay_are_what_the_definition_says(
+        case in cases(dyadic()),
+        window in (1i64..12, 3i64..6),
+        as_of in 0i64..40,
+    ) {
+        let settle = |&(row, value, effective, observed): &(u32, u8, i64, i64)| {
+            (row, value, effective, observed.min(case.time[row as usize] + 3))
+        };
+        let case = Case { assertions: case.assertions.iter().map(settle).collect(), ..case.clone() };
+        let found = case.compute(ENTITIES, as_of, &[feature(window, Aggregate::Rate(0))]);
+        for (row, value) in found[0].iter().enumerate() {
+            prop_assert_eq!(*value, case.expected(row, window, Aggregate::Rate(0), as_of));
+        }
+    }
+
+    #[test]
     fn the_order_of_the_rows_does_not_show(
         (case, order) in cases(wild()).prop_flat_map(|case| {
             let order: Vec<usize> = (0..case.time.len()).collect();

@@ -20,7 +20,7 @@ use contracts::{
     Failure, Result,
     feature::{Aggregate, Definition, Feature, FeatureSetName},
     names::{ColumnName, Name, ObjectKey, PlatformRunId, Span},
-    time::Timestamp,
+    time::{DAY, Timestamp},
 };
 use kernels::{Rng, progress::Silent};
 use parquet::arrow::ArrowWriter;
@@ -29,7 +29,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::{LocalStore, Store};
 
-pub(super) const DAY: i64 = 86_400_000_000_000;
 pub(super) const HOUR: i64 = DAY / 24;
 /// 2020-01-01T00:00:00Z.
 pub(super) const START: i64 = 18_262 * DAY;

@@ -68,7 +68,17 @@ fn columns_of_another_type_are_refused() {
         let times = TimestampNanosecondArray::from(times_of(events)).with_timezone("Europe/Brussels");
         with(events, "time", Some(Arc::new(times)))
     };
-    assert_refusal(&refused(zoned, same), Code::ColumnTypeInvalid, "events/time");
+    let failure = refused(zoned, same);
+    assert_refusal(&failure, Code::ColumnTypeInvalid, "events/time");
+    assert!(failure.hint().contains("tz_convert(\"UTC\")"), "{}", failure.hint());
+    assert!(failure.hint().contains("convert_time_zone(\"UTC\")"), "{}", failure.hint());
+    let naive = |events: &RecordBatch| {
+        let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(times_of(events)));
+        with(events, "time", Some(times))
+    };
+    let failure = refused(naive, same);
+    assert_refusal(&failure, Code::ColumnTypeInvalid, "events/time");
+    assert!(failure.hint().contains("naive_times_are_utc"), "{}", failure.hint());
     for (name, array) in
         [("value", texts(54)), ("event_id", texts(54)), ("value", Arc::new(Int64Array::from(vec![2; 54])))]
     {
@@ -193,6 +203,22 @@ fn a_wrong_request_is_refused_with_every_place() {
         "/labels/maturity_days",
     ] {
         assert_refusal(&failure, Code::ParameterInvalid, place);
+    }
+}
+
+#[test]
+fn the_label_is_no_feature() {
+    let own = Feature { name: column("seen"), definition: Definition::Column { column: column("value") } };
+    for (feature, aggregated) in
+        [(own, false), (window("mean", "card", "0s", Aggregate::Mean, Some("value")), true)]
+    {
+        let mut wrong = spec();
+        wrong.features.push(feature);
+        let events = events(60);
+        let labels = Source::Batches(vec![assertions(&events)]);
+        let failure = Place::new().refusal(&wrong, Source::Batches(vec![events]), labels);
+        assert_refusal(&failure, Code::FeatureAfterEvent, "/features/8/definition/column");
+        assert_eq!(failure.problems.len(), 1, "aggregated: {aggregated}");
     }
 }
 

@@ -1,0 +1,207 @@
+//! The steps of a build on tables in memory, without a store: rows in, columns out, in the order of the rows.
+//!
+//! ```text
+//!   events, labels ──► compute_features   the values that a dataset of these definitions holds
+//!   events, labels ──► resolve_labels     one outcome an event, as of a cut
+//!   events, facts  ──► asof_join          the fact that held for each event, as known by then
+//! ```
+//!
+//! The same readers, refusals and kernels as a build's: what is tried out here is what is built there.
+
+use contracts::{Code, Failure, Result, names::ColumnName, time::DAY};
+use kernels::{
+    Progress,
+    label::{Answer, Asking, Facts, Resolved, Timeline, asof_join as join, resolve},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    columns::{Columns, Wanted},
+    events::{self, EventIndex, Events},
+    features,
+    ids::Ids,
+    labels::{self, Joined},
+    meter::Meter,
+    source::Source,
+    spec::{FeatureSpec, LabelSpec, feature_entities, feature_numbers},
+};
+
+/// Name of the table of facts in refusals.
+const FACTS: &str = "facts";
+
+/// Computes features: one column each, in their order, NaN meaning missing.
+///
+/// `labels` are needed where the request names some. Progress counts rows read and swept. Refuses with
+/// `PARAMETER_INVALID`, `FEATURE_AFTER_EVENT`, `DUPLICATE_EVENT`, `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`,
+/// `NULL_NOT_ALLOWED`, `NON_FINITE_INPUT`, `SOURCE_UNREADABLE` and `RESOURCE_EXHAUSTED`.
+pub fn compute_features(
+    spec: &FeatureSpec,
+    events: Source,
+    labels: Option<Source>,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<f64>>> {
+    spec.check()?;
+    let entities = feature_entities(&spec.features);
+    let numbers = feature_numbers(&spec.features);
+    let mut ids = entities.clone();
+    ids.extend(spec.event_id.clone());
+    let wanted = Wanted {
+        table: events::TABLE,
+        naive_times_are_utc: spec.naive_times_are_utc,
+        ids,
+        times: [spec.event_time.clone()].into(),
+        numbers: numbers.clone(),
+    };
+    let rows = events.survey(&wanted)?;
+    let meter = Meter::new(progress, rows.saturating_mul(entities.len() as u64 + 1));
+    let mut columns = events.read(&wanted, &meter)?;
+    drop(events);
+    let timeline = match (&spec.labels, labels, &spec.event_id) {
+        (Some(of), Some(labels), Some(event_id)) => {
+            let index = EventIndex::new(event_id, &columns.ids(event_id)?)?;
+            let (joined, events) = (joined(of, labels, spec.naive_times_are_utc, &index)?, index.len());
+            Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?)
+        }
+        (None, None, _) => None,
+        _ => {
+            return Err(Failure::at(
+                Code::ParameterInvalid,
+                "/labels",
+                "labels with their columns",
+                "one of the two",
+            ));
+        }
+    };
+    let events = Events {
+        ids: Ids::Int(Vec::new()),
+        times: columns.take_times(&spec.event_time)?,
+        entities: entities
+            .into_iter()
+            .map(|name| Ok((name.clone(), columns.take_ids(&name)?)))
+            .collect::<Result<_>>()?,
+        numbers: numbers
+            .into_keys()
+            .map(|name| Ok((name.clone(), columns.take_numbers(&name)?)))
+            .collect::<Result<_>>()?,
+    };
+    features::compute(&spec.features, &events, timeline.as_ref(), &meter)
+}
+
+/// The request to resolve the labels of events in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveSpec {
+    /// Column that names the event.
+    pub event_id: ColumnName,
+    /// Column of when the event happened.
+    pub event_time: ColumnName,
+    /// Whether times without a zone are UTC; otherwise they are refused.
+    #[serde(default)]
+    pub naive_times_are_utc: bool,
+    /// The labels and the cut.
+    pub labels: LabelSpec,
+}
+
+/// Resolves the label of every event as of the request's cut. Refuses as [`compute_features`] does.
+pub fn resolve_labels(spec: &ResolveSpec, events: &Source, labels: Source) -> Result<Resolved> {
+    let ResolveSpec { event_id, event_time, naive_times_are_utc, labels: of } = spec;
+    let naive_times_are_utc = *naive_times_are_utc;
+    of.check_alone()?;
+    let wanted = Wanted {
+        table: events::TABLE,
+        naive_times_are_utc,
+        ids: [event_id.clone()].into(),
+        times: [event_time.clone()].into(),
+        numbers: [].into(),
+    };
+    let mut columns = read(events, &wanted)?;
+    let index = EventIndex::new(event_id, &columns.take_ids(event_id)?)?;
+    let joined = joined(of, labels, naive_times_are_utc, &index)?;
+    let times = columns.take_times(event_time)?;
+    let assertions = joined.assertions(times.len())?;
+    resolve(&times, &assertions, of.label_asof_utc.nanoseconds(), i64::from(of.maturity_days) * DAY)
+}
+
+fn read(source: &Source, wanted: &Wanted) -> Result<Columns> {
+    source.survey(wanted)?;
+    source.read(wanted, &Meter::new(&kernels::progress::Silent, 0))
+}
+
+fn joined(of: &LabelSpec, labels: Source, naive_times_are_utc: bool, index: &EventIndex) -> Result<Joined> {
+    let columns = read(&labels, &labels::wanted(of, naive_times_are_utc))?;
+    Joined::new(of, columns, index)
+}
+
+/// The columns of a join of events with facts about their key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AsofSpec {
+    /// Of the events: what they ask about.
+    pub key: ColumnName,
+    /// Of the events: the moment asked about.
+    pub event_time: ColumnName,
+    /// Of the events: up to when facts were known; the moment asked about where nothing is said.
+    #[serde(default)]
+    pub known_by: Option<ColumnName>,
+    /// Of the facts: what they are about.
+    pub facts_key: ColumnName,
+    /// Of the facts: when they became true.
+    pub effective_time: ColumnName,
+    /// Of the facts: when they became known.
+    pub observed_time: ColumnName,
+    /// Whether times without a zone are UTC; otherwise they are refused.
+    #[serde(default)]
+    pub naive_times_are_utc: bool,
+}
+
+/// Joins each event with the latest fact about its key that had come true and was known.
+///
+/// Refuses with `PARAMETER_INVALID` (a fact known before it was true), `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`,
+/// `NULL_NOT_ALLOWED`, `SOURCE_UNREADABLE` and `RESOURCE_EXHAUSTED`.
+pub fn asof_join(spec: &AsofSpec, events: Source, facts: Source) -> Result<Vec<Answer>> {
+    let wanted = |table, id: &ColumnName, times: Vec<ColumnName>| Wanted {
+        table,
+        naive_times_are_utc: spec.naive_times_are_utc,
+        ids: [id.clone()].into(),
+        times: times.into_iter().collect(),
+        numbers: [].into(),
+    };
+    let moments = [Some(spec.event_time.clone()), spec.known_by.clone()].into_iter().flatten().collect();
+    let mut of_events = read(&events, &wanted(events::TABLE, &spec.key, moments))?;
+    drop(events);
+    let moments = vec![spec.effective_time.clone(), spec.observed_time.clone()];
+    let mut of_facts = read(&facts, &wanted(FACTS, &spec.facts_key, moments))?;
+    drop(facts);
+    let keys =
+        keys(of_events.take_ids(&spec.key)?, of_facts.take_ids(&spec.facts_key)?).ok_or_else(|| {
+            let pointer = format!("{FACTS}/{}", spec.facts_key);
+            Failure::at(Code::ColumnTypeInvalid, pointer, "the type of the events' keys", "another type")
+        })?;
+    let known_by = spec.known_by.as_ref().map(|name| of_events.times(name)).transpose()?;
+    join(
+        &Asking { key: &keys.0, time: of_events.times(&spec.event_time)?, known_by },
+        &Facts {
+            key: &keys.1,
+            effective_time: of_facts.times(&spec.effective_time)?,
+            observed_time: of_facts.times(&spec.observed_time)?,
+        },
+    )
+}
+
+/// Keys of both sides as integers, equal where the keys are; none where the two are of different types.
+fn keys(of_events: Ids, of_facts: Ids) -> Option<(Vec<i64>, Vec<i64>)> {
+    match (of_events, of_facts) {
+        (Ids::Int(of_events), Ids::Int(of_facts)) => Some((of_events, of_facts)),
+        // A side without rows has no type to differ.
+        (of_events, of_facts) if of_events.is_empty() || of_facts.is_empty() => {
+            Some((vec![0; of_events.len()], vec![0; of_facts.len()]))
+        }
+        (mut all, of_facts) => {
+            let events = all.len();
+            let alike = all.append(&of_facts);
+            let mut codes: Vec<i64> = alike.then(|| all.codes())?.codes.into_iter().map(i64::from).collect();
+            let of_facts = codes.split_off(events);
+            Some((codes, of_facts))
+        }
+    }
+}
