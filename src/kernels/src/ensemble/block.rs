@@ -1,0 +1,61 @@
+//! A block of rows, column by column, so that what is done to a column is done to neighbours in memory.
+
+use ndarray::ArrayView2;
+
+/// Rows of a block: its columns and what is computed from them stay in the cache.
+pub(super) const ROWS: usize = 256;
+
+/// A number as callers hold it; what is computed is computed in `f64`, which holds either exactly.
+pub trait Value: Copy + Into<f64> + Send + Sync + 'static {}
+
+impl Value for f32 {}
+
+impl Value for f64 {}
+
+/// Columns of at most [`ROWS`] rows.
+#[derive(Debug)]
+pub(super) struct Block {
+    columns: Vec<[f64; ROWS]>,
+    rows: usize,
+}
+
+impl Block {
+    /// An empty block over so many columns.
+    pub(super) fn new(columns: usize) -> Self {
+        Self { columns: vec![[0.0; ROWS]; columns], rows: 0 }
+    }
+
+    /// Takes `rows` (rows x columns), at most [`ROWS`] of them, in the place of what was here.
+    pub(super) fn load<T: Value>(&mut self, rows: ArrayView2<'_, T>) {
+        self.rows = rows.nrows();
+        if rows.strides()[0].abs() < rows.strides()[1].abs() {
+            for (column, values) in self.columns.iter_mut().zip(rows.columns()) {
+                for (slot, &value) in column.iter_mut().zip(values) {
+                    *slot = value.into();
+                }
+            }
+        } else {
+            for (position, values) in rows.rows().into_iter().enumerate().take(ROWS) {
+                for (column, &value) in self.columns.iter_mut().zip(values) {
+                    column[position] = value.into();
+                }
+            }
+        }
+    }
+
+    /// Number of rows; what stands behind them in a column means nothing.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// One column.
+    pub(super) fn column(&self, column: usize) -> &[f64; ROWS] {
+        &self.columns[column]
+    }
+
+    /// One value.
+    #[inline]
+    pub(super) fn value(&self, row: usize, column: usize) -> f64 {
+        self.columns[column][row % ROWS]
+    }
+}
