@@ -43,7 +43,7 @@ mod _native {
         roc_curve, top_k,
     };
     #[pymodule_export]
-    use crate::model::{PyModel, fit, model_config};
+    use crate::model::{PyModel, PyStages, fit, model_config};
     #[pymodule_export]
     use crate::registry::PyRegistry;
     #[pymodule_export]

@@ -152,10 +152,10 @@ pub fn without_missing_or_infinite<T: Value>(features: ArrayView2<'_, T>) -> Res
     if is_finite(features) {
         return Ok(());
     }
-    let values = features.indexed_iter().map(|((_, column), &value)| (column, value.into()));
-    for (column, value) in values.filter(|(_, value): &(usize, f64)| !value.is_finite()) {
-        let found = if value.is_nan() { "a missing value" } else { "an infinity" };
-        return Err(Failure::at(Code::NonFiniteInput, format!("features/{column}"), "finite numbers", found));
-    }
-    Ok(())
+    let mut values = features.indexed_iter().map(|((_, column), &value)| (column, value.into()));
+    let Some((column, value)) = values.find(|(_, value): &(usize, f64)| !value.is_finite()) else {
+        return Ok(());
+    };
+    let found = if value.is_nan() { "a missing value" } else { "an infinity" };
+    Err(Failure::at(Code::NonFiniteInput, format!("features/{column}"), "finite numbers", found))
 }

@@ -60,6 +60,11 @@ impl BoostingModel {
         &self.trees
     }
 
+    /// The log-odds before any tree.
+    pub const fn base(&self) -> f64 {
+        self.base
+    }
+
     /// Probability of the positive class for each row of `features` (rows x columns, NaN meaning missing).
     ///
     /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns.
@@ -74,6 +79,23 @@ impl BoostingModel {
     pub fn log_odds<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
         check_columns("features", self.columns(), features.ncols())?;
         Ok(self.trees.scores(features, self.base, |score| score).into())
+    }
+
+    /// Adds to each row's log-odds the value of its leaf in tree `position`, and tells the probabilities that
+    /// they come to; `None` where there are no more trees. Those before the first tree are [`Self::base`].
+    ///
+    /// `features` is rows x columns, NaN meaning missing; `scores` has one number a row. Refuses with
+    /// `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns.
+    pub fn add_stage<T: Value>(
+        &self,
+        features: ArrayView2<'_, T>,
+        position: usize,
+        scores: &mut [f64],
+    ) -> Result<Option<Vec<f64>>> {
+        check_columns("features", self.columns(), features.ncols())?;
+        let Some(tree) = self.trees.tree(position) else { return Ok(None) };
+        add_values(vec![tree], features, scores, |score| score);
+        Ok(Some(scores.iter().map(|&score| math::sigmoid(score)).collect()))
     }
 
     /// The arrays that stand in the model artifact.

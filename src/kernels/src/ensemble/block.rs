@@ -1,16 +1,27 @@
 //! A block of rows, column by column, so that what is done to a column is done to neighbours in memory.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, CowArray, Ix2};
 
 /// Rows of a block: its columns and what is computed from them stay in the cache.
 pub(super) const ROWS: usize = 256;
 
 /// A number as callers hold it; what is computed is computed in `f64`, which holds either exactly.
-pub trait Value: Copy + Into<f64> + Send + Sync + 'static {}
+pub trait Value: Copy + Into<f64> + Send + Sync + 'static {
+    /// The same numbers in `f64`, copied only where they are not.
+    fn wide(values: ArrayView2<'_, Self>) -> CowArray<'_, f64, Ix2>;
+}
 
-impl Value for f32 {}
+impl Value for f32 {
+    fn wide(values: ArrayView2<'_, Self>) -> CowArray<'_, f64, Ix2> {
+        values.mapv(f64::from).into()
+    }
+}
 
-impl Value for f64 {}
+impl Value for f64 {
+    fn wide(values: ArrayView2<'_, Self>) -> CowArray<'_, f64, Ix2> {
+        values.into()
+    }
+}
 
 /// Columns of at most [`ROWS`] rows.
 #[derive(Debug)]

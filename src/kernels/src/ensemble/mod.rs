@@ -144,6 +144,12 @@ impl Ensemble {
         self.roots.windows(2).map(|pair| &self.nodes[pair[0] as usize..pair[1] as usize])
     }
 
+    /// The nodes of one tree, if there are so many.
+    pub fn tree(&self, position: usize) -> Option<&[Node]> {
+        let nodes = *self.roots.get(position)? as usize..*self.roots.get(position + 1)? as usize;
+        self.nodes.get(nodes)
+    }
+
     /// The nodes of each tree with their covers.
     pub fn views(&self) -> impl ExactSizeIterator<Item = TreeView<'_>> {
         self.roots.windows(2).map(|pair| {
@@ -256,7 +262,10 @@ fn check_tree(columns: usize, tree: &[Node]) -> Result<()> {
 fn check_covers(tree: &Tree) -> Result<()> {
     let adds_up = |(node, &cover): (&Node, &f64)| {
         let below = || tree.covers[node.left as usize] + tree.covers[node.right as usize];
-        cover > 0.0 && cover < MOST_COVER && cover.fract() == 0.0 && (node.is_leaf() || cover == below())
+        cover > 0.0
+            && cover < MOST_COVER
+            && cover.fract() == 0.0
+            && (node.is_leaf() || cover - below() == 0.0)
     };
     if tree.covers.len() == tree.nodes.len() && tree.nodes.iter().zip(&tree.covers).all(adds_up) {
         Ok(())

@@ -7,7 +7,7 @@
 //!
 //! A row costs every node of the tree rather than those on its path, but a node costs a fraction of a cycle:
 //! comparing and choosing bytes is what vector instructions do best, and nothing branches on data. The idea of
-//! trading a walk for whole-tree bit operations is that of Lucchese et al.: *QuickScorer*, SIGIR 2015.
+//! trading a walk for whole-tree bit operations is that of Lucchese et al.: *`QuickScorer`*, SIGIR 2015.
 
 use super::{
     Node,
@@ -40,7 +40,7 @@ struct Choice {
 /// A tree as the choices of its inner nodes, those of both sides before their parent's.
 #[derive(Debug)]
 pub(super) struct Choices {
-    choices: Vec<Choice>,
+    inner: Vec<Choice>,
     slots: usize,
     /// Position in the tree of each leaf.
     leaves: Vec<u32>,
@@ -48,7 +48,7 @@ pub(super) struct Choices {
 
 /// Whether a tree is small enough for choices.
 pub(super) fn is_small(tree: &[Node]) -> bool {
-    tree.len() <= 2 * MOST_LEAVES - 1
+    tree.len() < 2 * MOST_LEAVES
 }
 
 impl Choices {
@@ -57,7 +57,7 @@ impl Choices {
         if !is_small(tree) {
             return None;
         }
-        let mut choices = Self { choices: Vec::with_capacity(tree.len() / 2), slots: 1, leaves: Vec::new() };
+        let mut choices = Self { inner: Vec::with_capacity(tree.len() / 2), slots: 1, leaves: Vec::new() };
         choices.side(tree, &slots_needed(tree), 0, 0, codes)?;
         Some(choices)
     }
@@ -86,7 +86,7 @@ impl Choices {
         outcomes[1 - first] = self.side(tree, needed, sides[1 - first], free + kept, codes)?;
         let [left, right] = outcomes;
         self.slots = self.slots.max(usize::from(free) + 1);
-        self.choices.push(Choice { plane, rank, left, right, slot: free });
+        self.inner.push(Choice { plane, rank, left, right, slot: free });
         Some(Side::Slot(free))
     }
 
@@ -102,10 +102,10 @@ impl Choices {
 
     /// The number of the leaf that each row of a block falls into, in the first of `slots`.
     pub(super) fn choose(&self, planes: &[Plane], slots: &mut [Plane]) {
-        if self.choices.is_empty() {
+        if self.inner.is_empty() {
             slots[0].fill(0);
         }
-        for choice in &self.choices {
+        for choice in &self.inner {
             let codes = &planes[usize::from(choice.plane)];
             let at = usize::from(choice.slot);
             match (choice.left, choice.right) {
