@@ -138,12 +138,8 @@ fn both_classes<'py>(py: Python<'py>, positive: &[f64]) -> Bound<'py, PyArray2<f
     if let &[positive] = positive {
         return arr2(&[[1.0 - positive, positive]]).to_pyarray(py);
     }
-    let mut both = Array2::zeros((positive.len(), 2));
-    for (mut row, &positive) in both.rows_mut().into_iter().zip(positive) {
-        row[0] = 1.0 - positive;
-        row[1] = positive;
-    }
-    both.into_pyarray(py)
+    let both: Vec<[f64; 2]> = positive.iter().map(|&positive| [1.0 - positive, positive]).collect();
+    Array2::from(both).into_pyarray(py)
 }
 
 /// Fits a model; `validation` serves early stopping alone.

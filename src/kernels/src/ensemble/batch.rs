@@ -164,8 +164,18 @@ impl Ready<'_> {
             for (value, &leaf) in values.iter_mut().zip(choices.leaves()) {
                 *value = self.nodes[leaf as usize].value;
             }
-            for (score, &number) in scores.iter_mut().zip(&work.slots[0]) {
-                *score += values[usize::from(number) % MOST_LEAVES];
+            let value = |number: u8| values[usize::from(number) % MOST_LEAVES];
+            // Four values are looked up before they are added, so that additions go two at a time.
+            let (groups, rest) = scores.as_chunks_mut::<4>();
+            let numbers = work.slots[0].as_chunks::<4>().0;
+            for (scores, numbers) in groups.iter_mut().zip(numbers) {
+                let values = numbers.map(value);
+                for (score, value) in scores.iter_mut().zip(values) {
+                    *score += value;
+                }
+            }
+            for (score, &number) in rest.iter_mut().zip(numbers.get(groups.len()).into_iter().flatten()) {
+                *score += value(number);
             }
         } else {
             for (score, &leaf) in scores.iter_mut().zip(self.leaves(work)) {

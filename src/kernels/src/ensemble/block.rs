@@ -5,6 +5,9 @@ use ndarray::{ArrayView2, CowArray, Ix2};
 /// Rows of a block: its columns and what is computed from them stay in the cache.
 pub(super) const ROWS: usize = 256;
 
+/// Distance between columns. A power of two would map all columns to the same few lines of the cache.
+const STRIDE: usize = ROWS + 8;
+
 /// A number as callers hold it; what is computed is computed in `f64`, which holds either exactly.
 pub trait Value: Copy + Into<f64> + Send + Sync + 'static {
     /// The same numbers in `f64`, copied only where they are not.
@@ -26,14 +29,14 @@ impl Value for f64 {
 /// Columns of at most [`ROWS`] rows.
 #[derive(Debug)]
 pub(super) struct Block {
-    columns: Vec<[f64; ROWS]>,
+    columns: Vec<[f64; STRIDE]>,
     rows: usize,
 }
 
 impl Block {
     /// An empty block over so many columns.
     pub(super) fn new(columns: usize) -> Self {
-        Self { columns: vec![[0.0; ROWS]; columns], rows: 0 }
+        Self { columns: vec![[0.0; STRIDE]; columns], rows: 0 }
     }
 
     /// Takes `rows` (rows x columns), at most [`ROWS`] of them, in the place of what was here.
@@ -47,10 +50,18 @@ impl Block {
             }
         } else {
             for (position, values) in rows.rows().into_iter().enumerate().take(ROWS) {
-                for (column, &value) in self.columns.iter_mut().zip(values) {
-                    column[position] = value.into();
+                // A slice's loop is tighter than that of a view, whose steps could be of any length.
+                match values.as_slice() {
+                    Some(values) => self.take_row(position, values),
+                    None => self.take_row(position, &values.to_vec()),
                 }
             }
+        }
+    }
+
+    fn take_row<T: Value>(&mut self, position: usize, values: &[T]) {
+        for (column, &value) in self.columns.iter_mut().zip(values) {
+            column[position % ROWS] = value.into();
         }
     }
 
@@ -61,7 +72,8 @@ impl Block {
 
     /// One column.
     pub(super) fn column(&self, column: usize) -> &[f64; ROWS] {
-        &self.columns[column]
+        let [values @ .., _, _, _, _, _, _, _, _] = &self.columns[column];
+        values
     }
 
     /// One value.

@@ -34,7 +34,7 @@ pub(super) struct Codes {
 #[derive(Debug)]
 struct Feature {
     column: usize,
-    /// In rising order, then infinities.
+    /// One that does not count, then all in rising order, then infinities.
     cuts: Box<[f64; 256]>,
     /// Half the smallest power of two above the number of cuts.
     half: usize,
@@ -59,7 +59,7 @@ impl Codes {
                 return None;
             }
             let mut cuts = Box::new([f64::INFINITY; 256]);
-            cuts[..found.len()].copy_from_slice(&found);
+            cuts[1..=found.len()].copy_from_slice(&found);
             let planes = sides[column].map(|used| {
                 let plane = codes.planes as u16;
                 codes.planes += usize::from(used);
@@ -81,7 +81,7 @@ impl Codes {
     /// node of other trees than those that the codes were made for.
     pub(super) fn test(&self, node: &Node) -> Option<(u16, u8)> {
         let feature = &self.features[usize::from(self.positions[node.feature as usize]?)];
-        let rank = feature.cuts.partition_point(|&cut| cut < node.threshold);
+        let rank = feature.cuts[1..].partition_point(|&cut| cut < node.threshold);
         let plane = feature.planes[usize::from(node.missing_left)]?;
         Some((plane, (rank + usize::from(node.missing_left)) as u8))
     }
@@ -110,18 +110,20 @@ impl Codes {
 }
 
 impl Feature {
-    /// The number of cuts below each value, by halving; zero for a missing value.
+    /// The number of cuts below each value, bit by bit from the highest; zero for a missing value.
+    ///
+    /// Nothing branches, and no sum is checked for overflow: bits that are not set yet are set.
     fn encode(&self, values: &[f64; ROWS], codes: &mut Plane) {
         for (values, codes) in values.as_chunks::<LANES>().0.iter().zip(codes.as_chunks_mut::<LANES>().0) {
             let mut found = [0_usize; LANES];
             let mut half = self.half;
             while half > 0 {
                 for (found, value) in found.iter_mut().zip(values) {
-                    // What is found stays below 256 - half, which the compiler does not know.
-                    let below = self.cuts[(*found + half - 1) % 256] < *value;
-                    *found += if below { half } else { 0 };
+                    // All bits together stay below 256, which the compiler does not know.
+                    let below = usize::from(self.cuts[(*found | half) % 256] < *value);
+                    *found |= half & below.wrapping_neg();
                 }
-                half /= 2;
+                half >>= 1;
             }
             *codes = found.map(|found| found as u8);
         }

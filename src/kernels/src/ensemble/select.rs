@@ -121,11 +121,7 @@ impl Choices {
                 (Side::Slot(left), Side::Slot(right)) => {
                     let (kept, other) = slots.split_at_mut(at + 1);
                     let (kept, other) = (&mut kept[at], &other[0]);
-                    if left < right {
-                        merge(codes, choice.rank, kept, other, |kept, other| (kept, other));
-                    } else {
-                        merge(codes, choice.rank, kept, other, |kept, other| (other, kept));
-                    }
+                    merge(codes, choice.rank, kept, other, left < right);
                 }
             }
         }
@@ -151,10 +147,12 @@ fn choose(codes: &Plane, rank: u8, slot: &mut Plane, sides: impl Fn(u8) -> (u8, 
     }
 }
 
+/// Chooses by masks: told to choose between two loads, the compiler would branch.
 #[inline]
-fn merge(codes: &Plane, rank: u8, slot: &mut Plane, other: &Plane, sides: impl Fn(u8, u8) -> (u8, u8)) {
+fn merge(codes: &Plane, rank: u8, slot: &mut Plane, other: &Plane, kept_is_left: bool) {
+    let turn = u8::from(kept_is_left).wrapping_sub(1);
     for ((slot, &other), &code) in slot.iter_mut().zip(other).zip(codes) {
-        let (left, right) = sides(*slot, other);
-        *slot = if code <= rank { left } else { right };
+        let keep = u8::from(code <= rank).wrapping_neg() ^ turn;
+        *slot = other ^ ((*slot ^ other) & keep);
     }
 }
