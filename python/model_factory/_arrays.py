@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+def is_plain(values: Any) -> bool:
+    """Tell whether values are rows x columns that the native module scores where they lie."""
+    plain = type(values) is np.ndarray and values.dtype in _FLOATS and values.ndim == 2
+    return plain and values.flags.aligned
+
+
 def matrix(values: Any, name: str) -> NDArray[np.float64]:
     """Rows x columns of floats, missing values as NaN, whatever the strides; float64 is not copied.
 

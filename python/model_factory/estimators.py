@@ -22,7 +22,7 @@ import numpy as np
 from model_factory import _arrays, _native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
@@ -133,12 +133,7 @@ class _Classifier:
         ExecutionError
             ``NON_FINITE_INPUT``.
         """
-        if not self.__sklearn_is_fitted__():
-            raise _native.refusal("PARAMETER_INVALID", "estimator", "fitted", "one that is not")
-        _check_names(getattr(self, "feature_names_in_", None), _feature_names(X))
-        features = _arrays.matrix(X, "X")
-        positive = self._model.predict_proba(features, threads=_arrays.threads(self.n_jobs))
-        return np.column_stack((1.0 - positive, positive))
+        return self._model.predict_proba(self._rows(X), threads=_arrays.threads(self.n_jobs))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Give the likelier class of each row, of shape (rows,); the first class where both are as likely."""
@@ -150,6 +145,16 @@ class _Classifier:
         """Give the share of rows whose class is foreseen. With rare positives look at ``metrics`` instead."""
         right = self.predict(X) == np.asarray(y)
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
+
+    def _rows(self, X: Any) -> NDArray[np.float64]:
+        """Take rows to score where they lie, if they are an array of numbers, and convert anything else."""
+        if not self.__sklearn_is_fitted__():
+            raise _native.refusal("PARAMETER_INVALID", "estimator", "fitted", "one that is not")
+        if _arrays.is_plain(X):
+            plain: NDArray[np.float64] = X
+            return plain
+        _check_names(getattr(self, "feature_names_in_", None), _feature_names(X))
+        return _arrays.matrix(X, "X")
 
     def _config(self) -> str:
         """Hyper-parameters as JSON; the core checks them."""
@@ -246,7 +251,38 @@ class LogisticRegression(_Classifier):
         self.n_jobs = n_jobs
 
 
-class DecisionTree(_Classifier):
+class _Trees(_Classifier):
+    """What the families of trees share."""
+
+    @property
+    def expected_value(self) -> float:
+        """The mean score of the training data, which ``shap_values`` are added to."""
+        if not self.__sklearn_is_fitted__():
+            raise _native.refusal("PARAMETER_INVALID", "estimator", "fitted", "one that is not")
+        return self._model.expected_value
+
+    def shap_values(self, X: Any) -> NDArray[np.float64]:
+        """Tell what each feature adds to the score of each row, of shape (rows, columns).
+
+        Exact Shapley values of the path-dependent game of TreeSHAP: Lundberg et al., "From local explanations
+        to global understanding with explainable AI for trees", Nature Machine Intelligence 2 (2020). With
+        ``expected_value`` a row's values sum to its score: the probability of ``classes_[1]`` for a tree or a
+        forest, ``decision_function`` for gradient boosting. Any number of threads gives the same bits.
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        return self._model.shap_values(self._rows(X), threads=_arrays.threads(self.n_jobs))
+
+    def _leaves(self, X: Any) -> NDArray[np.uint32]:
+        return self._model.leaves(self._rows(X), threads=_arrays.threads(self.n_jobs))
+
+
+class DecisionTree(_Trees):
     """One CART tree, grown by Gini impurity.
 
     Parameters
@@ -280,8 +316,22 @@ class DecisionTree(_Classifier):
         self.class_weight = class_weight
         self.n_jobs = n_jobs
 
+    def apply(self, X: Any) -> NDArray[np.uint32]:
+        """Give the number of the leaf that each row falls into, of shape (rows,).
 
-class RandomForest(_Classifier):
+        Leaves are numbered by their position among the nodes of their tree.
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        return self._leaves(X)[:, 0]
+
+
+class RandomForest(_Trees):
     """Bagged CART trees whose probabilities are averaged.
 
     Parameters
@@ -331,8 +381,22 @@ class RandomForest(_Classifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    def apply(self, X: Any) -> NDArray[np.uint32]:
+        """Give the number of the leaf that each row falls into, of shape (rows, trees).
 
-class GradientBoosting(_Classifier):
+        Leaves are numbered by their position among the nodes of their tree.
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        return self._leaves(X)
+
+
+class GradientBoosting(_Trees):
     """Histogram gradient boosting on the logistic loss, grown leaf by leaf; takes missing values.
 
     Parameters
@@ -408,6 +472,47 @@ class GradientBoosting(_Classifier):
         self.class_weight = class_weight
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    def apply(self, X: Any) -> NDArray[np.uint32]:
+        """Give the number of the leaf that each row falls into, of shape (rows, trees).
+
+        Leaves are numbered by their position among the nodes of their tree.
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        return self._leaves(X)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Give the log-odds of ``classes_[1]`` for each row, of shape (rows,).
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        return self._model.log_odds(self._rows(X), threads=_arrays.threads(self.n_jobs))
+
+    def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
+        """Give what ``predict_proba`` would after the first tree, after the second, and so on.
+
+        Rows must not change between steps, since each step scores them by one tree more.
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        features = _arrays.matrix(self._rows(X), "X")
+        return iter(self._model.stages(features, threads=_arrays.threads(self.n_jobs)))
 
 
 def _frame(

@@ -67,6 +67,8 @@ class Model:
         ExecutionError
             ``NON_FINITE_INPUT`` for an infinity, or a missing value where the model takes none.
         """
+        if _arrays.is_plain(features):
+            return self._loaded.score_matrix(features)
         named = isinstance(features, Mapping) or type(features).__module__.split(".")[0] == "pandas"
         if named or hasattr(features, "__arrow_c_stream__") or hasattr(features, "__arrow_c_array__"):
             return self._loaded.score_table(_tables.table(features, "features", self.feature_names))

@@ -27,6 +27,42 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Matrix<'py> {
     }
 }
 
+/// Rows x columns of 64-bit or 32-bit floats, seen where they lie whatever their strides.
+pub(crate) enum Rows<'py> {
+    F64(Matrix<'py>),
+    F32(PyReadonlyArray2<'py, f32>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Rows<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(array) = object.extract::<PyReadonlyArray2<'py, f32>>() {
+            aligned(array.is_aligned())?;
+            return Ok(Self::F32(array));
+        }
+        object.extract().map(Self::F64)
+    }
+}
+
+/// Does with the view of [`Rows`] whatever is done for either width of numbers.
+macro_rules! with_view {
+    ($rows:expr, |$view:ident| $body:expr) => {
+        match $rows {
+            $crate::array::Rows::F64(rows) => {
+                let $view = rows.view();
+                $body
+            }
+            $crate::array::Rows::F32(rows) => {
+                let $view = rows.as_array();
+                $body
+            }
+        }
+    };
+}
+
+pub(crate) use with_view;
+
 /// One value a row.
 pub(crate) struct Vector<'py, T: Element>(PyReadonlyArray1<'py, T>);
 

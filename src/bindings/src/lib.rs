@@ -46,7 +46,7 @@ mod _native {
         reliability, top_k,
     };
     #[pymodule_export]
-    use crate::model::{PyModel, fit, model_config};
+    use crate::model::{PyModel, PyStages, fit, model_config};
     #[pymodule_export]
     use crate::ranking::PyRanking;
     #[pymodule_export]

@@ -1,15 +1,16 @@
 //! Learners and models.
 
-use contracts::model_config::ModelConfig;
-use kernels::{Frame, Learner, Model, Rng};
-use numpy::{IntoPyArray, PyArray1, ToPyArray};
+use contracts::{Code, Failure, model_config::ModelConfig};
+use kernels::{Frame, Learner, Model, Rng, boosting::BoostingModel};
+use ndarray::{Array2, arr2};
+use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
 use pyo3::{exceptions::PyTypeError, prelude::*};
 
 use crate::{
-    array::{Matrix, Vector},
+    array::{Matrix, Rows, Vector, with_view},
     failure::{Error, Result},
     progress::watch,
-    threads::{Threads, on},
+    threads::{Threads, alone_or_on, on},
 };
 
 /// A model family with its hyper-parameters, from JSON text through the core's own door.
@@ -47,18 +48,105 @@ impl PyModel {
         Some((model.coefficients().into_pyarray(py), model.intercept(), model.steps()))
     }
 
-    /// Probability of the positive class for each row.
+    /// Probability of the negative and of the positive class for each row.
     #[pyo3(signature = (features, *, threads = None))]
-    fn predict_proba<'py>(
+    fn predict_proba<'py>(&self, py: Python<'py>, features: Rows<'py>, threads: Threads) -> Matrices<'py> {
+        let positive = with_view!(features, |view| alone_or_on(py, threads, view.nrows(), || {
+            self.0.predict_proba(view)
+        }))?;
+        Ok(both_classes(py, &positive.to_vec()))
+    }
+
+    /// Log-odds of the positive class for each row of a boosted model.
+    #[pyo3(signature = (features, *, threads = None))]
+    fn log_odds<'py>(
         &self,
         py: Python<'py>,
-        features: Matrix<'py>,
+        features: Rows<'py>,
         threads: Threads,
     ) -> Result<Bound<'py, PyArray1<f64>>> {
-        let view = features.view();
-        let scores = py.detach(|| on(threads, || self.0.predict_proba(view)))?;
-        Ok(scores.to_pyarray(py))
+        let model = boosted(&self.0)?;
+        let scores =
+            with_view!(features, |view| alone_or_on(py, threads, view.nrows(), || { model.log_odds(view) }))?;
+        Ok(scores.into_pyarray(py))
     }
+
+    /// Position in each tree of the leaf that each row falls into.
+    #[pyo3(signature = (features, *, threads = None))]
+    fn leaves<'py>(&self, py: Python<'py>, features: Rows<'py>, threads: Threads) -> Matrices<'py, u32> {
+        let leaves =
+            with_view!(features, |view| alone_or_on(py, threads, view.nrows(), || { self.0.leaves(view) }))?;
+        Ok(leaves.into_pyarray(py))
+    }
+
+    /// Shapley value of each feature for each row.
+    #[pyo3(signature = (features, *, threads = None))]
+    fn shap_values<'py>(&self, py: Python<'py>, features: Rows<'py>, threads: Threads) -> Matrices<'py> {
+        let values = with_view!(features, |view| py.detach(|| on(threads, || self.0.shap_values(view))))?;
+        Ok(values.into_pyarray(py))
+    }
+
+    /// The mean score of the training data, to which each row's Shapley values are added.
+    #[getter]
+    fn expected_value(&self) -> Result<f64> {
+        Ok(self.0.expected_value()?)
+    }
+
+    /// Probabilities after the first tree of a boosted model, after the second, and so on.
+    #[pyo3(signature = (features, *, threads = None))]
+    fn stages(
+        model: Bound<'_, Self>,
+        features: Bound<'_, PyArray2<f64>>,
+        threads: Threads,
+    ) -> Result<PyStages> {
+        let rows = features.extract::<Matrix<'_>>()?.view().nrows();
+        let scores = vec![boosted(&model.get().0)?.base(); rows];
+        Ok(PyStages { model: model.unbind(), features: features.unbind(), threads, scores, trees: 0 })
+    }
+}
+
+/// What scoring stage by stage has come to.
+#[pyclass(module = "model_factory._native", name = "Stages")]
+pub(crate) struct PyStages {
+    model: Py<PyModel>,
+    features: Py<PyArray2<f64>>,
+    threads: Threads,
+    /// Log-odds after so many trees.
+    scores: Vec<f64>,
+    trees: usize,
+}
+
+#[pymethods]
+impl PyStages {
+    const fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> Result<Option<Bound<'py, PyArray2<f64>>>> {
+        let features: Matrix<'py> = self.features.bind(py).extract()?;
+        let (view, scores, trees) = (features.view(), &mut self.scores, self.trees);
+        let model = boosted(&self.model.get().0)?;
+        let found = alone_or_on(py, self.threads, view.nrows(), || model.add_stage(view, trees, scores))?;
+        self.trees += 1;
+        Ok(found.map(|positive| both_classes(py, &positive)))
+    }
+}
+
+type Matrices<'py, T = f64> = Result<Bound<'py, PyArray2<T>>>;
+
+fn boosted(model: &Model) -> contracts::Result<&BoostingModel> {
+    match model {
+        Model::Boosting(model) => Ok(model),
+        _ => Err(Failure::at(Code::ParameterInvalid, "model", "a boosted one", "another family")),
+    }
+}
+
+fn both_classes<'py>(py: Python<'py>, positive: &[f64]) -> Bound<'py, PyArray2<f64>> {
+    if let &[positive] = positive {
+        return arr2(&[[1.0 - positive, positive]]).to_pyarray(py);
+    }
+    let both: Vec<[f64; 2]> = positive.iter().map(|&positive| [1.0 - positive, positive]).collect();
+    Array2::from(both).into_pyarray(py)
 }
 
 /// Fits a model; `validation` serves early stopping alone.

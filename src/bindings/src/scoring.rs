@@ -6,14 +6,14 @@ use arrow_schema::DataType;
 use contracts::{Code, Failure, Problems, names::ColumnName};
 use factory::bundle::LoadedModel;
 use ndarray::{Array2, ShapeBuilder};
-use numpy::{PyArray1, ToPyArray};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
 use crate::{
-    array::Matrix,
+    array::{Rows, with_view},
     failure::Result,
     table::PyTable,
-    threads::{Threads, on},
+    threads::{Threads, alone_or_on, on},
 };
 
 /// Name of the table of features in refusals.
@@ -41,14 +41,15 @@ impl PyLoadedModel {
             let features = gather(&batches, self.model.feature_names())?;
             on(self.threads, || self.model.predict_proba(features.view()))
         })?;
-        Ok(scores.to_pyarray(py))
+        Ok(scores.into_pyarray(py))
     }
 
     /// Scores the rows of a matrix whose columns stand in the model's order.
-    fn score_matrix<'py>(&self, py: Python<'py>, features: Matrix<'py>) -> Result<Bound<'py, PyArray1<f64>>> {
-        let view = features.view();
-        let scores = py.detach(|| on(self.threads, || self.model.predict_proba(view)))?;
-        Ok(scores.to_pyarray(py))
+    fn score_matrix<'py>(&self, py: Python<'py>, features: Rows<'py>) -> Result<Bound<'py, PyArray1<f64>>> {
+        let scores = with_view!(features, |view| alone_or_on(py, self.threads, view.nrows(), || {
+            self.model.predict_proba(view)
+        }))?;
+        Ok(scores.into_pyarray(py))
     }
 }
 

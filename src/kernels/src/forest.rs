@@ -14,20 +14,17 @@ use contracts::{
     Code, Failure, Result,
     model_config::{self, MaxFeatures},
 };
-use ndarray::{Array1, ArrayView2, Axis};
+use ndarray::{Array1, ArrayView2};
 use rayon::prelude::*;
 
 use crate::{
     arrays::Arrays,
-    ensemble::{self, Ensemble},
-    frame::Frame,
+    ensemble::{Ensemble, Value},
+    frame::{self, Frame},
     progress::Progress,
     rng::Rng,
     tree::{self, Candidates, Limits, Sample},
 };
-
-/// Rows that one task scores, tree after tree while a tree's nodes are at hand.
-const CHUNK: usize = 1024;
 
 /// Stream of tree 0's feature draws; those below it are the trees' row draws.
 const FEATURE_STREAMS: u64 = 1 << 32;
@@ -61,9 +58,9 @@ pub fn fit(
         .map(|t| {
             let drawn = if config.bootstrap { draw(&samples, rng, t) } else { samples.clone() };
             let candidates = Candidates::Drawn { rng, stream: FEATURE_STREAMS + t, count };
-            let nodes = tree::grow(&binned, drawn, limits, candidates, |_| Ok(()))?;
+            let tree = tree::grow(&binned, drawn, limits, candidates, |_| Ok(()))?;
             progress.step(grown.fetch_add(1, Ordering::Relaxed) + 1, total)?;
-            Ok(nodes)
+            Ok(tree)
         })
         .collect::<Result<Vec<_>>>()?;
     Ensemble::new(frame.columns(), trees)
@@ -83,28 +80,13 @@ fn draw(samples: &[Sample], rng: Rng, stream: u64) -> Vec<Sample> {
 ///
 /// Refuses with `NON_FINITE_INPUT` a missing or infinite value, naming its column, and with `MODEL_INVALID` an
 /// ensemble without trees.
-pub fn predict_proba(ensemble: &Ensemble, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
+pub fn predict_proba<T: Value>(ensemble: &Ensemble, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
     if ensemble.is_empty() {
         return Err(no_forest("at least one tree", "none"));
     }
-    if let Some(((_, column), value)) = features.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        let found = if value.is_nan() { "a missing value" } else { "an infinity" };
-        return Err(Failure::at(Code::NonFiniteInput, format!("features/{column}"), "finite numbers", found));
-    }
-    let mut scores = vec![0.0; features.nrows()];
-    scores.par_chunks_mut(CHUNK).zip(features.axis_chunks_iter(Axis(0), CHUNK).into_par_iter()).for_each(
-        |(scores, rows)| {
-            for tree in ensemble.trees() {
-                for (score, row) in scores.iter_mut().zip(rows.rows()) {
-                    *score += ensemble::leaf(tree, row).value;
-                }
-            }
-            for score in scores {
-                *score /= ensemble.len() as f64;
-            }
-        },
-    );
-    Ok(Array1::from_vec(scores))
+    frame::without_missing_or_infinite(features)?;
+    let trees = ensemble.len() as f64;
+    Ok(ensemble.scores(features, 0.0, |sum| sum / trees).into())
 }
 
 /// Reads a tree or a forest; refuses with `MODEL_INVALID` anything malformed, no tree at all, and values that are
@@ -272,6 +254,7 @@ mod tests {
             ("tree.right", Array::U32(vec![u32::MAX; count])),
             ("tree.roots", Array::U32(vec![0])),
             ("tree.feature", Array::U32(vec![])),
+            ("tree.cover", Array::F64(vec![1.0; count])),
             ("tree.missing_left", Array::U8(vec![2; count])),
         ];
         for (name, array) in hostile {

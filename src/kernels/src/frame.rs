@@ -6,6 +6,8 @@
 use contracts::{Code, Failure, Result};
 use ndarray::ArrayView2;
 
+use crate::ensemble::Value;
+
 /// Rows by features, with the positive class named and a weight for each row.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
@@ -131,4 +133,33 @@ impl<'a> Frame<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether every value is finite.
+pub fn is_finite<T: Value>(features: ArrayView2<'_, T>) -> bool {
+    let finite = |value: &T| -> bool {
+        let value: f64 = (*value).into();
+        value.is_finite()
+    };
+    match features.as_slice_memory_order() {
+        // Without stopping early inside a run, which lets the compiler test several values at once.
+        Some(values) => {
+            values.chunks(1_024).all(|run| run.iter().fold(true, |all, value| all & finite(value)))
+        }
+        None => features.iter().all(finite),
+    }
+}
+
+/// Refuses the first row's missing or infinite value with `NON_FINITE_INPUT`, naming its column, for families
+/// that cannot use them.
+pub fn without_missing_or_infinite<T: Value>(features: ArrayView2<'_, T>) -> Result<()> {
+    if is_finite(features) {
+        return Ok(());
+    }
+    let mut values = features.indexed_iter().map(|((_, column), &value)| (column, value.into()));
+    let Some((column, value)) = values.find(|(_, value): &(usize, f64)| !value.is_finite()) else {
+        return Ok(());
+    };
+    let found = if value.is_nan() { "a missing value" } else { "an infinity" };
+    Err(Failure::at(Code::NonFiniteInput, format!("features/{column}"), "finite numbers", found))
 }

@@ -23,6 +23,7 @@ pub mod metric;
 pub mod model;
 pub mod progress;
 pub mod rng;
+pub mod shap;
 pub mod simulate;
 pub mod tree;
 pub mod window;

@@ -2,9 +2,16 @@
 
 use contracts::{Code, Failure, Result};
 use linfa::traits::PredictInplace;
-use ndarray::{Array1, ArrayBase, ArrayView2, Data, Ix2};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix2};
 
-use crate::{arrays::Arrays, boosting::BoostingModel, ensemble::Ensemble, forest, logistic::LogisticModel};
+use crate::{
+    arrays::Arrays,
+    boosting::BoostingModel,
+    ensemble::{Ensemble, Value},
+    forest, frame,
+    logistic::LogisticModel,
+    shap,
+};
 
 /// A fitted model. A decision tree is a forest of one tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,20 +38,79 @@ impl Model {
     ///
     /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` when the number of columns differs, and with
     /// `NON_FINITE_INPUT` when a family that cannot use missing values meets one.
-    pub fn predict_proba(&self, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
-        if features.ncols() != self.columns() {
-            return Err(Failure::at(
-                Code::FeatureSchemaIncompatible,
-                "features",
-                format!("{} columns", self.columns()),
-                format!("{} columns", features.ncols()),
-            ));
-        }
+    pub fn predict_proba<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
+        self.check_columns(features.ncols())?;
         match self {
-            Self::Logistic(model) => model.predict_proba(features),
+            Self::Logistic(model) => model.predict_proba(T::wide(features).view()),
             Self::Forest(ensemble) => forest::predict_proba(ensemble, features),
             Self::Boosting(model) => model.predict_proba(features),
         }
+    }
+
+    /// For each row of `features` (rows x columns) and each tree the position in that tree of the leaf that the
+    /// row falls into (rows x trees).
+    ///
+    /// Refuses as [`Self::predict_proba`] does, and with `PARAMETER_INVALID` a model without trees.
+    pub fn leaves<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array2<u32>> {
+        Ok(self.trees_for(features)?.leaves(features))
+    }
+
+    /// What each feature adds to each row's score (rows x columns): exact Shapley values, on the log-odds scale
+    /// for boosting and of the probability for a tree or a forest. With [`Self::expected_value`] they sum to
+    /// the score, up to rounding. The source is that of [`shap`].
+    ///
+    /// Refuses as [`Self::predict_proba`] does, and with `PARAMETER_INVALID` a model without trees.
+    pub fn shap_values<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array2<f64>> {
+        let ensemble = self.trees_for(features)?;
+        let values = shap::values(ensemble, features);
+        Ok(match self {
+            Self::Forest(_) => values / ensemble.len() as f64,
+            _ => values,
+        })
+    }
+
+    /// The score that the training data comes to on average, on the scale of [`Self::shap_values`].
+    ///
+    /// Refuses a model without trees with `PARAMETER_INVALID`.
+    pub fn expected_value(&self) -> Result<f64> {
+        let ensemble = self.trees()?;
+        Ok(match self {
+            Self::Boosting(model) => model.base() + shap::expected(ensemble),
+            _ => shap::expected(ensemble) / ensemble.len() as f64,
+        })
+    }
+
+    /// The trees, if `features` are what they take.
+    fn trees_for<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<&Ensemble> {
+        self.check_columns(features.ncols())?;
+        let trees = self.trees()?;
+        if matches!(self, Self::Forest(_)) {
+            frame::without_missing_or_infinite(features)?;
+        }
+        Ok(trees)
+    }
+
+    fn trees(&self) -> Result<&Ensemble> {
+        match self {
+            Self::Logistic(_) => {
+                Err(Failure::at(Code::ParameterInvalid, "model", "one of trees", "a logistic regression"))
+            }
+            Self::Forest(ensemble) => Ok(ensemble),
+            Self::Boosting(model) => Ok(model.trees()),
+        }
+    }
+
+    fn check_columns(&self, found: usize) -> Result<()> {
+        let expected = self.columns();
+        if found == expected {
+            return Ok(());
+        }
+        Err(Failure::at(
+            Code::FeatureSchemaIncompatible,
+            "features",
+            format!("{expected} columns"),
+            format!("{found} columns"),
+        ))
     }
 
     /// The arrays that stand in the model artifact.

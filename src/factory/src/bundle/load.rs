@@ -6,7 +6,7 @@ use contracts::{
     gate_receipt::{Eligibility, Verdict},
     names::ColumnName,
 };
-use kernels::Model;
+use kernels::{Model, ensemble::Value, frame};
 use ndarray::{Array1, ArrayView2};
 
 use crate::{
@@ -88,10 +88,13 @@ impl LoadedModel {
     ///
     /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns, and with `NON_FINITE_INPUT` an
     /// infinity, or a missing value in a column that does not allow one.
-    pub fn predict_proba(&self, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
+    pub fn predict_proba<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
+        if frame::is_finite(features) {
+            return self.model.predict_proba(features);
+        }
         for (column, values) in self.bundle.input_schema.iter().zip(features.columns()) {
-            let refused = |value: &&f64| value.is_infinite() || value.is_nan() && !column.missing_allowed;
-            let count = values.iter().filter(refused).count();
+            let refused = |value: &f64| value.is_infinite() || value.is_nan() && !column.missing_allowed;
+            let count = values.iter().map(|&value| value.into()).filter(refused).count();
             if count > 0 {
                 let expected = if column.missing_allowed {
                     "finite numbers or missing values"

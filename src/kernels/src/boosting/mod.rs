@@ -21,8 +21,7 @@ mod split;
 mod tests;
 
 use contracts::{Code, Failure, Result, model_config::GradientBoosting};
-use ndarray::{Array1, ArrayView2, Axis};
-use rayon::prelude::*;
+use ndarray::{Array1, ArrayView2};
 
 use self::{
     gradient::{Gradient, Loss, class_factors},
@@ -33,15 +32,13 @@ use self::{
 use crate::{
     arrays::{Array, Arrays},
     binning::Binned,
-    ensemble::{Ensemble, Node, leaf},
+    ensemble::{Ensemble, Tree, Value, add_values},
     frame::Frame,
     math,
     progress::Progress,
     rng::Rng,
 };
 
-/// Rows that one task scores.
-const SCORE_ROWS: usize = 1_024;
 /// Name of the array that holds the base score.
 const BASE: &str = "boosting.base";
 
@@ -63,14 +60,42 @@ impl BoostingModel {
         &self.trees
     }
 
+    /// The log-odds before any tree.
+    pub const fn base(&self) -> f64 {
+        self.base
+    }
+
     /// Probability of the positive class for each row of `features` (rows x columns, NaN meaning missing).
     ///
     /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns.
-    pub fn predict_proba(&self, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
+    pub fn predict_proba<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
         check_columns("features", self.columns(), features.ncols())?;
-        let mut scores = vec![self.base; features.nrows()];
-        add_leaves(self.trees.trees(), features, &mut scores);
-        Ok(scores.into_iter().map(math::sigmoid).collect())
+        Ok(self.trees.scores(features, self.base, math::sigmoid).into())
+    }
+
+    /// Log-odds of the positive class for each row of `features` (rows x columns, NaN meaning missing).
+    ///
+    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns.
+    pub fn log_odds<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
+        check_columns("features", self.columns(), features.ncols())?;
+        Ok(self.trees.scores(features, self.base, |score| score).into())
+    }
+
+    /// Adds to each row's log-odds the value of its leaf in tree `position`, and tells the probabilities that
+    /// they come to; `None` where there are no more trees. Those before the first tree are [`Self::base`].
+    ///
+    /// `features` is rows x columns, NaN meaning missing; `scores` has one number a row. Refuses with
+    /// `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns.
+    pub fn add_stage<T: Value>(
+        &self,
+        features: ArrayView2<'_, T>,
+        position: usize,
+        scores: &mut [f64],
+    ) -> Result<Option<Vec<f64>>> {
+        check_columns("features", self.columns(), features.ncols())?;
+        let Some(tree) = self.trees.tree(position) else { return Ok(None) };
+        add_values(vec![tree], features, scores, |score| score);
+        Ok(Some(scores.iter().map(|&score| math::sigmoid(score)).collect()))
     }
 
     /// The arrays that stand in the model artifact.
@@ -134,7 +159,7 @@ pub fn fit(
     let mut grower = Grower::new(&codes, train.rows() as u32, config, rules);
     let mut scores = vec![base; train.rows()];
     let mut gradients = vec![Gradient::default(); train.rows()];
-    let mut trees: Vec<Vec<Node>> = Vec::new();
+    let mut trees: Vec<Tree> = Vec::new();
     for tree in 0..u64::from(config.n_estimators) {
         let sample = Sample { config, rng, tree };
         // One step into the thread pool for the whole tree, not one for each of its many small loops.
@@ -144,7 +169,8 @@ pub fn fit(
         });
         add_to_scores(&grown, grower.rows(), &mut scores);
         let lone = grown.nodes.len() == 1 && !sample.is_partial();
-        trees.push(grown.nodes);
+        let covers = grown.leaves.iter().map(|(leaf, rows)| (*leaf, rows.len() as f64));
+        trees.push(Tree::new(grown.nodes, covers));
         progress.step(tree + 1, u64::from(config.n_estimators))?;
         if lone || stopper.as_mut().is_some_and(|stopper| stopper.should_stop(&trees)) {
             break;
@@ -164,24 +190,6 @@ fn add_to_scores(grown: &Grown, rows: &[u32], scores: &mut [f64]) {
             scores[row as usize] += value;
         }
     }
-}
-
-/// Adds to each row's score the value of its leaf in every tree, in the order of the trees.
-fn add_leaves<'t>(
-    trees: impl Iterator<Item = &'t [Node]>,
-    features: ArrayView2<'_, f64>,
-    scores: &mut [f64],
-) {
-    let trees: Vec<&[Node]> = trees.collect();
-    let chunks = features.axis_chunks_iter(Axis(0), SCORE_ROWS).into_par_iter();
-    scores.par_chunks_mut(SCORE_ROWS).zip(chunks).for_each(|(scores, rows)| {
-        // Tree by tree, so that a tree stays in the cache for all rows of the chunk.
-        for tree in &trees {
-            for (score, row) in scores.iter_mut().zip(rows.rows()) {
-                *score += leaf(tree, row).value;
-            }
-        }
-    });
 }
 
 /// The rows and columns that one tree sees.
@@ -233,9 +241,9 @@ impl<'a> Stopper<'a> {
     }
 
     /// Adds the newest of `trees` and tells whether the lowest loss is `rounds` trees ago.
-    fn should_stop(&mut self, trees: &[Vec<Node>]) -> bool {
+    fn should_stop(&mut self, trees: &[Tree]) -> bool {
         if let Some(tree) = trees.last() {
-            add_leaves(std::iter::once(tree.as_slice()), self.features, &mut self.scores);
+            add_values(vec![&tree.nodes], self.features, &mut self.scores, |score| score);
         }
         let loss = self.loss.total(&self.scores);
         if loss < self.lowest {

@@ -260,7 +260,7 @@ fn progress_is_told_and_can_stop_the_work() {
 fn another_number_of_columns_is_refused() {
     let (features, positive) = sample(200, 12);
     let model = fit_plain(&config(), features.view(), &positive);
-    let failure = model.predict_proba(Array2::zeros((1, 3)).view()).unwrap_err();
+    let failure = model.predict_proba(Array2::<f64>::zeros((1, 3)).view()).unwrap_err();
     assert_eq!(failure.code, Code::FeatureSchemaIncompatible);
 }
 
@@ -287,7 +287,7 @@ proptest! {
         let mut seen = vec![false; rows];
         for (node, run) in &grown.leaves {
             for &row in &grower.rows()[run.clone()] {
-                let walked = super::leaf(&grown.nodes, features.row(row as usize));
+                let walked = crate::ensemble::leaf(&grown.nodes, features.row(row as usize));
                 prop_assert!(std::ptr::eq(walked, &raw const grown.nodes[*node]));
                 prop_assert!(!std::mem::replace(&mut seen[row as usize], true));
             }
@@ -297,7 +297,7 @@ proptest! {
 
     #[test]
     fn arrays_come_back_or_are_refused(
-        name in 0..8_usize, position in any::<prop::sample::Index>(), bits in any::<u64>(), cut in any::<bool>(),
+        name in 0..9_usize, position in any::<prop::sample::Index>(), bits in any::<u64>(), cut in any::<bool>(),
     ) {
         let (features, positive) = sample(300, 13);
         let model = fit_plain(&GradientBoosting { n_estimators: 3, ..config() }, features.view(), &positive);

@@ -1,6 +1,7 @@
 //! Growth of one tree, depth first.
 //!
-//! Flows in: binned features and samples. Flows out: nodes in preorder. A stack of our own holds what is to be
+//! Flows in: binned features and samples. Flows out: nodes in preorder, which
+//! cover what their samples weigh. A stack of our own holds what is to be
 //! split, since an unlimited tree may be as deep as it has rows.
 
 use contracts::Result;
@@ -9,7 +10,11 @@ use super::{
     Sample,
     split::{self, Scratch, Side, Split},
 };
-use crate::{binning::Binned, ensemble::Node, rng::Rng};
+use crate::{
+    binning::Binned,
+    ensemble::{Node, Tree},
+    rng::Rng,
+};
 
 /// When growth stops.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +62,12 @@ pub(crate) fn grow(
     limits: Limits,
     candidates: Candidates,
     mut settled: impl FnMut(usize) -> Result<()>,
-) -> Result<Vec<Node>> {
+) -> Result<Tree> {
     let mut grower =
         Grower { binned, samples, limits, candidates, order: Vec::new(), scratch: Scratch::default() };
     let side = Side::of(&grower.samples);
     let mut stack = vec![Pending { start: 0, end: side.rows, depth: 0, side, right_of: None }];
-    let mut nodes: Vec<Node> = Vec::new();
+    let (mut nodes, mut units): (Vec<Node>, Vec<u64>) = (Vec::new(), Vec::new());
     while let Some(pending) = stack.pop() {
         let position = nodes.len();
         if let Some(parent) = pending.right_of {
@@ -79,8 +84,12 @@ pub(crate) fn grow(
             settled(pending.side.rows)?;
         }
         nodes.push(node);
+        units.push(pending.side.total());
     }
-    Ok(nodes)
+    // In lowest terms, since a unit depends on how many rows there are, those without weight among them.
+    let shift = units.iter().map(|units| units.trailing_zeros()).min().unwrap_or_default();
+    let covers = units.into_iter().map(|units| (units >> shift) as f64).collect();
+    Ok(Tree { nodes, covers })
 }
 
 struct Grower<'a> {

@@ -45,13 +45,13 @@ pub fn fit(
     };
     let total = samples.len() as u64;
     let mut settled = 0;
-    let nodes = grow(&binned, samples, limits, Candidates::All, |rows| {
+    let tree = grow(&binned, samples, limits, Candidates::All, |rows| {
         let before = settled;
         settled += rows as u64;
         // A step a hundredth: leaves are many and small.
         if before * 100 / total == settled * 100 / total { Ok(()) } else { progress.step(settled, total) }
     })?;
-    Ensemble::new(frame.columns(), [nodes])
+    Ensemble::new(frame.columns(), [tree])
 }
 
 /// The codes that trees are grown on: exact ranks for up to 65,535 distinct values, even shares beyond.

@@ -54,9 +54,14 @@ impl Side {
         self.units.contains(&0)
     }
 
+    /// Units in all.
+    pub(super) fn total(&self) -> u64 {
+        self.units[0] + self.units[1]
+    }
+
     /// Weighted share of the positive class.
     pub(super) fn share(&self) -> f64 {
-        self.units[1] as f64 / (self.units[0] + self.units[1]) as f64
+        self.units[1] as f64 / self.total() as f64
     }
 
     /// Half the Gini impurity, times the weight.

@@ -1,15 +1,33 @@
 //! Decision trees as flat arrays, shared by the tree, the forest and boosting.
 //!
 //! Invariants, checked when built: every tree is a run of nodes with its root first; a child stands
-//! after its parent in the same tree, so that every walk ends; features are in range; values are finite.
+//! after its parent in the same tree, so that every walk ends; a node has one parent; features are in range;
+//! values are finite.
+
+mod batch;
+mod block;
+mod codes;
+#[cfg(test)]
+pub(crate) mod samples;
+mod select;
+#[cfg(test)]
+mod tests;
+mod walk;
 
 use contracts::{Code, Failure, Result};
 use ndarray::ArrayView1;
 
+pub use self::{
+    batch::{ROWS_ALONE, add_values},
+    block::Value,
+};
 use crate::arrays::{Array, Arrays};
 
 /// Marks a leaf in [`Node::left`]; no child can be node 0.
 const LEAF: u32 = 0;
+
+/// Whole numbers below this add up exactly.
+const MOST_COVER: f64 = 9_007_199_254_740_992.0;
 
 /// One node as the growers make it; children are positions within the tree.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +56,45 @@ impl Node {
     pub const fn is_leaf(&self) -> bool {
         self.left == LEAF
     }
+
+    /// Whether a row with this value of the node's feature goes left.
+    #[inline]
+    pub fn goes_left(&self, value: f64) -> bool {
+        (value <= self.threshold) | (value.is_nan() & self.missing_left)
+    }
+}
+
+/// One tree as its grower hands it over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tree {
+    /// Root first, children after their parent.
+    pub nodes: Vec<Node>,
+    /// How much of the training data came to each node: whole numbers above zero, an inner node's the sum of its
+    /// children's. The unit is the grower's, since only ratios within the tree mean anything.
+    pub covers: Vec<f64>,
+}
+
+impl Tree {
+    /// A tree of which it is known how much came to each leaf, by its position.
+    pub fn new(nodes: Vec<Node>, leaves: impl IntoIterator<Item = (usize, f64)>) -> Self {
+        let mut covers = vec![0.0; nodes.len()];
+        for (leaf, cover) in leaves {
+            covers[leaf] = cover;
+        }
+        for (position, node) in nodes.iter().enumerate().rev().filter(|(_, node)| !node.is_leaf()) {
+            covers[position] = covers[node.left as usize] + covers[node.right as usize];
+        }
+        Self { nodes, covers }
+    }
+}
+
+/// One tree of an ensemble.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeView<'t> {
+    /// Root first, children after their parent.
+    pub nodes: &'t [Node],
+    /// How much of the training data came to each node, in a unit of the tree's own.
+    pub covers: &'t [f64],
 }
 
 /// Trees, each a run of nodes.
@@ -47,15 +104,19 @@ pub struct Ensemble {
     /// `roots[t]..roots[t + 1]` are the nodes of tree `t`.
     roots: Vec<u32>,
     nodes: Vec<Node>,
+    /// One for each node.
+    covers: Vec<f64>,
 }
 
 impl Ensemble {
     /// Checks and joins trees over `columns` features; refuses with `MODEL_INVALID`.
-    pub fn new(columns: usize, trees: impl IntoIterator<Item = Vec<Node>>) -> Result<Self> {
-        let mut ensemble = Self { columns, roots: vec![0], nodes: Vec::new() };
+    pub fn new(columns: usize, trees: impl IntoIterator<Item = Tree>) -> Result<Self> {
+        let mut ensemble = Self { columns, roots: vec![0], nodes: Vec::new(), covers: Vec::new() };
         for tree in trees {
-            check_tree(columns, &tree)?;
-            ensemble.nodes.extend(tree);
+            check_tree(columns, &tree.nodes)?;
+            check_covers(&tree)?;
+            ensemble.nodes.extend(tree.nodes);
+            ensemble.covers.extend(tree.covers);
             ensemble
                 .roots
                 .push(u32::try_from(ensemble.nodes.len()).map_err(|_| invalid("fewer than 2^32 nodes"))?);
@@ -83,9 +144,18 @@ impl Ensemble {
         self.roots.windows(2).map(|pair| &self.nodes[pair[0] as usize..pair[1] as usize])
     }
 
-    /// Sum over the trees of the value of the leaf that the row falls into, in tree order.
-    pub fn sum(&self, row: ArrayView1<'_, f64>) -> f64 {
-        self.trees().map(|tree| leaf(tree, row).value).fold(0.0, |sum, value| sum + value)
+    /// The nodes of one tree, if there are so many.
+    pub fn tree(&self, position: usize) -> Option<&[Node]> {
+        let nodes = *self.roots.get(position)? as usize..*self.roots.get(position + 1)? as usize;
+        self.nodes.get(nodes)
+    }
+
+    /// The nodes of each tree with their covers.
+    pub fn views(&self) -> impl ExactSizeIterator<Item = TreeView<'_>> {
+        self.roots.windows(2).map(|pair| {
+            let nodes = pair[0] as usize..pair[1] as usize;
+            TreeView { nodes: &self.nodes[nodes.clone()], covers: &self.covers[nodes] }
+        })
     }
 
     /// The arrays that stand in the model artifact.
@@ -104,6 +174,7 @@ impl Ensemble {
                     Array::U8(self.nodes.iter().map(|node| u8::from(node.missing_left)).collect()),
                 ),
                 ("tree.value", floats(|node| node.value)),
+                ("tree.cover", Array::F64(self.covers.clone())),
             ]
             .into_iter()
             .map(|(name, array)| (name.to_owned(), array))
@@ -120,8 +191,9 @@ impl Ensemble {
         let right = arrays.take_u32("tree.right")?;
         let missing_left = arrays.take_u8("tree.missing_left")?;
         let value = arrays.take_f64("tree.value")?;
+        let cover = arrays.take_f64("tree.cover")?;
         let count = feature.len();
-        if [threshold.len(), left.len(), right.len(), missing_left.len(), value.len()]
+        if [threshold.len(), left.len(), right.len(), missing_left.len(), value.len(), cover.len()]
             .iter()
             .any(|&n| n != count)
         {
@@ -144,18 +216,20 @@ impl Ensemble {
         };
         Self::new(
             columns,
-            roots.windows(2).map(|pair| (pair[0] as usize..pair[1] as usize).map(node).collect()),
+            roots.windows(2).map(|pair| {
+                let nodes = pair[0] as usize..pair[1] as usize;
+                Tree { nodes: nodes.clone().map(node).collect(), covers: cover[nodes].to_vec() }
+            }),
         )
     }
 }
 
-/// The leaf of one tree that the row falls into.
+/// The leaf of one tree that the row falls into: what every faster way through trees has to find.
 pub fn leaf<'t>(tree: &'t [Node], row: ArrayView1<'_, f64>) -> &'t Node {
     let mut node = &tree[0];
     while !node.is_leaf() {
         let value = row[node.feature as usize];
-        let goes_left = if value.is_nan() { node.missing_left } else { value <= node.threshold };
-        node = &tree[if goes_left { node.left } else { node.right } as usize];
+        node = &tree[if node.goes_left(value) { node.left } else { node.right } as usize];
     }
     node
 }
@@ -164,21 +238,40 @@ fn check_tree(columns: usize, tree: &[Node]) -> Result<()> {
     if tree.is_empty() {
         return Err(invalid("a root in every tree"));
     }
+    let mut has_parent = vec![false; tree.len()];
     for (position, node) in tree.iter().enumerate() {
         if !node.value.is_finite() || !node.threshold.is_finite() {
             return Err(invalid("finite values and thresholds"));
         }
-        let child = |child: u32| child as usize > position && (child as usize) < tree.len();
+        let mut child = |child: u32| {
+            let after = child as usize > position;
+            after && has_parent.get_mut(child as usize).is_some_and(|taken| !std::mem::replace(taken, true))
+        };
         let well_formed =
             if node.is_leaf() { node.right == LEAF } else { child(node.left) && child(node.right) };
         if !well_formed {
-            return Err(invalid("children after their parent, in the same tree"));
+            return Err(invalid("children of one parent, after it, in the same tree"));
         }
         if node.feature as usize >= columns {
             return Err(invalid("features in range"));
         }
     }
     Ok(())
+}
+
+fn check_covers(tree: &Tree) -> Result<()> {
+    let adds_up = |(node, &cover): (&Node, &f64)| {
+        let below = || tree.covers[node.left as usize] + tree.covers[node.right as usize];
+        cover > 0.0
+            && cover < MOST_COVER
+            && cover.fract() == 0.0
+            && (node.is_leaf() || cover - below() == 0.0)
+    };
+    if tree.covers.len() == tree.nodes.len() && tree.nodes.iter().zip(&tree.covers).all(adds_up) {
+        Ok(())
+    } else {
+        Err(invalid("covers that are whole numbers above zero and add up"))
+    }
 }
 
 fn invalid(expected: &str) -> Failure {
