@@ -53,7 +53,8 @@ def compute_duckdb(events: pa.Table, assertions: pa.Table, threads: int) -> Valu
         connection.register("events", events)
         connection.register("assertions", assertions)
         joined = connection.execute(
-            "SELECT e.row, a.value FROM events e ASOF LEFT JOIN assertions a ON e.key = a.key AND e.time >= a.effective"
+            "SELECT e.row, a.value FROM events e "
+            "ASOF LEFT JOIN assertions a ON e.key = a.key AND e.time >= a.effective"
         ).fetchnumpy()
     return _in_order(joined["row"], np.ma.filled(joined["value"], np.nan))
 
@@ -69,7 +70,11 @@ def compute_polars(events: pa.Table, assertions: pa.Table) -> Values:
         left.lazy()
         .sort("time")
         .join_asof(
-            right.lazy().sort("effective"), left_on="time", right_on="effective", by="key", check_sortedness=False
+            right.lazy().sort("effective"),
+            left_on="time",
+            right_on="effective",
+            by="key",
+            check_sortedness=False,
         )
         .select("row", "value")
         .collect()

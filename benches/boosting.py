@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,9 +103,7 @@ def _fit_perpetual(x: NDArray[np.float64], y: NDArray[np.bool_], threads: int) -
     """Chooses its own steps and tree sizes; only the number of trees and bins can be held."""
     from perpetual import PerpetualBooster
 
-    boosting = PerpetualBooster(
-        objective="LogLoss", num_threads=threads, iteration_limit=TREES, max_bin=BINS
-    )
+    boosting = PerpetualBooster(objective="LogLoss", num_threads=threads, iteration_limit=TREES, max_bin=BINS)
     return boosting.fit(x, y.astype(np.float64))
 
 
@@ -120,16 +119,17 @@ FAMILIES: dict[str, tuple[Fit, Predict]] = {
     "scikit-learn": (_fit_scikit_learn, _second_column),
     "catboost": (_fit_catboost, lambda model, x, threads: model.predict_proba(x, thread_count=threads)[:, 1]),
     "hessboost": (_fit_hessboost, lambda model, x, _: model.predict(x)),
-    "perpetual": (_fit_perpetual, lambda model, x, threads: model.predict_proba(x, parallel=threads > 1)[:, 1]),
+    "perpetual": (
+        _fit_perpetual,
+        lambda model, x, threads: model.predict_proba(x, parallel=threads > 1)[:, 1],
+    ),
 }
 
 
 def fit(threads: int) -> Outcome:
     """Fit on all days before the gap; quality is the average precision on the test week."""
     train, test = data.split(data.TRAIN_DAYS), data.split(data.TEST_DAYS)
-    contestants = [
-        Contestant(name, lambda fit=fit: fit(*train, threads)) for name, (fit, _) in FAMILIES.items()
-    ]
+    contestants = [Contestant(name, partial(fit, *train, threads)) for name, (fit, _) in FAMILIES.items()]
     outcome, models = race(contestants, rounds=3)
     for timing in (outcome.ours, *outcome.peers):
         predicted = FAMILIES[timing.name][1](models[timing.name], test.features, threads)
@@ -150,11 +150,13 @@ def predict(threads: int) -> Outcome:
     models = _models(threads)
     rows = data.split(data.TRAIN_DAYS).features[:PREDICTED]
     contestants = [
-        Contestant(name, lambda name=name: FAMILIES[name][1](models[name], rows, threads)) for name in models
+        Contestant(name, partial(FAMILIES[name][1], models[name], rows, threads)) for name in models
     ]
     outcome, scores = race(contestants, rounds=7, warm=True)
     ours = scores["model_factory"]
-    alone = [float(_second_column(models["model_factory"], rows[i : i + 1], 1)[0]) for i in range(0, 1000, 50)]
+    alone = [
+        float(_second_column(models["model_factory"], rows[i : i + 1], 1)[0]) for i in range(0, 1000, 50)
+    ]
     check(holds=ours[:1000:50].tolist() == alone, told="a row alone scores as it does among others")
     outcome.note = f"{len(rows):,} rows x {TREES} trees"
     return outcome

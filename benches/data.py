@@ -1,4 +1,4 @@
-"""The payments that everything is measured on: the handbook's where they lie beside the project, else simulated.
+"""The payments that everything is measured on: the handbook's where they are at hand, else simulated.
 
 Both are a folder of two Parquet files: ``transactions.parquet`` and ``published_features.parquet``, the 14
 features that somebody else computed. The simulated payments' are computed by duckdb.
@@ -79,7 +79,10 @@ def _rows() -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
     table = transactions().sort_by("TRANSACTION_ID")
     features = published()
     time = table["TX_DATETIME"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    columns = [table[AMOUNT].to_numpy(), *(features[name] for name in sorted(features.keys() - {"TRANSACTION_ID"}))]
+    columns = [
+        table[AMOUNT].to_numpy(),
+        *(features[name] for name in sorted(features.keys() - {"TRANSACTION_ID"})),
+    ]
     return np.column_stack(columns).astype(np.float64), table["TX_FRAUD"].to_numpy() == 1, time - time.min()
 
 
@@ -115,6 +118,10 @@ def _simulate(path: Path) -> None:
             "TX_FRAUD": events["fraud"].astype(np.int64),
         }
     )
-    features = duckdb.sql(duckdb_sql("payments", calendar=True)).to_arrow_table()
+    with duckdb.connect() as connection:
+        connection.register("payments", payments)
+        relation = connection.sql(duckdb_sql("payments", calendar=True))
+        assert relation is not None
+        features = relation.to_arrow_table()
     parquet.write_table(payments, path / "transactions.parquet")
     parquet.write_table(features, path / "published_features.parquet")

@@ -55,7 +55,9 @@ def logistic(threads: int) -> Outcome:
     exact = _coefficients(peer(solver="newton-cholesky", tol=1e-10, max_iter=1000), train.features)
     apart = np.abs(_coefficients(models["model_factory"], train.features) - exact).max()
     check(holds=bool(apart <= AGREEING), told=f"coefficients agree to {AGREEING}; they are {apart:.1e} apart")
-    outcome.note = f"{len(train.positive):,} rows; coefficients {apart:.0e} from scikit-learn's converged ones"
+    outcome.note = (
+        f"{len(train.positive):,} rows; coefficients {apart:.0e} from scikit-learn's converged ones"
+    )
     return outcome
 
 

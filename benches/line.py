@@ -134,7 +134,10 @@ def corridor(_: int) -> Outcome:
             around.append(seconds[0])
             whole.append(seconds[1])
     share = float(np.median(around) / np.median(whole))
-    note = f"{small.rows:,} rows; of {large.rows:,} rows the corridor takes {np.median(around):.3f} s, {share:.0%} of the run"
+    note = (
+        f"{small.rows:,} rows; of {large.rows:,} rows the corridor takes {np.median(around) * 1e3:.0f} ms, "
+        f"{share:.0%} of the run"
+    )
     return Outcome(ours, [peer], note)
 
 
@@ -159,7 +162,10 @@ def importing(_: int) -> Outcome:
     start = peers["bare interpreter"].median
     for timing in (outcome.ours, peers["mlflow"], peers["numpy"]):
         timing.seconds = [seconds - start for seconds in timing.seconds]
-    note = f"less {start * 1e3:.0f} ms of a bare interpreter; numpy alone takes {peers['numpy'].median * 1e3:.0f} ms"
+    note = (
+        f"less {start * 1e3:.0f} ms of a bare interpreter; "
+        f"numpy alone takes {peers['numpy'].median * 1e3:.0f} ms"
+    )
     return Outcome(outcome.ours, [peers["mlflow"]], note)
 
 

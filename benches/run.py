@@ -1,10 +1,10 @@
-"""Runs benchmarks, each in a process of its own with the number of threads that it may use, and tells what came.
+"""Runs benchmarks, each in a process of its own with the number of threads that it may use.
 
     python -m benches.run              all of them
     python -m benches.run NAME ...     these
 
-Prints a table and writes ``target/bench/results.json`` and ``results.md``. The exit status is 1 where a benchmark
-failed, which it does as well where what it measured is wrong.
+Prints a table and writes ``target/bench/results.json`` and ``results.md``. The exit status is 1 where a
+benchmark failed, which it does as well where what it measured is wrong.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Result:
 
     def cells(self) -> list[tuple[str, ...]]:
         """Give a row of the table for each peer, the fastest first."""
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for peer in sorted(self.outcome.peers, key=lambda peer: peer.median):
             ratio, least, most = self.outcome.ratio(peer)
             rows.append(
@@ -92,7 +92,7 @@ class Result:
                     peer.name,
                     _seconds(peer.median),
                     f"{ratio:.3g}",
-                    f"{least:.3g}–{most:.3g}",
+                    f"{least:.3g} to {most:.3g}",
                     _quality(self.outcome.ours),
                     _quality(peer),
                 )
@@ -125,9 +125,7 @@ def measured_apart(name: str, threads: int) -> Outcome | None:
     limits |= {"POLARS_MAX_THREADS": str(threads), "LOKY_MAX_CPU_COUNT": str(threads)}
     with tempfile.NamedTemporaryFile(suffix=".json") as answer:
         command = [sys.executable, "-m", "benches.run", "--here", name, str(threads), answer.name]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **limits}, stdout=sys.stderr, check=False
-        )
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **limits}, stdout=sys.stderr, check=False)
         if done.returncode:
             return None
         told = json.loads(Path(answer.name).read_bytes())
@@ -137,19 +135,20 @@ def measured_apart(name: str, threads: int) -> Outcome | None:
 def machine() -> str:
     """Say what the figures come from."""
     cpuinfo = Path("/proc/cpuinfo")
-    models = [line for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else []) if "model name" in line]
+    models = [
+        line
+        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
+        if "model name" in line
+    ]
     model = models[0].partition(":")[2].strip() if models else platform.processor()
-    return f"{model or platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{model or platform.machine()}, {os.cpu_count()} cores, {system}"
 
 
 def versions() -> str:
     """Say which releases were measured."""
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
+    installed = {each.name.lower(): each.version for each in metadata.distributions()}
+    found = [f"{package} {installed[package]}" for package in PACKAGES if package in installed]
     return ", ".join(found)
 
 

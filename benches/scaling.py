@@ -1,9 +1,9 @@
-"""Time and peak memory at an eighth to eight times the payments: boosting fit, window features, dataset build.
+"""Time and peak memory at an eighth to eight times the payments: fit, window features, dataset build.
 
     python -m benches.scaling
 
-Writes ``docs/scaling.json`` and ``docs/scaling.svg``. Each figure is of a process of its own, whose peak resident
-memory is the kernel's ``VmHWM``.
+Writes ``docs/scaling.json`` and ``docs/scaling.svg``. Each figure is of a process of its own, whose peak
+resident memory is the kernel's ``VmHWM``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +32,21 @@ DOCS = data.ROOT / "docs"
 JITTER_SECONDS = 3_600
 
 
+@dataclass(frozen=True)
+class Figure:
+    """What one piece of work took."""
+
+    task: str
+    size: float
+    rows: int
+    seconds: float
+    peak_bytes: int
+    before_bytes: int
+    """Peak memory before the work: interpreter, libraries and input."""
+
+
 def repeated(size: float) -> pa.Table:
-    """Give so many times the payments: a part of the customers, or copies with other ids, moved a little in time."""
+    """Give so many times the payments: some of the customers, or copies with other ids, moved in time."""
     payments = data.transactions()
     if size < 1.0:
         customers = payments["CUSTOMER_ID"].to_numpy()
@@ -60,7 +75,9 @@ def _matrix(size: float) -> tuple[np.ndarray, np.ndarray]:
     features = np.tile(whole.features, (int(size), 1))
     own = len(whole.features)
     for column in range(features.shape[1]):
-        features[own:, column] += random.normal(0.0, 0.01 * whole.features[:, column].std(), len(features) - own)
+        features[own:, column] += random.normal(
+            0.0, 0.01 * whole.features[:, column].std(), len(features) - own
+        )
     return features, np.tile(whole.positive, int(size))
 
 
@@ -72,13 +89,14 @@ def prepare(size: float, folder: Path) -> int:
     features, positive = _matrix(size)
     np.save(folder / "features.npy", features)
     np.save(folder / "positive.npy", positive)
-    return payments.num_rows
+    return int(payments.num_rows)
 
 
 def peak() -> int:
     """Peak resident memory of this process, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024
 
 
 def task(name: str, folder: Path) -> dict[str, float]:
@@ -88,7 +106,10 @@ def task(name: str, folder: Path) -> dict[str, float]:
         before, start = peak(), time.perf_counter()
         boosting.FAMILIES["model_factory"][0](*rows, THREADS)
     elif name == "window features":
-        payments, known = parquet.read_table(folder / "events.parquet"), parquet.read_table(folder / "labels.parquet")
+        payments, known = (
+            parquet.read_table(folder / "events.parquet"),
+            parquet.read_table(folder / "labels.parquet"),
+        )
         before, start = peak(), time.perf_counter()
         windows.compute_ours(payments, known, THREADS)
     else:
@@ -99,53 +120,62 @@ def task(name: str, folder: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "peak_bytes": peak(), "before_bytes": before}
 
 
-def measure() -> list[dict[str, object]]:
+def measure() -> list[Figure]:
     """Do each piece of work at each size."""
-    results: list[dict[str, object]] = []
+    figures = []
     for size in SIZES:
         with tempfile.TemporaryDirectory(dir=data.OUTPUT) as folder:
             rows = prepare(size, Path(folder))
             for name in TASKS:
                 command = [sys.executable, "-m", "benches.scaling", name, folder]
-                done = subprocess.run(command, cwd=data.ROOT, check=True, capture_output=True, text=True)
-                results.append({"task": name, "size": size, "rows": rows, **json.loads(done.stdout)})
-                print("{task:16} {size:6} {rows:11,} rows {seconds:8.2f} s {0:7.2f} GB".format(
-                    json.loads(done.stdout)["peak_bytes"] / 1e9, **results[-1]), flush=True)
-    return results
+                done = subprocess.run(command, cwd=data.ROOT, check=True, stdout=subprocess.PIPE, text=True)
+                each = Figure(name, size, rows, **json.loads(done.stdout))
+                figures.append(each)
+                print(
+                    f"{name:16} {rows:11,} rows {each.seconds:8.2f} s {each.peak_bytes / 1e9:6.2f} GB",
+                    flush=True,
+                )
+    return figures
 
 
-def plot(results: list[dict[str, object]]) -> None:
-    """Draw time and memory by rows, both axes logarithmic."""
+def plot(figures: list[Figure]) -> None:
+    """Draw time and memory by rows, all axes logarithmic."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
     mpl.rcParams["svg.hashsalt"] = "model_factory"
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    seconds, memory = figure.subplots(1, 2)
+    drawing = Drawing(figsize=(9, 4), layout="constrained")
+    seconds, memory = drawing.subplots(1, 2)
+    rows = np.array(sorted({each.rows for each in figures}))
     for name in TASKS:
-        of_task = [each for each in results if each["task"] == name]
-        rows = np.array([each["rows"] for each in of_task], dtype=float)
-        for axes, key, scale in ((seconds, "seconds", 1.0), (memory, "peak_bytes", 1e-9)):
-            axes.loglog(rows, [each[key] * scale for each in of_task], marker="o", label=name)  # type: ignore[operator]
+        of_task = [each for each in figures if each.task == name]
+        taken = [each.seconds for each in of_task]
+        seconds.loglog(rows, taken, marker="o", label=name)
+        memory.loglog(rows, [each.peak_bytes / 1e9 for each in of_task], marker="o", label=name)
+        steepest = taken[0] * rows * np.log(rows) / (rows[0] * np.log(rows[0]))
+        seconds.loglog(rows, steepest, color="grey", linestyle=":", linewidth=1)
+    seconds.set_title("dotted: n log n from the first point", fontsize="small")
     for axes, label in ((seconds, "seconds"), (memory, "peak memory, GB")):
         axes.set_xlabel("rows")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3, which="both")
-    first = [each for each in results if each["size"] == SIZES[0]]
-    rows = np.array(sorted({float(str(each["rows"])) for each in results}))
-    line = rows * np.log(rows) / (rows[0] * np.log(rows[0])) * max(float(str(each["seconds"])) for each in first)
-    seconds.loglog(rows, line, color="grey", linestyle=":", label="n log n")
     seconds.legend()
-    figure.savefig(DOCS / "scaling.svg", metadata={"Date": None})
+    drawing.savefig(DOCS / "scaling.svg", metadata={"Date": None})
 
 
 def main() -> None:
     """Measure, write and draw."""
     data.OUTPUT.mkdir(parents=True, exist_ok=True)
-    results = measure()
-    told = {"machine": machine(), "data": data.told(), "threads": THREADS, "versions": versions(), "results": results}
+    figures = measure()
+    told: dict[str, Any] = {
+        "machine": machine(),
+        "data": data.told(),
+        "threads": THREADS,
+        "versions": versions(),
+    }
+    told["figures"] = [asdict(each) for each in figures]
     (DOCS / "scaling.json").write_text(json.dumps(told, indent=2) + "\n")
-    plot(results)
+    plot(figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The 12 published window features of all payments: counts and means a customer, counts and risks a terminal."""
+"""The 12 published window features: counts and means a customer, counts and risks a terminal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def build(factory: mf.Factory, events: Any, known: pa.Table, defined: list[mf.Fe
 
 
 def compute_ours(payments: pa.Table, known: pa.Table, threads: int) -> Columns:
-    """Build the whole dataset, digests and Parquet files included: there is no entry for the features alone."""
+    """Build the whole dataset, digests and Parquet files included: there is no entry for features alone."""
     with tempfile.TemporaryDirectory(dir=data.OUTPUT) as root:
         factory = mf.open(root, threads=threads, progress=False)
         dataset = build(factory, payments, known, features())
@@ -95,7 +95,10 @@ def compute_polars(payments: pa.Table) -> Columns:
             return pl.col(column).rolling_sum_by("TX_DATETIME", window, closed="right").over(entity)
 
         number = rolled("one", f"{days}d", "CUSTOMER_ID")
-        seen = [rolled(of, f"{days + data.DELAY}d", "TERMINAL_ID") - rolled(of, delay, "TERMINAL_ID") for of in ("one", "TX_FRAUD")]
+        seen = [
+            rolled(of, f"{days + data.DELAY}d", "TERMINAL_ID") - rolled(of, delay, "TERMINAL_ID")
+            for of in ("one", "TX_FRAUD")
+        ]
         defined += [
             number.alias(count),
             (rolled(data.AMOUNT, f"{days}d", "CUSTOMER_ID") / number).alias(mean),
@@ -110,7 +113,7 @@ def compute_polars(payments: pa.Table) -> Columns:
 
 
 def duckdb_sql(table: str, *, calendar: bool = False) -> str:
-    """Give the features as window functions; times are whole seconds, so that a second less opens the left end."""
+    """Give the features as window functions; a second less opens the left end, as times are whole seconds."""
     defined = []
     for days in data.DAYS:
         count, mean, visits, risk = names(days)
@@ -128,7 +131,8 @@ def duckdb_sql(table: str, *, calendar: bool = False) -> str:
         ]
     order = "ORDER BY TX_DATETIME RANGE BETWEEN INTERVAL"
     frames = [
-        f"c{days} AS (PARTITION BY CUSTOMER_ID {order} {days * data.DAY - 1} SECOND PRECEDING AND CURRENT ROW), "
+        f"c{days} AS (PARTITION BY CUSTOMER_ID {order} {days * data.DAY - 1} SECOND PRECEDING "
+        f"AND CURRENT ROW), "
         f"t{days} AS (PARTITION BY TERMINAL_ID {order} {(days + data.DELAY) * data.DAY - 1} SECOND PRECEDING "
         f"AND INTERVAL {data.DELAY} DAY PRECEDING)"
         for days in data.DAYS
@@ -142,12 +146,14 @@ def compute_duckdb(payments: pa.Table, threads: int) -> Columns:
 
     with duckdb.connect(config={"threads": threads}) as connection:
         connection.register("payments", payments)
-        table = connection.execute(duckdb_sql("payments")).to_arrow_table()
+        relation = connection.sql(duckdb_sql("payments"))
+        assert relation is not None
+        table = relation.to_arrow_table()
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def agreement(computed: Columns, payments: pa.Table) -> float:
-    """Share of the rows equal to the published ones; a second in which one customer pays twice is left out."""
+    """Share of rows equal to the published ones; seconds in which one customer pays twice are left out."""
     published = data.published()
     order = np.argsort(computed["TRANSACTION_ID"], kind="stable")
     rows = payments.sort_by("TRANSACTION_ID").select(["CUSTOMER_ID", "TX_DATETIME"]).to_pandas()
@@ -176,6 +182,6 @@ def windows(threads: int) -> Outcome:
         timing.quality = agreement(computed[timing.name], payments)
     check(holds=outcome.ours.quality == 1.0, told="the features are the published ones, ties apart")
     outcome.note = (
-        f"{payments.num_rows:,} rows; ours writes a whole dataset; quality: share of rows equal to the published"
+        f"{payments.num_rows:,} rows; ours writes a whole dataset; quality: share of rows equal to published"
     )
     return outcome
