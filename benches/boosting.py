@@ -100,10 +100,10 @@ def _fit_hessboost(x: NDArray[np.float64], y: NDArray[np.bool_], threads: int) -
 
 
 def _fit_perpetual(x: NDArray[np.float64], y: NDArray[np.bool_], threads: int) -> Any:
-    """Chooses its own steps and tree sizes; only the number of trees and bins can be held."""
+    """Chooses its own steps and tree sizes by a budget: 0.5, the default, stops after five trees here."""
     from perpetual import PerpetualBooster
 
-    boosting = PerpetualBooster(objective="LogLoss", num_threads=threads, iteration_limit=TREES, max_bin=BINS)
+    boosting = PerpetualBooster(objective="LogLoss", budget=1.0, num_threads=threads, iteration_limit=TREES, max_bin=BINS)
     return boosting.fit(x, y.astype(np.float64))
 
 
