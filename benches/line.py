@@ -22,7 +22,7 @@ from model_factory import simulate
 
 SMALL, LARGE = 130, 1_700
 """Customers who make about ten thousand, and more than a hundred thousand payments."""
-NOISE_COLUMNS, NOISE_ROWS = 60, 1_000_000
+NOISE_COLUMNS, NOISE_ROWS = 30, 1_000_000
 SCOPE = "bench/card/primary"
 DAY = np.timedelta64(1, "D")
 
@@ -225,7 +225,7 @@ def _published(root: Path, threads: int) -> tuple[mf.Factory, mf.Bundle]:
         labels=pa.table(
             {
                 "event_id": labelled,
-                "value": (columns["x0"][labelled] > 1.5).astype(np.int64),
+                "value": (columns["x0"] + random.normal(size=NOISE_ROWS) > 1.5)[labelled].astype(np.int64),
                 "effective_time": times[labelled],
                 "observed_time": times[labelled] + 7 * DAY,
             }
