@@ -16,6 +16,7 @@ from model_factory.estimators import GradientBoosting
 
 TREES, LEAVES, RATE, BINS = 100, 31, 0.1, 255
 PREDICTED = 250_000
+CALLS = 300
 FITTED_FOR_PREDICTION = 200_000
 
 Fit = Callable[[NDArray[np.float64], NDArray[np.bool_], int], Any]
@@ -103,7 +104,9 @@ def _fit_perpetual(x: NDArray[np.float64], y: NDArray[np.bool_], threads: int) -
     """Chooses its own steps and tree sizes by a budget: 0.5, the default, stops after five trees here."""
     from perpetual import PerpetualBooster
 
-    boosting = PerpetualBooster(objective="LogLoss", budget=1.0, num_threads=threads, iteration_limit=TREES, max_bin=BINS)
+    boosting = PerpetualBooster(
+        objective="LogLoss", budget=1.0, num_threads=threads, iteration_limit=TREES, max_bin=BINS
+    )
     return boosting.fit(x, y.astype(np.float64))
 
 
@@ -152,7 +155,7 @@ def predict(threads: int) -> Outcome:
     contestants = [
         Contestant(name, partial(FAMILIES[name][1], models[name], rows, threads)) for name in models
     ]
-    outcome, scores = race(contestants, rounds=7, warm=True)
+    outcome, scores = race(contestants, rounds=7, warm=True, slow=float("inf"))
     ours = scores["model_factory"]
     alone = [
         float(_second_column(models["model_factory"], rows[i : i + 1], 1)[0]) for i in range(0, 1000, 50)
@@ -175,6 +178,7 @@ def predict_one(threads: int) -> Outcome:
         "catboost": lambda: models["catboost"].predict_proba(row),
         "hessboost": lambda: models["hessboost"].predict(row),
     }
-    outcome, _ = race([Contestant(name, call, times=300) for name, call in calls.items()], 7, warm=True)
-    outcome.note = f"one row x {TREES} trees, {300} calls a round"
+    contestants = [Contestant(name, call, times=CALLS) for name, call in calls.items()]
+    outcome, _ = race(contestants, rounds=7, warm=True, slow=float("inf"))
+    outcome.note = f"one row x {TREES} trees, {CALLS} calls a round"
     return outcome
