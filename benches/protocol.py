@@ -58,12 +58,15 @@ class Outcome:
 
     @property
     def fastest(self) -> Timing:
-        return min(self.peers, key=lambda peer: peer.median)
+        """The peer with the least median, of those that ran in every round."""
+        rounds = max(len(peer.seconds) for peer in self.peers)
+        return min((peer for peer in self.peers if len(peer.seconds) == rounds), key=lambda peer: peer.median)
 
     def ratio(self, peer: Timing) -> tuple[float, float, float]:
-        """Ratio of medians, and the least and greatest ratio within a round."""
-        within = [ours / theirs for ours, theirs in zip(self.ours.seconds, peer.seconds, strict=False)]
-        return self.ours.median / peer.median, min(within), max(within)
+        """Ratio of medians over the rounds that the peer ran in, and the least and greatest within a round."""
+        ours = self.ours.seconds[: len(peer.seconds)]
+        within = [mine / theirs for mine, theirs in zip(ours, peer.seconds, strict=True)]
+        return statistics.median(ours) / peer.median, min(within), max(within)
 
 
 def race(

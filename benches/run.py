@@ -74,7 +74,7 @@ class Result:
             "ours_s": ours.median,
             "peer": peer.name,
             "peer_s": peer.median,
-            "ratio": ours.median / peer.median,
+            "ratio": self.outcome.ratio(peer)[0],
             "quality": ours.quality,
             "peer_quality": peer.quality,
         }
