@@ -63,7 +63,7 @@ class Outcome:
         return min((peer for peer in self.peers if len(peer.seconds) == rounds), key=lambda peer: peer.median)
 
     def ratio(self, peer: Timing) -> tuple[float, float, float]:
-        """Ratio of medians over the rounds that the peer ran in, and the least and greatest within a round."""
+        """Ratio of medians over the rounds that the peer ran in, and the extremes within a round."""
         ours = self.ours.seconds[: len(peer.seconds)]
         within = [mine / theirs for mine, theirs in zip(ours, peer.seconds, strict=True)]
         return statistics.median(ours) / peer.median, min(within), max(within)
