@@ -159,8 +159,7 @@ def markdown(results: list[Result], payments: str) -> str:
         "|" + " --- |" * len(HEADER),
         *("| " + " | ".join(row) + " |" for result in results for row in result.cells()),
         "",
-        "`ratio` is our median by the peer's over the rounds that the peer ran in, `spread` the least and the "
-        "greatest ratio within a round.",
+        "`ratio`: our median by the peer's over the peer's rounds; `spread`: least and greatest of a round.",
         "",
         *(f"- `{result.name}`, threads {result.threads}: {result.outcome.note}" for result in results),
         "",
