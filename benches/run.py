@@ -54,7 +54,7 @@ PACKAGES = (
     "scipy", "polars", "duckdb", "pandas", "pyarrow", "mlflow",
 )  # fmt: skip
 LIMITS = ("OMP", "OPENBLAS", "MKL", "RAYON", "NUMEXPR", "LOKY", "VECLIB")
-HEADER = ("name", "threads", "ours", "peer", "", "ratio", "spread", "quality", "peer's")
+HEADER = ("name", "threads", "ours", "peer", "peer's", "ratio", "spread", "quality", "peer's quality")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Result:
     def cells(self) -> list[tuple[str, ...]]:
         """Give a row of the table for each peer, the fastest first."""
         rows: list[tuple[str, ...]] = []
-        for peer in sorted(self.outcome.peers, key=lambda peer: peer.median):
+        fastest = self.outcome.fastest
+        for peer in sorted(self.outcome.peers, key=lambda peer: (peer is not fastest, peer.median)):
             ratio, least, most = self.outcome.ratio(peer)
             rows.append(
                 (
@@ -152,12 +153,15 @@ def versions() -> str:
     return ", ".join(found)
 
 
+def grid(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Give a Markdown table."""
+    return ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
+
+
 def markdown(results: list[Result], payments: str) -> str:
-    """Give the results with everything that a reader needs to judge them."""
+    """Give the results, beside the fastest peer and beside all, with what is needed to judge them."""
     lines = [
-        "| " + " | ".join(HEADER).replace("|  |", "| peer takes |") + " |",
-        "|" + " --- |" * len(HEADER),
-        *("| " + " | ".join(row) + " |" for result in results for row in result.cells()),
+        *grid(HEADER, [result.cells()[0] for result in results]),
         "",
         "`ratio`: our median by the peer's over the peer's rounds; `spread`: least and greatest of a round.",
         "",
@@ -166,6 +170,10 @@ def markdown(results: list[Result], payments: str) -> str:
         f"Machine: {machine()}. Data: {payments}.",
         "",
         f"Versions: {versions()}.",
+        "",
+        "## Every peer",
+        "",
+        *grid(HEADER, [row for result in results for row in result.cells()]),
     ]
     return "\n".join(lines) + "\n"
 

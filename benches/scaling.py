@@ -65,12 +65,12 @@ def repeated(size: float) -> pa.Table:
     return pa.concat_tables(copies)
 
 
-def _matrix(size: float) -> tuple[np.ndarray, np.ndarray]:
+def _matrix(size: float, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the features of so many times the payments, copies moved by a hundredth of a deviation."""
     whole = data.split((0, 1_000))
     if size < 1.0:
-        rows = np.random.default_rng(0).permutation(len(whole.positive))[: int(size * len(whole.positive))]
-        return whole.features[rows], whole.positive[rows]
+        drawn = np.random.default_rng(0).permutation(len(whole.positive))[:rows]
+        return whole.features[drawn], whole.positive[drawn]
     random = np.random.default_rng(0)
     features = np.tile(whole.features, (int(size), 1))
     own = len(whole.features)
@@ -86,7 +86,7 @@ def prepare(size: float, folder: Path) -> int:
     payments = repeated(size)
     parquet.write_table(payments, folder / "events.parquet")
     parquet.write_table(windows.labels(payments), folder / "labels.parquet")
-    features, positive = _matrix(size)
+    features, positive = _matrix(size, payments.num_rows)
     np.save(folder / "features.npy", features)
     np.save(folder / "positive.npy", positive)
     return int(payments.num_rows)
