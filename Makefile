@@ -73,7 +73,7 @@ $(VENV)/.native: $(SOURCES) $(VENV)/.ready
 	@$(MATURIN) develop --profile fast
 	@touch $@
 
-$(BENCH)/.peers: benches/requirements.txt $(VENV)/.ready
+$(BENCH)/.peers: benches/requirements.txt
 	@test -x $(BENCH)/bin/python || { echo '── virtual environment of the benchmarks'; $(PYTHON) -m venv $(BENCH); }
 	@$(BENCH)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Some peers need Python 3.11 or newer; name one by: make PYTHON=python3.12' >&2; exit 1; }
@@ -85,6 +85,6 @@ $(BENCH)/.peers: benches/requirements.txt $(VENV)/.ready
 $(BENCH)/.native: $(PACKAGE) $(BENCH)/.peers
 	@echo '── wheel'
 	@rm -rf $(BENCH)/wheel
-	@$(MATURIN) build --release --out $(BENCH)/wheel
+	@VIRTUAL_ENV='$(CURDIR)/$(BENCH)' $(BENCH)/bin/maturin build --release --out $(BENCH)/wheel
 	@$(BENCH)/bin/python -m pip install --quiet --force-reinstall --no-deps $(BENCH)/wheel/*.whl
 	@touch $@
