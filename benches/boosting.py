@@ -155,7 +155,7 @@ def predict(threads: int) -> Outcome:
     contestants = [
         Contestant(name, partial(FAMILIES[name][1], models[name], rows, threads)) for name in models
     ]
-    outcome, scores = race(contestants, rounds=7, warm=True, slow=float("inf"))
+    outcome, scores = race(contestants, rounds=5, warm=True, slow=float("inf"))
     ours = scores["model_factory"]
     alone = [
         float(_second_column(models["model_factory"], rows[i : i + 1], 1)[0]) for i in range(0, 1000, 50)
@@ -179,6 +179,6 @@ def predict_one(threads: int) -> Outcome:
         "hessboost": lambda: models["hessboost"].predict(row),
     }
     contestants = [Contestant(name, call, times=CALLS) for name, call in calls.items()]
-    outcome, _ = race(contestants, rounds=7, warm=True, slow=float("inf"))
+    outcome, _ = race(contestants, rounds=5, warm=True, slow=float("inf"))
     outcome.note = f"one row x {TREES} trees, {CALLS} calls a round"
     return outcome

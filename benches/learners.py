@@ -49,7 +49,7 @@ def logistic(threads: int) -> Outcome:
             Contestant("scikit-learn lbfgs", peer),
             Contestant("scikit-learn newton-cholesky", lambda: peer(solver="newton-cholesky")),
         ],
-        rounds=7,
+        rounds=5,
     )
     _judge(outcome, models, test)
     exact = _coefficients(peer(solver="newton-cholesky", tol=1e-10, max_iter=1000), train.features)
