@@ -13,6 +13,7 @@ from pyarrow import parquet
 import model_factory as mf
 from benches import data
 from benches.protocol import Contestant, Outcome, check, race
+from model_factory import features as definitions
 
 Columns = dict[str, NDArray[Any]]
 
@@ -72,7 +73,24 @@ def build(factory: mf.Factory, events: Any, known: pa.Table, defined: list[mf.Fe
 
 
 def compute_ours(payments: pa.Table, known: pa.Table, threads: int) -> Columns:
-    """Build the whole dataset, digests and Parquet files included: there is no entry for features alone."""
+    """Compute the features in memory; where the wheel is of before that, build a whole dataset of them."""
+    compute = getattr(definitions, "compute", None)
+    if compute is None:
+        return compute_by_build(payments, known, threads)
+    columns: Columns = compute(
+        payments,
+        features(),
+        event_id="TRANSACTION_ID",
+        event_time="TX_DATETIME",
+        labels=known,
+        naive_times_are_utc=True,
+        n_jobs=threads,
+    )
+    return {"TRANSACTION_ID": payments["TRANSACTION_ID"].to_numpy(), **columns}
+
+
+def compute_by_build(payments: pa.Table, known: pa.Table, threads: int) -> Columns:
+    """Build the whole dataset, digests and Parquet files included, and read its columns back."""
     with tempfile.TemporaryDirectory(dir=data.OUTPUT) as root:
         factory = mf.open(root, threads=threads, progress=False)
         dataset = build(factory, payments, known, features())
@@ -182,6 +200,6 @@ def windows(threads: int) -> Outcome:
         timing.quality = agreement(computed[timing.name], payments)
     check(holds=outcome.ours.quality == 1.0, told="the features are the published ones, ties apart")
     outcome.note = (
-        f"{payments.num_rows:,} rows; ours writes a whole dataset; quality: share of rows equal to published"
+        f"{payments.num_rows:,} rows; quality: share of rows equal to the published ones, ties apart"
     )
     return outcome
