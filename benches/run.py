@@ -199,7 +199,9 @@ def main(names: list[str]) -> int:
     from benches import data
 
     payments = data.told()
-    results, failed = [], []
+    results: list[Result] = []
+    failed = []
+    write(results, payments)  # what an earlier run left is none of this one's
     for name in names or BENCHMARKS:
         for threads in BENCHMARKS[name].threads:
             if threads > (os.cpu_count() or 1):
