@@ -1,0 +1,185 @@
+"""Time and peak memory at an eighth to eight times the payments: fit, window features, dataset build.
+
+    python -m benches.scaling
+
+Writes ``docs/scaling.json`` and ``docs/scaling.svg``. Each figure is of a process of its own, whose peak
+resident memory is the kernel's ``VmHWM``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+import model_factory as mf
+from benches import boosting, data, windows
+from benches.run import machine, versions
+
+SIZES = (0.125, 0.25, 0.5, 1.0, 8.0)
+TASKS = ("boosting fit", "window features", "dataset build")
+THREADS = 2
+DOCS = data.ROOT / "docs"
+JITTER_SECONDS = 3_600
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one piece of work took."""
+
+    task: str
+    size: float
+    rows: int
+    seconds: float
+    peak_bytes: int
+    before_bytes: int
+    """Peak memory before the work: interpreter, libraries and input."""
+
+
+def repeated(size: float) -> pa.Table:
+    """Give so many times the payments: some of the customers, or copies with other ids, moved in time."""
+    payments = data.transactions()
+    if size < 1.0:
+        customers = payments["CUSTOMER_ID"].to_numpy()
+        return payments.filter(pa.array(customers % 8 < 8 * size))
+    ids = {name: payments[name].to_numpy() for name in ("TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID")}
+    random = np.random.default_rng(0)
+    copies = []
+    for copy in range(int(size)):
+        jitter = random.integers(0, JITTER_SECONDS, payments.num_rows).astype("timedelta64[s]") * (copy > 0)
+        made = {name: values + copy * (int(values.max()) + 1) for name, values in ids.items()}
+        made["TX_DATETIME"] = payments["TX_DATETIME"].to_numpy() + jitter
+        noise = random.normal(1.0, 0.01 if copy else 0.0, payments.num_rows)
+        made[data.AMOUNT] = payments[data.AMOUNT].to_numpy() * noise
+        made["TX_FRAUD"] = payments["TX_FRAUD"].to_numpy()
+        copies.append(pa.table(made))
+    return pa.concat_tables(copies)
+
+
+def _matrix(size: float, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the features of so many times the payments, copies moved by a hundredth of a deviation."""
+    whole = data.split((0, 1_000))
+    if size < 1.0:
+        drawn = np.random.default_rng(0).permutation(len(whole.positive))[:rows]
+        return whole.features[drawn], whole.positive[drawn]
+    random = np.random.default_rng(0)
+    features = np.tile(whole.features, (int(size), 1))
+    own = len(whole.features)
+    for column in range(features.shape[1]):
+        features[own:, column] += random.normal(
+            0.0, 0.01 * whole.features[:, column].std(), len(features) - own
+        )
+    return features, np.tile(whole.positive, int(size))
+
+
+def prepare(size: float, folder: Path) -> int:
+    """Write the inputs of one size; give the number of rows."""
+    payments = repeated(size)
+    parquet.write_table(payments, folder / "events.parquet")
+    parquet.write_table(windows.labels(payments), folder / "labels.parquet")
+    features, positive = _matrix(size, payments.num_rows)
+    np.save(folder / "features.npy", features)
+    np.save(folder / "positive.npy", positive)
+    return int(payments.num_rows)
+
+
+def peak() -> int:
+    """Peak resident memory of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024
+
+
+def task(name: str, folder: Path) -> dict[str, float]:
+    """Do one piece of work in this process; memory is also given as it was before."""
+    if name == "boosting fit":
+        rows = np.load(folder / "features.npy"), np.load(folder / "positive.npy")
+        before, start = peak(), time.perf_counter()
+        boosting.FAMILIES["model_factory"][0](*rows, THREADS)
+    elif name == "window features":
+        payments, known = (
+            parquet.read_table(folder / "events.parquet"),
+            parquet.read_table(folder / "labels.parquet"),
+        )
+        before, start = peak(), time.perf_counter()
+        windows.compute_ours(payments, known, THREADS)
+    else:
+        factory = mf.open(folder / "factory", threads=THREADS, progress=False)
+        defined = [mf.column(data.AMOUNT), *windows.features()]
+        before, start = peak(), time.perf_counter()
+        windows.build(factory, folder / "events.parquet", folder / "labels.parquet", defined)
+    return {"seconds": time.perf_counter() - start, "peak_bytes": peak(), "before_bytes": before}
+
+
+def measure() -> list[Figure]:
+    """Do each piece of work at each size."""
+    figures = []
+    for size in SIZES:
+        with tempfile.TemporaryDirectory(dir=data.OUTPUT) as folder:
+            rows = prepare(size, Path(folder))
+            for name in TASKS:
+                command = [sys.executable, "-m", "benches.scaling", name, folder]
+                done = subprocess.run(command, cwd=data.ROOT, check=True, stdout=subprocess.PIPE, text=True)
+                each = Figure(name, size, rows, **json.loads(done.stdout))
+                figures.append(each)
+                print(
+                    f"{name:16} {rows:11,} rows {each.seconds:8.2f} s {each.peak_bytes / 1e9:6.2f} GB",
+                    flush=True,
+                )
+    return figures
+
+
+def plot(figures: list[Figure]) -> None:
+    """Draw time and memory by rows, all axes logarithmic."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Drawing
+
+    mpl.rcParams["svg.hashsalt"] = "model_factory"
+    drawing = Drawing(figsize=(9, 4), layout="constrained")
+    seconds, memory = drawing.subplots(1, 2)
+    rows = np.array(sorted({each.rows for each in figures}))
+    for name in TASKS:
+        of_task = [each for each in figures if each.task == name]
+        taken = [each.seconds for each in of_task]
+        seconds.loglog(rows, taken, marker="o", label=name)
+        memory.loglog(rows, [each.peak_bytes / 1e9 for each in of_task], marker="o", label=name)
+        steepest = taken[0] * rows * np.log(rows) / (rows[0] * np.log(rows[0]))
+        seconds.loglog(rows, steepest, color="grey", linestyle=":", linewidth=1)
+    seconds.set_title("dotted: n log n from the first point", fontsize="small")
+    for axes, label in ((seconds, "seconds"), (memory, "peak memory, GB")):
+        axes.set_xlabel("rows")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3, which="both")
+    seconds.legend()
+    drawing.savefig(DOCS / "scaling.svg", metadata={"Date": None})
+
+
+def main() -> None:
+    """Measure, write and draw."""
+    data.OUTPUT.mkdir(parents=True, exist_ok=True)
+    figures = measure()
+    told: dict[str, Any] = {
+        "machine": machine(),
+        "data": data.told(),
+        "threads": THREADS,
+        "versions": versions(),
+    }
+    told["figures"] = [asdict(each) for each in figures]
+    (DOCS / "scaling.json").write_text(json.dumps(told, indent=2) + "\n")
+    plot(figures)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        print(json.dumps(task(sys.argv[1], Path(sys.argv[2]))))
+    else:
+        main()
