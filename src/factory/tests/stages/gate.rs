@@ -98,30 +98,34 @@ fn one_criterion_that_fails_fails_all() {
 #[test]
 fn the_champion_has_to_be_beaten() {
     let place = Place::new();
-    let challenge = |id: &str, least: f64, metric: &str, comparison: &str| {
+    let challenge = |id: &str, depth: u32, least: f64, metric: &str, comparison: &str| {
         let mut profile = quick_profile();
         profile["champion_comparison"] =
             json!({"metric": metric, "comparison": comparison, "min_improvement": least});
         let mut config = quick_config(&place);
         config["revision"] = json!(id);
+        config["model"]["max_depth"] = json!(depth);
         let mut request = place.request_with(config, profile);
         request["request_id"] = json!(format!("request-{id}"));
         let run = place.carry_out(request);
         let champion = receipt(&place, &run).champion.clone().unwrap();
         (run, champion)
     };
-    let (first, result) = challenge("1", 5.0, "roc_auc", "at_least");
+    let (first, result) = challenge("1", 3, 5.0, "roc_auc", "at_least");
     assert_eq!((result.champion, result.verdict), (None, Verdict::Pass));
     let bundle = store::read_document(place.store(), &place.evidence(&first.run_id).bundle.unwrap()).unwrap();
     place.registry().promote(&bundle.target_scope, &bundle.bundle_id, &act("carol")).unwrap();
-    for (id, least, metric, comparison, verdict) in [
-        ("2", 0.0, "roc_auc", "at_least", Verdict::Pass),
-        ("3", 0.001, "roc_auc", "at_least", Verdict::Fail),
-        ("4", -0.001, "log_loss", "at_most", Verdict::Pass),
-        ("5", 0.001, "log_loss", "at_most", Verdict::Fail),
-        ("6", -1.0, "recall_at_k_7", "at_least", Verdict::Fail),
+    for (id, depth, least, metric, comparison, verdict) in [
+        ("2", 3, 0.0, "roc_auc", "at_least", Verdict::Pass),
+        ("3", 3, 0.001, "roc_auc", "at_least", Verdict::Fail),
+        ("4", 3, -0.001, "log_loss", "at_most", Verdict::Pass),
+        ("5", 3, 0.001, "log_loss", "at_most", Verdict::Fail),
+        ("6", 3, -1.0, "recall_at_k_7", "at_least", Verdict::Fail),
+        // A worse model is worse whichever side of its metric is better.
+        ("7", 1, 0.0, "roc_auc", "at_least", Verdict::Fail),
+        ("8", 1, 0.0, "log_loss", "at_most", Verdict::Fail),
     ] {
-        let (run, result) = challenge(id, least, metric, comparison);
+        let (run, result) = challenge(id, depth, least, metric, comparison);
         assert_eq!(result.champion.as_ref(), Some(&bundle.bundle_id), "{id}");
         assert_eq!(result.champion_report, Some(bundle.eval_report.digest), "{id}");
         assert_eq!(result.verdict, verdict, "{id}");

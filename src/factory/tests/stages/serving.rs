@@ -279,6 +279,41 @@ fn a_publication_that_names_another_bundle_is_refused() {
     assert!(!shelf.place.factory.fsck().unwrap().findings.is_empty());
 }
 
+/// The record decides which bytes a version has: an ACTIVE bundle that it does not name serves no more.
+#[test]
+fn a_bundle_whose_publication_was_replaced_does_not_serve() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    let bundle = &shelf.bundles["first"];
+    let path = shelf
+        .place
+        .path(&format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version));
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record["bundle"]["uri"] = json!("platform-1/mf/other");
+    fs::write(path, contracts::identity::canonical::to_bytes(&record).unwrap()).unwrap();
+    let closed = (ResolutionOutcome::FailClosed, None, vec![Code::EvidenceDigestMismatch]);
+    assert_eq!(shelf.resolve("first", None), closed);
+    finds_it(&shelf, "replaced");
+}
+
+/// A history that was signed for one scope is none of another.
+#[test]
+fn a_history_of_another_scope_is_refused() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    for sequence in 1..=3 {
+        let bytes = fs::read(shelf.place.path(&event(sequence))).unwrap();
+        shelf.place.put(&event(sequence).replace("primary", "other"), &bytes);
+    }
+    let other = contracts::scope::TargetScope {
+        bundle_slot: Name::new("other").unwrap(),
+        ..shelf.scope("first").clone()
+    };
+    let failure = shelf.place.registry().resolve(&other, None, None).unwrap_err();
+    assert_refusal("copied", &failure, Code::EvidenceDigestMismatch, "prod/card/other");
+    finds_it(&shelf, "copied");
+}
+
 #[test]
 fn scopes_are_listed_with_their_tenants() {
     let shelf = Shelf::new();

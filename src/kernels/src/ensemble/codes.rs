@@ -8,6 +8,8 @@
 //! `value <= threshold`. A missing value has the highest code of all in the plane of nodes that send it right,
 //! and in a second plane, of nodes that send it left, the lowest, every other code being one more there.
 
+use std::hint::select_unpredictable;
+
 use super::{
     Node,
     block::{Block, ROWS},
@@ -119,9 +121,10 @@ impl Feature {
             let mut half = self.half;
             while half > 0 {
                 for (found, value) in found.iter_mut().zip(values) {
-                    // All bits together stay below 256, which the compiler does not know.
-                    let below = usize::from(self.cuts[(*found | half) % 256] < *value);
-                    *found |= half & below.wrapping_neg();
+                    // All bits together stay below 256, which the compiler does not know, nor that a branch
+                    // would be wrong every other time.
+                    let below = self.cuts[(*found | half) % 256] < *value;
+                    *found |= select_unpredictable(below, half, 0);
                 }
                 half >>= 1;
             }
