@@ -285,9 +285,8 @@ fn a_bundle_whose_publication_was_replaced_does_not_serve() {
     let shelf = Shelf::new();
     shelf.act("promote", "first", "bob").unwrap();
     let bundle = &shelf.bundles["first"];
-    let path = shelf
-        .place
-        .path(&format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version));
+    let path =
+        shelf.place.path(&format!("registry/bundles/{}/{}.json", bundle.bundle_id, bundle.bundle_version));
     let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     record["bundle"]["uri"] = json!("platform-1/mf/other");
     fs::write(path, contracts::identity::canonical::to_bytes(&record).unwrap()).unwrap();
