@@ -6,6 +6,8 @@
 //!
 //! Invariant: no width can overflow, so a sum is the same in every order and on any number of threads.
 
+use super::pair::{self, Pair};
+
 /// Bits of a slope of the largest weight.
 pub(super) const SLOPE_BITS: u64 = 24;
 /// Rows that a [`Cell`] may sum.
@@ -35,38 +37,39 @@ impl Gradient {
     /// The row as a sum of one.
     #[allow(clippy::inline_always, reason = "it must be compiled with its caller's instructions")]
     #[inline(always)]
-    pub(super) const fn cell(self) -> Cell {
-        Cell {
-            slope: self.0 as i64 >> 32,
-            packed: (self.0 & PRESENT) << (COUNT_SHIFT - 31) | self.0 & (PRESENT - 1),
-        }
+    pub(super) fn cell(self) -> Cell {
+        let packed = (self.0 & PRESENT) << (COUNT_SHIFT - 31) | self.0 & (PRESENT - 1);
+        Cell(pair::new((self.0 as i64 >> 32) as u64, packed))
     }
 }
 
-/// The sum over a block of at most [`BLOCK_ROWS`] rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(C, align(16))]
-pub(super) struct Cell {
-    slope: i64,
-    /// Number of rows above [`COUNT_SHIFT`] bits of curvature.
-    packed: u64,
+/// The sum over a block of at most [`BLOCK_ROWS`] rows: the slope, and the number of rows above
+/// [`COUNT_SHIFT`] bits of curvature.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell(Pair);
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self(pair::new(0, 0))
+    }
 }
 
 impl Cell {
     /// Adds; wraps, and so skips the check, because no block is long enough to overflow.
     #[allow(clippy::inline_always, reason = "it must be compiled with its caller's instructions")]
     #[inline(always)]
-    pub(super) const fn add(&mut self, other: Self) {
-        self.slope = self.slope.wrapping_add(other.slope);
-        self.packed = self.packed.wrapping_add(other.packed);
+    pub(super) fn add(&mut self, other: Self) {
+        self.0 = pair::add(self.0, other.0);
     }
 
     /// The parts of the sum.
-    pub(super) const fn unpack(self) -> Sums {
+    #[inline]
+    pub(super) fn unpack(self) -> Sums {
+        let [slope, packed] = pair::parts(self.0);
         Sums {
-            slope: self.slope,
-            curvature: (self.packed & ((1 << COUNT_SHIFT) - 1)) as i64,
-            count: (self.packed >> COUNT_SHIFT) as i64,
+            slope: slope as i64,
+            curvature: (packed & ((1 << COUNT_SHIFT) - 1)) as i64,
+            count: (packed >> COUNT_SHIFT) as i64,
         }
     }
 }
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_not_drawn_counts_for_nothing() {
-        assert_eq!(Gradient::default().cell(), Cell::default());
+        assert_eq!(Gradient::default().cell().unpack(), Sums::default());
     }
 
     proptest! {

@@ -259,14 +259,14 @@ mod tests {
         let positive: Vec<bool> = (0..scores.len()).map(|row| row % 3 == 0).collect();
         struct Owned<'a>(&'a [f64], &'a [f64], &'a [bool]);
         impl Work for Owned<'_> {
-            type Output = (Vec<Gradient>, Cell);
+            type Output = (Vec<Gradient>, Sums);
 
             #[inline(always)]
             fn run(self) -> Self::Output {
                 let mut gradients = vec![Gradient::default(); self.0.len()];
                 let (scores, weights, positive) = (self.0, self.1, self.2);
                 Derivatives { scores, weights, positive, gradients: &mut gradients }.run();
-                let sum = Sum { gradients: &gradients }.run();
+                let sum = Sum { gradients: &gradients }.run().unpack();
                 (gradients, sum)
             }
         }

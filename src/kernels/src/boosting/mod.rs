@@ -17,6 +17,7 @@ mod gradient;
 mod grow;
 mod histogram;
 mod members;
+mod pair;
 mod split;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
