@@ -1,22 +1,28 @@
 //! Histograms of gradients over the bins of every column.
 //!
 //! ```text
-//!   Binned (by column) ──► Tiles (by row, 16 columns each) ──► Histogram of a leaf's rows
+//!   Binned (by column) ──► bundles ──► Tiles (by row, 16 bundles each) ──► Histogram of a leaf's rows
 //! ```
 //!
 //! Flows in: bin codes, gradients, the rows of a leaf. Flows out: exact sums for every bin. Codes are kept
-//! twice: by column, which makes partitioning a leaf sequential, and by row in tiles, so that a row costs one
-//! cache line and a tile's sums stay in the cache nearest to the core.
+//! twice: by column, which makes dividing a leaf sequential, and by row in tiles, so that a row costs one
+//! cache line and a tile's sums stay in the cache nearest to the core. By row, columns of few bins share a
+//! code: one addition then serves all of them, and integers make the sums over a bundle's parts exact.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::fixed::{BLOCK_ROWS, Cell, Gradient, Sums};
+use super::{
+    bundle::{Bundle, bundles},
+    fixed::{BLOCK_ROWS, Cell, Gradient, Sums},
+};
 use crate::binning::Binned;
 
-/// Columns of a tile: 64 KiB of sums.
-const TILE_COLUMNS: usize = 16;
-/// Cells of a column: one for every value of a code, so that indexing by one needs no check, and a cache line
-/// more, so that the same bin of two columns falls into different sets of the cache.
+/// Bundles of a tile: 64 KiB of sums.
+const TILE_BUNDLES: usize = 16;
+/// Cells of a bundle: one for every value of a code, so that indexing by one needs no check, and a cache line
+/// more, so that the same code of two bundles falls into different sets of the cache.
 const CELLS: usize = 260;
 /// Rows whose codes and gradients are fetched together: none of them waits for another.
 const FETCH_ROWS: usize = 32;
@@ -28,15 +34,14 @@ const TASK_ROWS: usize = 8_192;
 pub(super) struct Codes {
     pub(super) binned: Binned<u8>,
     tiles: Vec<Tile>,
-    /// `offsets[c]..offsets[c + 1]` are column `c`'s sums in a histogram, the missing bin last.
-    offsets: Vec<usize>,
+    /// Each column's sums in a histogram, the missing bin last.
+    places: Vec<Range<usize>>,
 }
 
-/// Codes of up to [`TILE_COLUMNS`] neighbouring columns, row by row.
+/// Codes of up to [`TILE_BUNDLES`] bundles, row by row.
 #[derive(Debug)]
 struct Tile {
-    /// Entries of each column in a histogram.
-    bins: Vec<usize>,
+    bundles: Vec<Bundle>,
     codes: Vec<u8>,
 }
 
@@ -58,19 +63,16 @@ pub(super) struct Histogram {
 impl Codes {
     /// Lays the codes out by row as well.
     pub(super) fn new(binned: Binned<u8>) -> Self {
-        let bins: Vec<usize> = binned.bins().iter().map(|bins| bins.missing() + 1).collect();
-        let offsets = std::iter::once(0)
-            .chain(bins.iter().scan(0, |end, count| {
-                *end += count;
-                Some(*end)
-            }))
-            .collect();
-        let tiles = bins
-            .par_chunks(TILE_COLUMNS)
-            .enumerate()
-            .map(|(tile, bins)| Tile::new(&binned, tile * TILE_COLUMNS, bins))
-            .collect();
-        Self { binned, tiles, offsets }
+        let bundles = bundles(&binned);
+        let mut places = vec![0..0; binned.columns()];
+        let mut end = 0;
+        for part in bundles.iter().flat_map(|bundle| &bundle.parts) {
+            places[part.column] = end..end + part.bins;
+            end += part.bins;
+        }
+        let tiles =
+            bundles.chunks(TILE_BUNDLES).map(|bundles| Tile::new(&binned, bundles.to_vec())).collect();
+        Self { binned, tiles, places }
     }
 
     /// Sums the gradients of `rows` for every bin.
@@ -102,28 +104,27 @@ impl Codes {
 
     /// The sums of one column, the missing bin last.
     pub(super) fn column<'h>(&self, histogram: &'h Histogram, column: usize) -> &'h [Sums] {
-        &histogram.sums[self.offsets[column]..self.offsets[column + 1]]
+        &histogram.sums[self.places[column].clone()]
     }
 }
 
 impl Tile {
-    fn new(binned: &Binned<u8>, first: usize, bins: &[usize]) -> Self {
-        let columns: Vec<&[u8]> = (first..first + bins.len()).map(|column| binned.codes(column)).collect();
-        let rows = columns.first().map_or(0, |codes| codes.len());
-        let mut codes = vec![0; rows * columns.len()];
-        for (row, codes) in codes.chunks_exact_mut(columns.len()).enumerate() {
-            for (code, column) in codes.iter_mut().zip(&columns) {
-                *code = column[row];
+    fn new(binned: &Binned<u8>, bundles: Vec<Bundle>) -> Self {
+        let rows = binned.codes(0).len();
+        let mut codes = vec![0; rows * bundles.len()];
+        codes.par_chunks_mut(bundles.len() * TASK_ROWS).enumerate().for_each(|(task, codes)| {
+            for (position, bundle) in bundles.iter().enumerate() {
+                bundle.write(binned, task * TASK_ROWS, codes[position..].iter_mut().step_by(bundles.len()));
             }
-        }
-        Self { bins: bins.to_vec(), codes }
+        });
+        Self { bundles, codes }
     }
 
     /// Sums over at most [`BLOCK_ROWS`] rows: those in the list, or all of `gradients`, whose first is the row
     /// numbered `start`.
     fn sums(&self, gradients: &[Gradient], start: usize, list: Option<&[u32]>) -> Vec<Sums> {
-        // One loop for each width, so that the columns of a row are unrolled and their tables at fixed places.
-        match self.bins.len() {
+        // One loop for each width, so that the bundles of a row are unrolled and their tables at fixed places.
+        match self.bundles.len() {
             1 => self.sums_of::<1>(gradients, start, list),
             2 => self.sums_of::<2>(gradients, start, list),
             3 => self.sums_of::<3>(gradients, start, list),
@@ -139,7 +140,7 @@ impl Tile {
             13 => self.sums_of::<13>(gradients, start, list),
             14 => self.sums_of::<14>(gradients, start, list),
             15 => self.sums_of::<15>(gradients, start, list),
-            _ => self.sums_of::<TILE_COLUMNS>(gradients, start, list),
+            _ => self.sums_of::<TILE_BUNDLES>(gradients, start, list),
         }
     }
 
@@ -166,12 +167,11 @@ impl Tile {
                 }
             }
         }
-        let columns = cells.iter().zip(&self.bins);
-        columns.flat_map(|(cells, &bins)| cells[..bins].iter().map(|cell| cell.unpack())).collect()
+        cells.iter().zip(&self.bundles).flat_map(|(cells, bundle)| bundle.sums(cells)).collect()
     }
 }
 
-/// Adds each row's gradient to the cell of its code in every column.
+/// Adds each row's gradient to the cell of its code in every bundle.
 #[inline]
 fn add_rows<const WIDTH: usize>(
     cells: &mut [[Cell; CELLS]; WIDTH],

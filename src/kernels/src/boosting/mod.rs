@@ -12,6 +12,7 @@
 //! Sources: Friedman: *Greedy function approximation: a gradient boosting machine*, Annals of Statistics 29
 //! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction).
 
+mod bundle;
 mod fixed;
 mod gradient;
 mod grow;
