@@ -9,10 +9,23 @@
 //! neither row order nor threads change them; and `code(value) <= b` exactly where `value <= cut(b)`, so a
 //! split on codes and its threshold on raw values send every row, seen or unseen, the same way.
 
-use std::fmt::Debug;
+#![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
+
+use std::{borrow::Cow, fmt::Debug};
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
+
+use crate::dispatch::{self, Work};
+
+/// Columns that are laid out at a time: of a row that stands in one piece, about a cache line.
+const GROUP_COLUMNS: usize = 8;
+/// Rows that one task lays out; what they hold stays in the cache.
+const BLOCK_ROWS: usize = 4_096;
+/// Bins up to which values are looked up several at a time.
+const NARROW: usize = 256;
+/// Values that are looked up at a time.
+const LANES: usize = 16;
 
 /// An integer wide enough for a bin number.
 pub trait BinCode: Copy + Ord + Debug + Send + Sync + 'static {
@@ -68,18 +81,17 @@ impl Bins {
     /// bin's fair share of the rows has its own, and the others fill the remaining bins evenly, a value never
     /// being parted (the greedy rule of `GreedyFindBin` in `LightGBM`, here in integers over all rows).
     pub fn new(values: ArrayView1<'_, f64>, most: usize) -> Self {
-        // Adding zero turns -0.0 into 0.0, the two being one value.
-        let mut sorted: Vec<f64> =
-            values.iter().filter(|value| !value.is_nan()).map(|value| value + 0.0).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let distinct: Vec<(f64, u64)> =
-            sorted.chunk_by(|a, b| a.total_cmp(b).is_eq()).map(|run| (run[0], run.len() as u64)).collect();
+        Self::of_sorted(&sorted_keys(values.iter(), Vec::new()), most)
+    }
+
+    /// Bins over values given as sorted [`key`]s.
+    fn of_sorted(sorted: &[u64], most: usize) -> Self {
         let mut bins = Self { lowest: Vec::new(), highest: Vec::new(), cuts: Vec::new() };
-        let mut first = 0;
-        for last in last_of_each_bin(&distinct, most) {
-            bins.lowest.push(distinct[first].0);
-            bins.highest.push(distinct[last].0);
-            first = last + 1;
+        let mut start = 0;
+        for end in ends_of_bins(sorted, most.max(1)) {
+            bins.lowest.push(value(sorted[start]));
+            bins.highest.push(value(sorted[end - 1]));
+            start = end;
         }
         bins.cuts = (1..bins.len()).map(|right| bins.threshold(right - 1, right)).collect();
         bins
@@ -127,28 +139,58 @@ fn midpoint(left: f64, right: f64) -> f64 {
     if left <= middle && middle < right { middle } else { left }
 }
 
-/// Positions in `distinct` (value, count) at which bins end, the last position always among them.
-fn last_of_each_bin(distinct: &[(f64, u64)], most: usize) -> Vec<usize> {
-    let most = most.max(1);
-    if distinct.len() <= most {
-        return (0..distinct.len()).collect();
-    }
-    let rows: u64 = distinct.iter().map(|&(_, count)| count).sum();
-    let is_heavy = |count: u64| count * most as u64 >= rows;
+/// A number whose order among keys is that of `value` among values.
+#[inline]
+fn key(value: f64) -> u64 {
+    // Adding zero turns -0.0 into 0.0, the two being one value.
+    let bits = (value + 0.0).to_bits();
+    bits ^ ((bits as i64 >> 63) as u64 | 1 << 63)
+}
+
+/// The value that a key stands for.
+fn value(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key ^ 1 << 63 } else { !key })
+}
+
+/// The keys of the values that are not NaN, in rising order, in the given room.
+fn sorted_keys<'a>(values: impl Iterator<Item = &'a f64>, mut room: Vec<u64>) -> Vec<u64> {
+    room.clear();
+    room.extend(values.filter(|value| !value.is_nan()).map(|&value| key(value)));
+    room.sort_unstable();
+    room
+}
+
+/// Positions at which the bins of sorted values end; equal values are never parted.
+fn ends_of_bins(sorted: &[u64], most: usize) -> Vec<usize> {
+    let runs = || sorted.chunk_by(|a, b| a == b).map(<[u64]>::len);
+    let rows = sorted.len();
+    let is_heavy = |count: usize| count * most >= rows;
     // Bins and rows left for values that are not heavy: their ratio is the size to reach.
-    let (mut bins, mut left) = (most as u64, rows);
-    for &(_, count) in distinct.iter().filter(|&&(_, count)| is_heavy(count)) {
-        bins -= 1;
-        left -= count;
+    let (mut bins, mut left, mut distinct) = (most, rows, 0_usize);
+    for count in runs() {
+        distinct += 1;
+        if is_heavy(count) {
+            bins = bins.saturating_sub(1);
+            left -= count;
+        }
     }
-    let mut ends = Vec::with_capacity(most);
+    let mut ends = Vec::with_capacity(most.min(distinct));
+    let mut end = 0;
+    if distinct <= most {
+        for count in runs() {
+            end += count;
+            ends.push(end);
+        }
+        return ends;
+    }
     let mut size = 0;
-    for (position, pair) in distinct.windows(2).enumerate() {
+    let mut runs = runs().peekable();
+    while let (Some(count), Some(&next)) = (runs.next(), runs.peek()) {
         if ends.len() + 1 == most {
             break;
         }
-        let [count, next] = [pair[0].1, pair[1].1];
         let heavy = is_heavy(count);
+        end += count;
         size += count;
         if !heavy {
             left -= count;
@@ -156,14 +198,14 @@ fn last_of_each_bin(distinct: &[(f64, u64)], most: usize) -> Vec<usize> {
         let full = size * bins >= left + size;
         let half_full = 2 * size * bins >= left + size;
         if heavy || full || is_heavy(next) && half_full {
-            ends.push(position);
+            ends.push(end);
             size = 0;
             if !heavy {
                 bins = bins.saturating_sub(1);
             }
         }
     }
-    ends.push(distinct.len() - 1);
+    ends.push(rows);
     ends
 }
 
@@ -179,19 +221,23 @@ impl<C: BinCode> Binned<C> {
     /// width allows) and codes every value.
     pub fn new(features: ArrayView2<'_, f64>, most: usize) -> Self {
         let most = most.min(C::MOST_BINS);
-        let columns: Vec<_> = features.axis_iter(Axis(1)).collect();
-        let bins: Vec<Bins> = columns.par_iter().map(|&values| Bins::new(values, most)).collect();
-        Self::with_bins(bins, features)
-    }
-
-    /// Codes `features` by bins found elsewhere, one for each column.
-    pub fn with_bins(bins: Vec<Bins>, features: ArrayView2<'_, f64>) -> Self {
-        let columns: Vec<_> = bins.iter().zip(features.axis_iter(Axis(1))).collect();
-        let codes = columns
-            .par_iter()
-            .map(|(bins, values)| values.iter().map(|&value| C::from_index(bins.index_of(value))).collect())
-            .collect();
-        Self { bins, codes }
+        let mut binned = Self { bins: Vec::new(), codes: Vec::new() };
+        for columns in features.axis_chunks_iter(Axis(1), GROUP_COLUMNS) {
+            let columns: Vec<(Bins, Vec<C>)> = contiguous(columns)
+                .par_iter()
+                .map_init(Vec::new, |room, values| {
+                    *room = sorted_keys(values.iter(), std::mem::take(room));
+                    let bins = Bins::of_sorted(room, most);
+                    let codes = codes_of(&bins, values);
+                    (bins, codes)
+                })
+                .collect();
+            for (bins, codes) in columns {
+                binned.bins.push(bins);
+                binned.codes.push(codes);
+            }
+        }
+        binned
     }
 
     /// Number of columns.
@@ -207,6 +253,76 @@ impl<C: BinCode> Binned<C> {
     /// The codes of one column, one a row.
     pub fn codes(&self, column: usize) -> &[C] {
         &self.codes[column]
+    }
+}
+
+/// The columns, each in one piece: as they are, or copied block by block, so that a row that stands in one
+/// piece is fetched once.
+fn contiguous(features: ArrayView2<'_, f64>) -> Vec<Cow<'_, [f64]>> {
+    let column = |column| features.index_axis_move(Axis(1), column).to_slice();
+    if let Some(columns) = (0..features.ncols()).map(column).collect::<Option<Vec<_>>>() {
+        return columns.into_iter().map(Cow::Borrowed).collect();
+    }
+    let mut copies: Vec<Vec<f64>> = (0..features.ncols()).map(|_| vec![0.0; features.nrows()]).collect();
+    let blocks = features.nrows().div_ceil(BLOCK_ROWS);
+    let mut parts: Vec<Vec<&mut [f64]>> = (0..blocks).map(|_| Vec::new()).collect();
+    for copy in &mut copies {
+        for (parts, part) in parts.iter_mut().zip(copy.chunks_mut(BLOCK_ROWS)) {
+            parts.push(part);
+        }
+    }
+    parts.into_par_iter().zip(features.axis_chunks_iter(Axis(0), BLOCK_ROWS)).for_each(|(parts, block)| {
+        for (part, column) in parts.into_iter().zip(block.columns()) {
+            part.iter_mut().zip(column).for_each(|(copy, &value)| *copy = value);
+        }
+    });
+    copies.into_iter().map(Cow::Owned).collect()
+}
+
+/// The code of every value of a column.
+fn codes_of<C: BinCode>(bins: &Bins, values: &[f64]) -> Vec<C> {
+    if bins.cuts.len() >= NARROW {
+        return values.iter().map(|&value| C::from_index(bins.index_of(value))).collect();
+    }
+    let mut cuts = [f64::INFINITY; NARROW];
+    cuts[..bins.cuts.len()].copy_from_slice(&bins.cuts);
+    let mut codes = vec![C::from_index(0); values.len()];
+    dispatch::run(Search { bins, cuts: &cuts, values, codes: &mut codes });
+    codes
+}
+
+/// Looks values up among the cuts, several at a time: none waits for another, and no branch is guessed.
+struct Search<'a, C> {
+    bins: &'a Bins,
+    /// The cuts of the bins, and infinities.
+    cuts: &'a [f64; NARROW],
+    values: &'a [f64],
+    codes: &'a mut [C],
+}
+
+impl<C: BinCode> Work for Search<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let first_step = (self.bins.cuts.len() + 1).next_power_of_two() / 2;
+        let missing = self.bins.missing();
+        for (codes, values) in self.codes.chunks_mut(LANES).zip(self.values.chunks(LANES)) {
+            let mut lanes = [0.0; LANES];
+            lanes[..values.len()].copy_from_slice(values);
+            let mut found = [0_usize; LANES];
+            let mut step = first_step;
+            while step > 0 {
+                for (found, &value) in found.iter_mut().zip(&lanes) {
+                    let cut = self.cuts[found.wrapping_add(step).wrapping_sub(1) % NARROW];
+                    *found = found.wrapping_add(if cut < value { step } else { 0 });
+                }
+                step /= 2;
+            }
+            for ((code, &found), &value) in codes.iter_mut().zip(&found).zip(&lanes) {
+                *code = C::from_index(if value.is_nan() { missing } else { found });
+            }
+        }
     }
 }
 

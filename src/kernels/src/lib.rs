@@ -11,6 +11,7 @@
 pub mod arrays;
 pub mod binning;
 pub mod boosting;
+pub mod dispatch;
 pub mod ensemble;
 pub mod error;
 pub mod forest;

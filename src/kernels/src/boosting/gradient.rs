@@ -1,98 +1,42 @@
-//! Gradients of the logistic loss as fixed-point integers, and the exact sums over them.
+//! Gradients of the logistic loss as fixed-point integers.
 //!
-//! Flows in: scores, classes, weights. Flows out: one [`Gradient`] a row. Invariant: a sum over rows is a sum
-//! of integers that cannot overflow, so it is the same in every order and on any number of threads.
+//! Flows in: scores, classes, weights. Flows out: one [`Gradient`] a row, with their exact sum.
 //!
 //! The scale stays the same over all trees of a fit: with `2^e` the smallest power of two that is no less
 //! than the largest weight, the unit is `2^(e - 24)`. A row's slope is then at most 2^24 units and its
 //! curvature at most 2^22; the rounding of a row is about that of a 32-bit float.
 
+#![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
+
 use contracts::{Code, Failure, Result, model_config::ClassWeight};
 use rayon::prelude::*;
 
-use crate::{frame::Frame, math};
+use super::fixed::{Cell, Gradient, SLOPE_BITS, Sums};
+use crate::{
+    dispatch::{self, Work},
+    frame::Frame,
+    math,
+};
 
-/// Bits of a slope of the largest weight.
-const SLOPE_BITS: u64 = 24;
-/// Bits below the number of rows in [`Gradient::packed`]: 22 for a curvature and 20 for the rows of a block,
-/// and one so that the largest sum still fits.
-const CURVATURE_BITS: u64 = 43;
-/// Rows that may be summed in packed form before the sum must be unpacked.
-pub(super) const BLOCK_ROWS: usize = 1 << 20;
-/// Rows that one task turns into gradients.
-const CHUNK_ROWS: usize = 4_096;
-/// 1.5 * 2^52: adding it rounds to the nearest whole number and leaves that number in the low bits.
-const ROUND: f64 = 6_755_399_441_055_744.0;
-
-/// One row's derivatives, or the sum over a block of at most [`BLOCK_ROWS`] rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Gradient {
-    slope: i64,
-    /// Number of rows above [`CURVATURE_BITS`] bits of curvature.
-    packed: u64,
-}
-
-impl Gradient {
-    /// Adds; wraps, and so skips the check, because no block is long enough to overflow.
-    #[inline]
-    pub(super) fn add(&mut self, other: Self) {
-        self.slope = self.slope.wrapping_add(other.slope);
-        self.packed = self.packed.wrapping_add(other.packed);
-    }
-
-    /// The parts of the sum.
-    pub(super) const fn unpack(self) -> Sums {
-        Sums {
-            slope: self.slope,
-            curvature: (self.packed & ((1 << CURVATURE_BITS) - 1)) as i64,
-            count: (self.packed >> CURVATURE_BITS) as i64,
-        }
-    }
-}
-
-/// Sums over any number of rows below 2^32.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    /// First derivatives, in units.
-    pub(super) slope: i64,
-    /// Second derivatives, in units.
-    pub(super) curvature: i64,
-    /// Number of rows.
-    pub(super) count: i64,
-}
-
-impl std::ops::Add for Sums {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            slope: self.slope + other.slope,
-            curvature: self.curvature + other.curvature,
-            count: self.count + other.count,
-        }
-    }
-}
-
-impl std::ops::Sub for Sums {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self {
-            slope: self.slope - other.slope,
-            curvature: self.curvature - other.curvature,
-            count: self.count - other.count,
-        }
-    }
-}
+/// Rows whose weights are laid out at a time; no more than a [`Cell`] may sum.
+const CHUNK_ROWS: usize = 1_024;
 
 /// The weighted logistic loss over the rows of a frame.
 #[derive(Debug)]
 pub(super) struct Loss<'a> {
     positive: &'a [bool],
-    /// Weights in units: at most 2^24.
-    weights: Vec<f64>,
+    weights: Weights,
     /// The unit of slopes and curvatures, a power of two.
     pub(super) unit: f64,
+}
+
+/// Weights in units: at most 2^24.
+#[derive(Debug)]
+enum Weights {
+    /// One for the negative and one for the positive rows.
+    ByClass([f64; 2]),
+    /// One a row.
+    ByRow(Vec<f64>),
 }
 
 /// Factors on the weights of the negative and the positive class.
@@ -117,9 +61,14 @@ impl<'a> Loss<'a> {
     /// overflow or vanish.
     pub(super) fn new(frame: &Frame<'a>, factors: ClassFactors) -> Result<Self> {
         let positive = frame.positive();
-        let mut weights: Vec<f64> =
-            (0..frame.rows()).map(|row| frame.weight(row) * factors[usize::from(positive[row])]).collect();
-        let largest = weights.iter().copied().fold(0.0, f64::max);
+        let mut weights = match frame.weights() {
+            None => Weights::ByClass(factors),
+            Some(weights) => {
+                let weight = |(&weight, &positive): (&f64, &bool)| weight * factors[usize::from(positive)];
+                Weights::ByRow(weights.iter().zip(positive).map(weight).collect())
+            }
+        };
+        let largest = weights.as_slice().iter().copied().fold(0.0, f64::max);
         if !(1e-100..=1e100).contains(&largest) {
             return Err(Failure::at(
                 Code::NonFiniteInput,
@@ -130,18 +79,26 @@ impl<'a> Loss<'a> {
         }
         let unit = next_power_of_two(largest) / (1_u64 << SLOPE_BITS) as f64;
         // Exact, the unit being a power of two.
-        for weight in &mut weights {
+        for weight in weights.as_mut_slice() {
             *weight /= unit;
         }
         Ok(Self { positive, weights, unit })
     }
 
+    /// The weight of one row.
+    fn weight(&self, row: usize) -> f64 {
+        match &self.weights {
+            Weights::ByClass(weights) => weights[usize::from(self.positive[row])],
+            Weights::ByRow(weights) => weights[row],
+        }
+    }
+
     /// Total weight of the negative and of the positive class, each above zero; exact sums.
     fn class_totals(&self) -> [f64; 2] {
         let mut totals = [0_u64; 2];
-        for (weight, &positive) in self.weights.iter().zip(self.positive) {
+        for (row, &positive) in self.positive.iter().enumerate() {
             // Seven more bits than a slope has: 2^32 rows of 2^31 still fit.
-            totals[usize::from(positive)] += (weight * 128.0) as u64;
+            totals[usize::from(positive)] += (self.weight(row) * 128.0) as u64;
         }
         totals.map(|total| total.max(1) as f64)
     }
@@ -152,46 +109,109 @@ impl<'a> Loss<'a> {
         math::ln(positive / negative)
     }
 
-    /// Writes the derivatives at `scores` (log-odds, one a row); rows that are not `drawn` count for nothing.
+    /// Writes the derivatives at `scores` (log-odds) of the rows from `start` on, and returns their sum; rows
+    /// that are not `drawn` count for nothing.
     pub(super) fn gradients(
         &self,
+        start: usize,
         scores: &[f64],
-        drawn: impl Fn(usize) -> bool + Sync,
+        drawn: Option<&(dyn Fn(usize) -> bool + Sync)>,
         gradients: &mut [Gradient],
-    ) {
-        gradients.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(|(chunk, gradients)| {
-            let start = chunk * CHUNK_ROWS;
-            let end = start + gradients.len();
-            let rows = scores[start..end].iter().zip(&self.weights[start..end]);
-            for ((gradient, (&score, &weight)), &positive) in
-                gradients.iter_mut().zip(rows).zip(&self.positive[start..end])
-            {
-                let probability = math::sigmoid(score);
-                let slope = weight * (probability - f64::from(u8::from(positive)));
-                let curvature = weight * (probability * (1.0 - probability));
-                *gradient = Gradient {
-                    slope: nearest(slope),
-                    packed: nearest(curvature) as u64 | 1 << CURVATURE_BITS,
-                };
-            }
-            for (row, gradient) in (start..).zip(gradients) {
-                if !drawn(row) {
-                    *gradient = Gradient::default();
+    ) -> Sums {
+        let mut total = Sums::default();
+        let chunks = scores.chunks(CHUNK_ROWS).zip(gradients.chunks_mut(CHUNK_ROWS));
+        for (start, (scores, gradients)) in (start..).step_by(CHUNK_ROWS).zip(chunks) {
+            let positive = &self.positive[start..start + scores.len()];
+            let mut buffer = [0.0; CHUNK_ROWS];
+            let weights = match &self.weights {
+                Weights::ByRow(weights) => &weights[start..start + scores.len()],
+                &Weights::ByClass([negative, other]) => {
+                    for (weight, &positive) in buffer.iter_mut().zip(positive) {
+                        *weight = if positive { other } else { negative };
+                    }
+                    &buffer[..scores.len()]
+                }
+            };
+            dispatch::run(Derivatives { scores, weights, positive, gradients: &mut *gradients });
+            if let Some(drawn) = drawn {
+                for (row, gradient) in (start..).zip(gradients.iter_mut()) {
+                    if !drawn(row) {
+                        *gradient = Gradient::default();
+                    }
                 }
             }
-        });
+            total = total + dispatch::run(Sum { gradients }).unpack();
+        }
+        total
     }
 
     /// The weighted log loss at `scores`, summed in a fixed unit that only comparisons make sense of.
     pub(super) fn total(&self, scores: &[f64]) -> u128 {
-        let loss = |((&score, &weight), &positive): ((&f64, &f64), &bool)| {
-            let margin = if positive { score } else { -score };
+        let loss = |row: usize| {
+            let margin = if self.positive[row] { scores[row] } else { -scores[row] };
             let loss = (-margin).max(0.0) + math::ln(1.0 + math::exp(-margin.abs()));
             // Casting saturates, so that even an absurd score has a loss.
-            u128::from((loss * weight * 1_024.0) as u64)
+            u128::from((loss * self.weight(row) * 1_024.0) as u64)
         };
         #[allow(clippy::disallowed_methods, reason = "the terms are integers: any order gives the same sum")]
-        scores.par_iter().zip(&self.weights).zip(self.positive).map(loss).sum()
+        (0..scores.len()).into_par_iter().map(loss).sum()
+    }
+}
+
+impl Weights {
+    fn as_slice(&self) -> &[f64] {
+        match self {
+            Self::ByClass(weights) => weights,
+            Self::ByRow(weights) => weights,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [f64] {
+        match self {
+            Self::ByClass(weights) => weights,
+            Self::ByRow(weights) => weights,
+        }
+    }
+}
+
+/// First and second derivative of each row.
+struct Derivatives<'a> {
+    scores: &'a [f64],
+    weights: &'a [f64],
+    positive: &'a [bool],
+    gradients: &'a mut [Gradient],
+}
+
+impl Work for Derivatives<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let rows = self.scores.iter().zip(self.weights).zip(self.positive);
+        for (gradient, ((&score, &weight), &positive)) in self.gradients.iter_mut().zip(rows) {
+            let probability = math::sigmoid(score);
+            let class = if positive { 1.0 } else { 0.0 };
+            *gradient =
+                Gradient::new(weight * (probability - class), weight * (probability * (1.0 - probability)));
+        }
+    }
+}
+
+/// The sum of a block of rows.
+struct Sum<'a> {
+    gradients: &'a [Gradient],
+}
+
+impl Work for Sum<'_> {
+    type Output = Cell;
+
+    #[inline(always)]
+    fn run(self) -> Cell {
+        let mut sum = Cell::default();
+        for gradient in self.gradients {
+            sum.add(gradient.cell());
+        }
+        sum
     }
 }
 
@@ -199,12 +219,6 @@ impl<'a> Loss<'a> {
 fn next_power_of_two(value: f64) -> f64 {
     let floor = f64::from_bits(value.to_bits() & 0x7FF0_0000_0000_0000);
     if floor < value { floor * 2.0 } else { floor }
-}
-
-/// The nearest whole number, ties to even, of a value below 2^51.
-#[inline]
-fn nearest(value: f64) -> i64 {
-    (value + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i64
 }
 
 #[cfg(test)]
@@ -226,32 +240,39 @@ mod tests {
         with_loss(&[true, false], Some(&[1.0, 3.0]), |loss| {
             assert_eq!(loss.unit, 4.0 / 16_777_216.0);
             let mut gradients = [Gradient::default(); 2];
-            loss.gradients(&[0.0, 0.0], |_| true, &mut gradients);
-            let real = gradients.map(|gradient| {
-                let sums = gradient.unpack();
-                (sums.slope as f64 * loss.unit, sums.curvature as f64 * loss.unit, sums.count)
-            });
-            assert_eq!(real, [(-0.5, 0.25, 1), (1.5, 0.75, 1)]);
+            let total = loss.gradients(0, &[0.0, 0.0], None, &mut gradients);
+            let sums = gradients.map(|gradient| gradient.cell().unpack());
+            assert_eq!(total, sums[0] + sums[1]);
+            let real =
+                |sums: Sums| (sums.slope as f64 * loss.unit, sums.curvature as f64 * loss.unit, sums.count);
+            assert_eq!(sums.map(real), [(-0.5, 0.25, 1), (1.5, 0.75, 1)]);
             assert_eq!(loss.log_odds(), math::ln(1.0 / 3.0));
-            loss.gradients(&[0.0, 0.0], |row| row == 1, &mut gradients);
-            assert_eq!(gradients[0].unpack(), Sums::default());
+            let total = loss.gradients(0, &[0.0, 0.0], Some(&|row| row == 1), &mut gradients);
+            assert_eq!((gradients[0], total), (Gradient::default(), sums[1]));
         });
     }
 
     #[test]
-    fn a_full_block_of_the_steepest_rows_does_not_overflow() {
-        let positive: Vec<bool> = (0..BLOCK_ROWS).map(|row| row > 0).collect();
-        with_loss(&positive, None, |loss| {
-            for (score, slope, curvature) in [(0.0, 1_i64 << 23, 1_i64 << 22), (-800.0, 1 << 24, 0)] {
-                let mut gradients = vec![Gradient::default(); BLOCK_ROWS];
-                loss.gradients(&vec![score; BLOCK_ROWS], |_| true, &mut gradients);
-                let mut sum = gradients[1];
-                gradients[1..].iter().for_each(|&gradient| sum.add(gradient));
-                let rows = BLOCK_ROWS as i64;
-                let expected = Sums { slope: -slope * rows, curvature: curvature * rows, count: rows };
-                assert_eq!(sum.unpack(), expected);
+    fn every_instruction_set_gives_the_same_bits() {
+        let scores: Vec<f64> = (-3_000..3_001).map(|step| f64::from(step) * 0.013).collect();
+        let weights: Vec<f64> = (0..scores.len()).map(|row| (row * 7_919 % 16_777_217) as f64).collect();
+        let positive: Vec<bool> = (0..scores.len()).map(|row| row % 3 == 0).collect();
+        struct Owned<'a>(&'a [f64], &'a [f64], &'a [bool]);
+        impl Work for Owned<'_> {
+            type Output = (Vec<Gradient>, Sums);
+
+            #[inline(always)]
+            fn run(self) -> Self::Output {
+                let mut gradients = vec![Gradient::default(); self.0.len()];
+                let (scores, weights, positive) = (self.0, self.1, self.2);
+                Derivatives { scores, weights, positive, gradients: &mut gradients }.run();
+                let sum = Sum { gradients: &gradients }.run().unpack();
+                (gradients, sum)
             }
-        });
+        }
+        let [baseline, avx2, avx512] = dispatch::run_with_each(|| Owned(&scores, &weights, &positive));
+        assert_eq!(baseline, avx2);
+        assert_eq!(baseline, avx512);
     }
 
     #[test]
@@ -274,11 +295,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn rounding_is_to_the_nearest(value in -4e7..4e7_f64) {
-            prop_assert_eq!(nearest(value), value.round_ties_even() as i64);
-        }
-
         #[test]
         fn powers_of_two_are_the_next(value in 1e-100..1e100_f64) {
             let power = next_power_of_two(value);

@@ -4,18 +4,18 @@
 //!   rows of a leaf ──► Histogram ──► best Split ──► heap by gain ──► partition ──► two leaves
 //! ```
 //!
-//! Flows in: codes, gradients, rules. Flows out: a [`Grown`] tree with the rows of each leaf. Invariants: a
-//! leaf's rows are one run of the row list, in their old order; of two children only the smaller is summed,
-//! the other is the difference, which integers make exact.
+//! Flows in: codes, gradients, rules. Flows out: a [`Grown`] tree with the rows of each leaf. Invariant: of
+//! two children only the smaller is summed, the other is the difference, which integers make exact.
 
-use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use contracts::model_config::GradientBoosting;
 use rayon::prelude::*;
 
 use super::{
-    gradient::{Gradient, Sums},
-    histogram::{Codes, Histogram},
+    fixed::{Gradient, Sums},
+    histogram::{Codes, Histogram, Rows},
+    members::{Division, Members, Place, SHARE, Side},
     split::{Rules, Split},
 };
 use crate::ensemble::Node;
@@ -23,8 +23,6 @@ use crate::ensemble::Node;
 /// Rows from which a leaf keeps its histogram for subtraction. Below, summing again is as cheap, and what
 /// many small leaves would keep is bounded by the number of rows.
 const KEEP_ROWS: usize = 512;
-/// Rows that one task partitions.
-const TASK_ROWS: usize = 16_384;
 
 /// Grows trees over the same rows again and again.
 #[derive(Debug)]
@@ -33,9 +31,7 @@ pub(super) struct Grower<'a> {
     rules: Rules,
     max_depth: u32,
     max_leaves: usize,
-    /// Every row once; each leaf's rows are a run.
-    rows: Vec<u32>,
-    scratch: Vec<u32>,
+    members: Members,
 }
 
 /// A tree and the rows of its leaves.
@@ -43,8 +39,19 @@ pub(super) struct Grower<'a> {
 pub(super) struct Grown {
     /// Root first, children after their parent.
     pub(super) nodes: Vec<Node>,
-    /// Position of each leaf in `nodes` with its run of [`Grower::rows`].
-    pub(super) leaves: Vec<(usize, Range<usize>)>,
+    /// The leaves, in no order.
+    pub(super) leaves: Vec<GrownLeaf>,
+}
+
+/// A leaf of a grown tree.
+#[derive(Debug)]
+pub(super) struct GrownLeaf {
+    /// Its position among the nodes.
+    pub(super) node: usize,
+    /// How many rows that were drawn came to it.
+    pub(super) count: i64,
+    /// Where the grower holds its rows until the next tree.
+    place: Place,
 }
 
 /// A leaf that may still be split.
@@ -52,8 +59,15 @@ pub(super) struct Grown {
 struct Leaf {
     node: usize,
     depth: u32,
-    rows: Range<usize>,
+    place: Place,
     sums: Sums,
+}
+
+impl Leaf {
+    /// The leaf as it stays.
+    fn grown(self) -> GrownLeaf {
+        GrownLeaf { node: self.node, count: self.sums.count, place: self.place }
+    }
 }
 
 /// A leaf with the best way to split it.
@@ -99,35 +113,34 @@ impl<'a> Grower<'a> {
             rules,
             max_depth: config.max_depth.unwrap_or(u32::MAX),
             max_leaves: config.max_leaf_nodes.max(1) as usize,
-            rows: (0..rows).collect(),
-            scratch: vec![0; rows as usize],
+            members: Members::new(rows as usize),
         }
     }
 
-    /// The rows, as the runs of the last tree's leaves.
-    pub(super) fn rows(&self) -> &[u32] {
-        &self.rows
+    /// Adds to the scores of the rows from `start` on what the last tree says.
+    pub(super) fn add_values(&self, grown: &Grown, start: usize, scores: &mut [f64]) {
+        let leaves: Vec<(Place, f64)> =
+            grown.leaves.iter().map(|leaf| (leaf.place.clone(), grown.nodes[leaf.node].value)).collect();
+        self.members.add_values(&leaves, start, scores);
     }
 
-    /// Grows one tree on `gradients`, looking at `columns` (rising) alone.
-    pub(super) fn grow(&mut self, gradients: &[Gradient], columns: &[usize]) -> Grown {
-        // In rising order again, so that the next passes over the root are sequential.
-        self.rows.par_iter_mut().enumerate().for_each(|(row, slot)| *slot = row as u32);
-        let sums = gradients.par_iter().map(|gradient| gradient.unpack()).reduce(Sums::default, |a, b| a + b);
-        let root = Leaf { node: 0, depth: 0, rows: 0..self.rows.len(), sums };
+    /// Grows one tree on `gradients`, whose sum is `sums`, looking at `columns` (rising) alone.
+    pub(super) fn grow(&mut self, gradients: &[Gradient], sums: Sums, columns: &[usize]) -> Grown {
+        let root = Leaf { node: 0, depth: 0, place: self.members.unite(), sums };
         let mut nodes = vec![Node::leaf(self.rules.leaf_value(sums))];
+        let root_count = sums.count;
         let mut leaves = Vec::new();
         let mut heap = BinaryHeap::new();
-        let histogram = self.may_split(&root, 1).then(|| self.codes.histogram(gradients, &self.rows));
+        let histogram = self.may_split(&root, 1).then(|| self.codes.histogram(gradients, Rows::All));
         self.settle(root, histogram, columns, &mut heap, &mut leaves);
         while let Some(Candidate { leaf, split, histogram }) = heap.pop() {
             let count = leaves.len() + heap.len() + 1;
             if count >= self.max_leaves {
-                leaves.push((leaf.node, leaf.rows));
+                leaves.push(leaf.grown());
                 continue;
             }
-            let children = self.divide(&leaf, &split, &mut nodes);
-            let histograms = self.histograms(&children, histogram, gradients, count + 1);
+            let (children, division) = self.divide(leaf, &split, root_count, &mut nodes);
+            let histograms = self.histograms(&children, &division, histogram, gradients, count + 1);
             for (child, histogram) in children.into_iter().zip(histograms) {
                 self.settle(child, histogram, columns, &mut heap, &mut leaves);
             }
@@ -142,7 +155,7 @@ impl<'a> Grower<'a> {
         histogram: Option<Histogram>,
         columns: &[usize],
         heap: &mut BinaryHeap<Candidate>,
-        leaves: &mut Vec<(usize, Range<usize>)>,
+        leaves: &mut Vec<GrownLeaf>,
     ) {
         let best = histogram.and_then(|histogram| {
             let splits: Vec<Option<Split>> = columns
@@ -152,11 +165,15 @@ impl<'a> Grower<'a> {
                 })
                 .collect();
             let best = splits.into_iter().flatten().reduce(|a, b| if b.gain > a.gain { b } else { a });
-            best.map(|split| (split, (leaf.rows.len() >= KEEP_ROWS).then_some(histogram)))
+            let keep = match &leaf.place {
+                Place::Marked(_) => true,
+                Place::Listed(run) => run.len() >= KEEP_ROWS,
+            };
+            best.map(|split| (split, keep.then_some(histogram)))
         });
         match best {
             Some((split, histogram)) => heap.push(Candidate { leaf, split, histogram }),
-            None => leaves.push((leaf.node, leaf.rows)),
+            None => leaves.push(leaf.grown()),
         }
     }
 
@@ -169,37 +186,47 @@ impl<'a> Grower<'a> {
     fn histograms(
         &self,
         children: &[Leaf; 2],
+        division: &Division,
         parent: Option<Histogram>,
         gradients: &[Gradient],
         leaves: usize,
     ) -> [Option<Histogram>; 2] {
         let wanted = [0, 1].map(|side| self.may_split(&children[side], leaves));
-        let sum = |side: usize| self.codes.histogram(gradients, &self.rows[children[side].rows.clone()]);
-        match parent {
-            Some(parent) if wanted != [false, false] => {
-                let smaller = usize::from(children[1].rows.len() < children[0].rows.len());
-                let small = sum(smaller);
-                let large = wanted[1 - smaller].then(|| parent.subtract(&small));
-                let small = wanted[smaller].then_some(small);
-                if smaller == 0 { [small, large] } else { [large, small] }
-            }
-            _ => [0, 1].map(|side| wanted[side].then(|| sum(side))),
+        if wanted == [false, false] {
+            return [None, None];
         }
+        let sum = |run| self.codes.histogram(gradients, Rows::Listed(self.members.list(run)));
+        let smaller = division.smaller;
+        let large = 1 - smaller;
+        let small = (parent.is_some() || wanted[smaller]).then(|| sum(division.list.clone()));
+        let rest = match (parent, &small, &division.places[large]) {
+            _ if !wanted[large] => None,
+            (Some(parent), Some(small), _) => Some(parent.subtract(small)),
+            (_, _, Place::Listed(run)) => Some(sum(run.clone())),
+            // Marked leaves keep their histograms, so that this is not reached.
+            (_, _, Place::Marked(_)) => None,
+        };
+        let small = small.filter(|_| wanted[smaller]);
+        if smaller == 0 { [small, rest] } else { [rest, small] }
     }
 
     /// Parts a leaf's rows and makes its node an inner one.
-    fn divide(&mut self, leaf: &Leaf, split: &Split, nodes: &mut Vec<Node>) -> [Leaf; 2] {
+    fn divide(
+        &mut self,
+        leaf: Leaf,
+        split: &Split,
+        root_count: i64,
+        nodes: &mut Vec<Node>,
+    ) -> ([Leaf; 2], Division) {
         let bins = &self.codes.binned.bins()[split.column];
-        let left_rows = partition(
-            &mut self.rows[leaf.rows.clone()],
-            &mut self.scratch[leaf.rows.clone()],
-            Side {
-                codes: self.codes.binned.codes(split.column),
-                bin: split.bin as u8,
-                missing: if split.missing_left { Some(bins.missing() as u8) } else { None },
-            },
-        );
-        let middle = leaf.rows.start + left_rows;
+        let side = Side {
+            codes: self.codes.binned.codes(split.column),
+            bin: split.bin as u8,
+            missing: if split.missing_left { bins.missing() } else { split.bin } as u8,
+        };
+        let shares = [split.left, split.right].map(|sums| sums.count * SHARE as i64 > root_count);
+        let smaller = usize::from(split.right.count < split.left.count);
+        let division = self.members.divide(&leaf.place, side, shares, smaller);
         let left = nodes.len();
         nodes[leaf.node] = Node {
             feature: split.column as u32,
@@ -210,89 +237,13 @@ impl<'a> Grower<'a> {
             missing_left: split.missing_left,
             value: 0.0,
         };
-        [(split.left, leaf.rows.start..middle, left), (split.right, middle..leaf.rows.end, left + 1)].map(
-            |(sums, rows, node)| {
-                nodes.push(Node::leaf(self.rules.leaf_value(sums)));
-                Leaf { node, depth: leaf.depth + 1, rows, sums }
-            },
-        )
-    }
-}
-
-/// Which rows go left.
-#[derive(Debug, Clone, Copy)]
-struct Side<'a> {
-    codes: &'a [u8],
-    /// Codes up to this go left.
-    bin: u8,
-    /// The code for a missing value, where that goes left.
-    missing: Option<u8>,
-}
-
-impl Side<'_> {
-    #[inline]
-    fn is_left(self, row: u32) -> bool {
-        let code = self.codes[row as usize];
-        code <= self.bin || Some(code) == self.missing
-    }
-}
-
-/// Moves the rows that go left before the others, both in their old order; returns how many go left.
-fn partition(rows: &mut [u32], scratch: &mut [u32], side: Side<'_>) -> usize {
-    let tasks: Vec<(usize, usize)> = rows
-        .par_chunks_mut(TASK_ROWS)
-        .zip(scratch.par_chunks_mut(TASK_ROWS))
-        .map(|(rows, scratch)| {
-            let mut left = 0;
-            for position in 0..rows.len() {
-                let row = rows[position];
-                let is_left = side.is_left(row);
-                // Both are written and one counter moves, which costs less than a branch that is often wrong.
-                rows[left] = row;
-                scratch[position - left] = row;
-                left += usize::from(is_left);
-            }
-            (left, rows.len() - left)
-        })
-        .collect();
-    let mut left = 0;
-    for (task, &(count, _)) in tasks.iter().enumerate() {
-        let start = task * TASK_ROWS;
-        rows.copy_within(start..start + count, left);
-        left += count;
-    }
-    let mut end = left;
-    for (task, &(_, count)) in tasks.iter().enumerate() {
-        let start = task * TASK_ROWS;
-        rows[end..end + count].copy_from_slice(&scratch[start..start + count]);
-        end += count;
-    }
-    left
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn partition_is_stable_and_complete(
-            count in prop_oneof![0..100_usize, Just(3 * TASK_ROWS + 7)],
-            bin in 0..5_u8,
-            missing in prop::option::of(Just(5_u8)),
-        ) {
-            let codes: Vec<u8> = (0..count).map(|row| (row * 7 % 13 % 6) as u8).collect();
-            let side = Side { codes: &codes, bin, missing };
-            let mut rows: Vec<u32> = (0..count as u32).rev().collect();
-            let (mut expected, right): (Vec<u32>, Vec<u32>) =
-                rows.iter().partition(|&&row| side.is_left(row));
-            let left = expected.len();
-            expected.extend(right);
-            let mut scratch = vec![0; count];
-            prop_assert_eq!(partition(&mut rows, &mut scratch, side), left);
-            prop_assert_eq!(rows, expected);
-        }
+        let child = |side: usize, sums: Sums| Leaf {
+            node: left + side,
+            depth: leaf.depth + 1,
+            place: division.places[side].clone(),
+            sums,
+        };
+        nodes.extend([split.left, split.right].map(|sums| Node::leaf(self.rules.leaf_value(sums))));
+        ([child(0, split.left), child(1, split.right)], division)
     }
 }

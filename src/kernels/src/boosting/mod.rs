@@ -12,9 +12,13 @@
 //! Sources: Friedman: *Greedy function approximation: a gradient boosting machine*, Annals of Statistics 29
 //! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction).
 
+mod bundle;
+mod fixed;
 mod gradient;
 mod grow;
 mod histogram;
+mod members;
+mod pair;
 mod split;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
@@ -22,9 +26,11 @@ mod tests;
 
 use contracts::{Code, Failure, Result, model_config::GradientBoosting};
 use ndarray::{Array1, ArrayView2};
+use rayon::prelude::*;
 
 use self::{
-    gradient::{Gradient, Loss, class_factors},
+    fixed::{Gradient, Sums},
+    gradient::{Loss, class_factors},
     grow::{Grower, Grown},
     histogram::Codes,
     split::Rules,
@@ -39,6 +45,8 @@ use crate::{
     rng::Rng,
 };
 
+/// Rows whose scores and gradients one task brings up to date.
+const UPDATE_ROWS: usize = 32_768;
 /// Name of the array that holds the base score.
 const BASE: &str = "boosting.base";
 
@@ -160,17 +168,18 @@ pub fn fit(
     let mut scores = vec![base; train.rows()];
     let mut gradients = vec![Gradient::default(); train.rows()];
     let mut trees: Vec<Tree> = Vec::new();
+    let mut last: Option<Grown> = None;
     for tree in 0..u64::from(config.n_estimators) {
         let sample = Sample { config, rng, tree };
         // One step into the thread pool for the whole tree, not one for each of its many small loops.
         let grown = rayon::scope(|_| {
-            loss.gradients(&scores, |row| sample.has_row(row), &mut gradients);
-            grower.grow(&gradients, &sample.columns(train.columns()))
+            let sums = update(&loss, &grower, last.as_ref(), sample, &mut scores, &mut gradients);
+            grower.grow(&gradients, sums, &sample.columns(train.columns()))
         });
-        add_to_scores(&grown, grower.rows(), &mut scores);
         let lone = grown.nodes.len() == 1 && !sample.is_partial();
-        let covers = grown.leaves.iter().map(|(leaf, rows)| (*leaf, rows.len() as f64));
-        trees.push(Tree::new(grown.nodes, covers));
+        let covers = grown.leaves.iter().map(|leaf| (leaf.node, leaf.count as f64));
+        trees.push(Tree::new(grown.nodes.clone(), covers));
+        last = Some(grown);
         progress.step(tree + 1, u64::from(config.n_estimators))?;
         if lone || stopper.as_mut().is_some_and(|stopper| stopper.should_stop(&trees)) {
             break;
@@ -182,14 +191,31 @@ pub fn fit(
     Ok(BoostingModel { base, trees: Ensemble::new(train.columns(), trees)? })
 }
 
-/// Adds each leaf's value to the scores of its rows.
-fn add_to_scores(grown: &Grown, rows: &[u32], scores: &mut [f64]) {
-    for (node, run) in &grown.leaves {
-        let value = grown.nodes[*node].value;
-        for &row in &rows[run.clone()] {
-            scores[row as usize] += value;
-        }
-    }
+/// Adds what the last tree says to the scores, and writes the gradients there and returns their sum: one pass,
+/// task by task, while the scores of a task's rows are in the cache.
+fn update(
+    loss: &Loss<'_>,
+    grower: &Grower<'_>,
+    last: Option<&Grown>,
+    sample: Sample<'_>,
+    scores: &mut [f64],
+    gradients: &mut [Gradient],
+) -> Sums {
+    let has_row = |row| sample.has_row(row);
+    let drawn: Option<&(dyn Fn(usize) -> bool + Sync)> =
+        if sample.config.subsample < 1.0 { Some(&has_row) } else { None };
+    scores
+        .par_chunks_mut(UPDATE_ROWS)
+        .zip(gradients.par_chunks_mut(UPDATE_ROWS))
+        .enumerate()
+        .map(|(task, (scores, gradients))| {
+            let start = task * UPDATE_ROWS;
+            if let Some(last) = last {
+                grower.add_values(last, start, scores);
+            }
+            loss.gradients(start, scores, drawn, gradients)
+        })
+        .reduce(Sums::default, |a, b| a + b)
 }
 
 /// The rows and columns that one tree sees.

@@ -9,7 +9,7 @@
 
 use contracts::model_config::GradientBoosting;
 
-use super::gradient::Sums;
+use super::fixed::Sums;
 
 /// A way to part the rows of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq)]
