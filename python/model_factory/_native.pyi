@@ -93,6 +93,7 @@ def fit(
     threads: int | None = None,
     progress: _Progress | None = None,
 ) -> Model: ...
+
 @final
 class Ranking:
     def __new__(cls, rows: _Rows) -> Ranking: ...

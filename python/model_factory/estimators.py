@@ -192,7 +192,7 @@ class _Classifier:
 class LogisticRegression(_Classifier):
     """Logistic regression on standardised features, with L1 and L2 penalties.
 
-    A fit that does not converge raises; classes that a line parts have a solution, since the penalty bounds it.
+    A fit that does not converge raises. Classes that a line parts have a solution too: the penalty bounds it.
 
     Parameters
     ----------

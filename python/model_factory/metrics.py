@@ -54,6 +54,7 @@ __all__ = [
     "roc_curve",
 ]
 
+
 class Reliability(NamedTuple):
     """A reliability diagram, arrays of shape (bins,); bins without rows are left out."""
 

@@ -28,9 +28,8 @@ pub(super) fn slope(objective: &Objective<'_, '_>, point: &[f64], sums: &Sums) -
 /// The way from `point` to the minimum of the model; none where the model has no curvature.
 pub(super) fn direction(objective: &Objective<'_, '_>, point: &[f64], sums: &Sums) -> Option<Vec<f64>> {
     if objective.l1() == 0.0 {
-        let mut towards = cholesky::solve(&sums.hessian, &sums.gradient)?;
-        towards.iter_mut().for_each(|part| *part = -*part);
-        return Some(towards);
+        let towards = cholesky::solve(&sums.hessian, &sums.gradient)?;
+        return Some(towards.into_iter().map(|part| -part).collect());
     }
     let mut model = Model { objective, point, sums, towards: vec![0.0; point.len()] };
     let enough = CLOSE * slope(objective, point, sums);

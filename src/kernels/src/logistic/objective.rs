@@ -127,7 +127,9 @@ impl<'a, 'f> Objective<'a, 'f> {
         let chunks: Vec<usize> = (0..self.chunks()).step_by(self.every).collect();
         for chunks in chunks.chunks(CHUNKS_AT_ONCE) {
             let sums: Vec<_> = chunks.par_iter().map(|&chunk| self.chunk(chunk, &scaled)).collect();
-            sums.iter().for_each(|sums| total.add(sums));
+            for sums in &sums {
+                total.add(sums);
+            }
         }
         let mut place = 0;
         for i in 0..point.len() {

@@ -81,8 +81,10 @@ pub(super) fn sum(column: &Column) -> f64 {
     joined(lanes)
 }
 
-fn joined([a, b, c, d, e, f, g, h]: [f64; LANES]) -> f64 {
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+fn joined(lanes: [f64; LANES]) -> f64 {
+    let [low, high] =
+        [0, LANES / 2].map(|first| (lanes[first] + lanes[first + 1]) + (lanes[first + 2] + lanes[first + 3]));
+    low + high
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn descending(score: f64) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ mod tests {
         ];
         prop_oneof![
             prop::collection::vec(one, 1..300),
-            prop::collection::vec((0_u64..50).prop_map(|step| f64::from_bits(step)), 1..300),
+            prop::collection::vec((0_u64..50).prop_map(f64::from_bits), 1..300),
             prop::collection::vec((0_u64..50).prop_map(|step| 1.0 - step as f64 * f64::EPSILON), 1..300),
         ]
     }
