@@ -33,8 +33,8 @@ def computed(events: Any, labels: Any, **changes: Any) -> dict[str, NDArray[np.f
 
 def same(ours: dict[str, NDArray[np.float64]], theirs: dict[str, NDArray[np.float64]]) -> None:
     assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name].view(np.int64), theirs[name].view(np.int64), err_msg=name)
+    for name, values in ours.items():
+        np.testing.assert_array_equal(values.view(np.int64), theirs[name].view(np.int64), err_msg=name)
 
 
 def test_features_are_those_of_a_dataset_bit_for_bit(tmp_path: Path) -> None:

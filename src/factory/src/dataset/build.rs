@@ -122,8 +122,10 @@ fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Co
     require_observed(&labels, cut)?;
     let looks_at_labels = spec.features.iter().any(spec::uses_labels);
     let timeline = looks_at_labels.then(|| Timeline::new(&assertions, cut)).transpose()?;
+    let orphans = joined.orphans;
+    drop(joined);
     let features = features::compute(&spec.features, &events, timeline.as_ref(), meter)?;
-    Ok(Content { events, features, labels, orphans: joined.orphans })
+    Ok(Content { events, features, labels, orphans })
 }
 
 fn require_weights(spec: &DatasetSpec, events: &Events) -> Result<()> {

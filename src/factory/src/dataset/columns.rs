@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, LargeStringArray, PrimitiveArray, RecordBatch,
+    Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch,
     cast::AsArray,
     types::{Float64Type, Int64Type, TimestampNanosecondType},
 };
@@ -158,6 +158,15 @@ impl Columns {
         self.rows
     }
 
+    /// Bytes of all texts so far.
+    pub(super) fn text_bytes(&self) -> u64 {
+        let bytes = |filling: &Filling<Option<Ids>>| match &filling.values {
+            Some(Ids::Text(texts)) => texts.bytes() as u64,
+            _ => 0,
+        };
+        self.ids.values().map(bytes).sum()
+    }
+
     /// Takes over the wanted columns of a batch.
     pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<()> {
         let table = self.wanted.table;
@@ -260,8 +269,8 @@ fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef) -> Result<()
             convert::<Int64Type>(array, &DataType::Int64).ok_or_else(|| "integers below 2^63".to_owned())?;
         Ids::Int(numbers.values().to_vec())
     } else {
-        let texts = cast_exactly(array, &DataType::LargeUtf8).ok_or_else(|| "text".to_owned())?;
-        let texts: &LargeStringArray = texts.as_string_opt().ok_or_else(|| "text".to_owned())?;
+        let texts = cast_exactly(array, &DataType::Utf8View).ok_or_else(|| "text".to_owned())?;
+        let texts = texts.as_string_view_opt().ok_or_else(|| "text".to_owned())?;
         if texts.iter().flatten().any(|text| text.len() > MAX_ID_BYTES) {
             return Err(format!("texts of at most {MAX_ID_BYTES} bytes"));
         }

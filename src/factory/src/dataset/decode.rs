@@ -18,7 +18,7 @@ use parquet::arrow::{
 use super::{
     ids::{Ids, Texts},
     layout::{self, OUTCOMES},
-    parquet_guard::guarded,
+    parquet_guard::{guarded, vet_footer, vet_pages},
     source::BATCH_ROWS,
     table::LabelOutcome,
 };
@@ -84,6 +84,7 @@ pub(super) fn decode(
     }
     let damaged = |kind: &'static str| invalid(place, "a well-formed Parquet file", kind);
     let bytes = Bytes::from(bytes);
+    vet_footer(&bytes).map_err(damaged)?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = guarded(damaged, || ArrowReaderMetadata::load(&bytes, options))?;
     require_schema(place, manifest, metadata.schema())?;
@@ -92,7 +93,9 @@ pub(super) fn decode(
         return Err(invalid(place, &format!("{} rows", entry.rows), &format!("{rows}")));
     }
     let positions = needed.all().filter_map(|column| metadata.schema().index_of(column.name.as_str()).ok());
-    let mask = ProjectionMask::roots(metadata.parquet_schema(), positions.collect::<Vec<_>>());
+    let positions: Vec<usize> = positions.collect();
+    vet_pages(&bytes, metadata.metadata(), &positions).map_err(damaged)?;
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), positions);
     let mut reader = guarded(damaged, || {
         ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
             .with_projection(mask)

@@ -34,6 +34,11 @@ impl Texts {
         self.ends.push(self.buffer.len());
     }
 
+    /// Bytes of all texts.
+    pub(super) const fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The text of one row.
     pub fn get(&self, row: usize) -> &str {
         let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);

@@ -58,6 +58,7 @@ impl Joined {
                 }
             })
             .collect();
+        drop(values);
         let others = meanings.iter().filter(|meaning| meaning.is_none()).count();
         if others > 0 {
             let pointer = format!("{TABLE}/{}", labels.value);
@@ -71,6 +72,7 @@ impl Joined {
             let pointer = format!("{TABLE}/{}", labels.event_id);
             Failure::at(Code::ColumnTypeInvalid, pointer, "the type of the events' ids", "another type")
         })?;
+        drop(ids);
         let effective_time = columns.times(&labels.effective_time)?;
         let observed_time = columns.times(&labels.observed_time)?;
         let mut joined = Self::default();

@@ -28,6 +28,7 @@ mod read;
 mod source;
 mod spec;
 mod table;
+mod thrift;
 
 pub use build::{Built, Sources, build};
 pub use ids::{Ids, Texts};

@@ -7,15 +7,19 @@
 //! ```
 //!
 //! Only the columns that are asked for are read, so the working set is their size and never that of the files.
-//! Files are hostile until shown otherwise: nothing is reserved on what a footer claims, and a decoder's panic
-//! is the file's failure.
+//! Files are hostile until shown otherwise: nothing is reserved on what a footer claims before the claim was held
+//! against the file, and a decoder's panic is the file's failure.
 
 #![allow(clippy::disallowed_methods, reason = "a file that the caller named is opened here and nowhere else")]
 
-use std::{fs::File, path::Path, path::PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+use arrow_schema::{DataType, Schema, SchemaRef};
 use contracts::{Code, Failure, Result};
 use parquet::arrow::{
     ProjectionMask,
@@ -25,7 +29,7 @@ use parquet::arrow::{
 use super::{
     columns::{Columns, Wanted},
     meter::Meter,
-    parquet_guard::guarded,
+    parquet_guard::{guarded, in_proportion, vet_footer, vet_pages},
 };
 
 /// Rows decoded at a time.
@@ -54,11 +58,8 @@ impl Source {
             Self::Parquet(paths) => {
                 for (index, path) in paths.iter().enumerate() {
                     let place = place(wanted, index);
-                    let (_, metadata) = open(path, &place)?;
-                    wanted.check(metadata.schema())?;
-                    let claimed = metadata.metadata().file_metadata().num_rows();
-                    rows = rows
-                        .saturating_add(u64::try_from(claimed).map_err(|_| damaged(&place, "row count"))?);
+                    let file = Parquet::open(path, &place)?;
+                    rows = rows.saturating_add(file.vet(&place, wanted)?);
                 }
             }
         }
@@ -74,13 +75,26 @@ impl Source {
         let mut take = |batch: &RecordBatch| {
             limited(wanted, columns.rows() + batch.num_rows() as u64)?;
             columns.append(batch)?;
-            meter.advance(batch.num_rows() as u64)
+            meter.advance(batch.num_rows() as u64)?;
+            Ok(columns.text_bytes())
         };
         match self {
-            Self::Batches(batches) => batches.iter().try_for_each(take)?,
+            Self::Batches(batches) => batches.iter().try_for_each(|batch| take(batch).map(drop))?,
             Self::Parquet(paths) => {
+                let mut length = 0_u64;
                 for (index, path) in paths.iter().enumerate() {
-                    read_file(path, &place(wanted, index), wanted, &mut take)?;
+                    let place = place(wanted, index);
+                    let file = Parquet::open(path, &place)?;
+                    length = length.saturating_add(file.length);
+                    // A dictionary says a long text in a few bits, row after row.
+                    file.read(&place, wanted, |batch| {
+                        let texts = take(batch)?;
+                        if in_proportion(texts, length) {
+                            Ok(())
+                        } else {
+                            Err(damaged(&place, "texts out of proportion"))
+                        }
+                    })?;
                 }
             }
         }
@@ -99,19 +113,80 @@ fn limited(wanted: &Wanted, rows: u64) -> Result<u64> {
     Err(Failure::at(Code::ResourceExhausted, wanted.table, "fewer than 2^32 rows", format!("{rows} rows")))
 }
 
-/// Opens a file that the caller named: the one place where the factory follows such a path.
-fn open(path: &Path, place: &str) -> Result<(File, ArrowReaderMetadata)> {
-    let unreadable = |error: std::io::Error| {
-        Failure::at(Code::SourceUnreadable, place, "a readable file", format!("{}", error.kind()))
-    };
-    // A pipe would block on opening, so this is asked before.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(Failure::at(Code::SourceUnreadable, place, "a regular file", "something else"));
+/// A Parquet file that is open, its footer read.
+struct Parquet {
+    file: File,
+    length: u64,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Parquet {
+    /// Opens a file that the caller named: the one place where the factory follows such a path.
+    fn open(path: &Path, place: &str) -> Result<Self> {
+        let unreadable = |error: std::io::Error| {
+            Failure::at(Code::SourceUnreadable, place, "a readable file", format!("{}", error.kind()))
+        };
+        // A pipe would block on opening, so this is asked before.
+        let about = std::fs::metadata(path).map_err(unreadable)?;
+        if !about.is_file() {
+            return Err(Failure::at(Code::SourceUnreadable, place, "a regular file", "something else"));
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        vet_footer(&file).map_err(|kind| damaged(place, kind))?;
+        let load = || {
+            let options = ArrowReaderOptions::new();
+            let metadata = ArrowReaderMetadata::load(&file, options.clone())?;
+            let options = options.with_schema(with_views(metadata.schema()));
+            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+        };
+        let metadata = guarded(|kind| damaged(place, kind), load)?;
+        Ok(Self { file, length: about.len(), metadata })
     }
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata =
-        guarded(|kind| damaged(place, kind), || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
-    Ok((file, metadata))
+
+    /// Checks what will be read, before it is; returns the number of rows.
+    fn vet(&self, place: &str, wanted: &Wanted) -> Result<u64> {
+        wanted.check(self.metadata.schema())?;
+        let roots = positions(wanted, self.metadata.schema());
+        let metadata = self.metadata.metadata();
+        vet_pages(&self.file, metadata, &roots).map_err(|kind| damaged(place, kind))?;
+        u64::try_from(metadata.file_metadata().num_rows()).map_err(|_| damaged(place, "row count"))
+    }
+
+    /// Decodes the wanted columns of all rows, one batch at a time.
+    fn read(
+        self,
+        place: &str,
+        wanted: &Wanted,
+        mut take: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        self.vet(place, wanted)?;
+        let roots = positions(wanted, self.metadata.schema());
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
+        let build = || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file, self.metadata)
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        };
+        let mut reader = guarded(|kind| damaged(place, kind), build)?;
+        while let Some(batch) =
+            guarded(|kind| damaged(place, kind), || reader.next().transpose().map_err(Into::into))?
+        {
+            take(&batch)?;
+        }
+        Ok(())
+    }
+}
+
+/// The schema with texts as views of their page: rows that share a text then share its bytes.
+fn with_views(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
+        }
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 fn damaged(place: &str, kind: &str) -> Failure {
@@ -121,33 +196,6 @@ fn damaged(place: &str, kind: &str) -> Failure {
         "a well-formed Parquet file",
         format!("a damaged one ({kind})"),
     )
-}
-
-fn read_file(
-    path: &Path,
-    place: &str,
-    wanted: &Wanted,
-    take: &mut impl FnMut(&RecordBatch) -> Result<()>,
-) -> Result<()> {
-    let (file, metadata) = open(path, place)?;
-    wanted.check(metadata.schema())?;
-    let roots = positions(wanted, metadata.schema());
-    let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
-    let mut reader = guarded(
-        |kind| damaged(place, kind),
-        || {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-                .with_projection(mask)
-                .with_batch_size(BATCH_ROWS)
-                .build()
-        },
-    )?;
-    while let Some(batch) =
-        guarded(|kind| damaged(place, kind), || reader.next().transpose().map_err(Into::into))?
-    {
-        take(&batch)?;
-    }
-    Ok(())
 }
 
 fn positions(wanted: &Wanted, schema: &Schema) -> Vec<usize> {

@@ -20,7 +20,7 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct Timeline {
     /// The changes of event `e` are `starts[e]..starts[e + 1]`.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     changes: Vec<(i64, State)>,
 }
 
@@ -34,14 +34,15 @@ impl Timeline {
         let mut starts = Vec::with_capacity(bounds.len());
         let mut changes = Vec::with_capacity(rows.len());
         let mut of_event = Vec::new();
-        starts.push(0);
+        // There are no more changes than assertions, of which there are fewer than 2^32.
+        starts.push(0_u32);
         for bound in bounds.windows(2) {
             if let &[row] = &rows[bound[0]..bound[1]] {
                 let (row, observed) = (row as usize, columns.observed_time[row as usize]);
                 if observed <= as_of {
                     changes.push((observed, State::Known(columns.value[row])));
                 }
-                starts.push(changes.len());
+                starts.push(changes.len() as u32);
                 continue;
             }
             of_event.clear();
@@ -51,7 +52,7 @@ impl Timeline {
             }));
             of_event.sort_unstable();
             push_changes(&of_event, &mut changes);
-            starts.push(changes.len());
+            starts.push(changes.len() as u32);
         }
         Ok(Self { starts, changes })
     }
@@ -63,7 +64,7 @@ impl Timeline {
 
     /// The changes of one event as (observed time, state from then on), observed times strictly rising.
     pub fn changes(&self, event: usize) -> &[(i64, State)] {
-        &self.changes[self.starts[event]..self.starts[event + 1]]
+        &self.changes[self.starts[event] as usize..self.starts[event + 1] as usize]
     }
 
     /// What was known of an event at `time`, that instant included.

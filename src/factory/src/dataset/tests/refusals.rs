@@ -236,10 +236,49 @@ fn a_file_that_is_not_parquet_is_refused() {
         let failure = place.refusal(&spec(), Source::Parquet(vec![files[0].clone(), path.clone()]), labels());
         assert_refusal(&failure, Code::SourceUnreadable, "events/1");
     }
+    // Two thousand million row groups, by a footer of ten bytes: no decoder may reserve room for them.
+    let footer = b"\x15\x02\x39\xfc\xff\xff\xff\xff\x07\x00\x0a\x00\x00\x00PAR1";
+    std::fs::write(&path, [b"PAR1", &footer[..]].concat()).unwrap();
+    let failure = place.refusal(&spec(), Source::Parquet(vec![path.clone()]), labels());
+    assert_refusal(&failure, Code::SourceUnreadable, "events/0");
     for path in [place.folder.path().to_owned(), place.folder.path().join("nothing")] {
         let failure = place.refusal(&spec(), Source::Parquet(vec![path]), labels());
         assert_refusal(&failure, Code::SourceUnreadable, "events/0");
     }
+}
+
+#[test]
+fn texts_that_a_dictionary_repeats_out_of_proportion_are_refused() {
+    let place = Place::new();
+    let rows = 40_000;
+    let events = events(rows);
+    // Some kilobytes on disk, a hundred and fifty megabytes in memory.
+    let long = Arc::new(StringArray::from_iter_values((0..rows).map(|_| "x".repeat(4_000))));
+    let bomb = batch([
+        ("id", Arc::clone(events.column_by_name("id").unwrap())),
+        ("time", utc(vec![START; rows])),
+        ("card", Arc::new(Int64Array::from(vec![0; rows]))),
+        ("shop", long),
+        ("amount", Arc::new(Float64Array::from(vec![1.0; rows]))),
+        ("distance", Arc::new(Float64Array::from(vec![1.0; rows]))),
+    ]);
+    let sorted: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_compression(parquet::basic::Compression::ZSTD(parquet::basic::ZstdLevel::default()))
+        .set_column_encoding("id".into(), parquet::basic::Encoding::DELTA_BINARY_PACKED)
+        .set_column_dictionary_enabled("id".into(), false)
+        .build();
+    let bomb = with(&bomb, "id", Some(sorted));
+    let path = place.folder.path().join("bomb.parquet");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, bomb.schema(), Some(properties)).unwrap();
+    writer.write(&bomb).unwrap();
+    writer.close().unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 16);
+    let failure =
+        place.refusal(&spec(), Source::Parquet(vec![path]), Source::Batches(vec![assertions(&events)]));
+    assert_refusal(&failure, Code::SourceUnreadable, "events/0");
+    assert!(failure.detail.contains("proportion"), "{failure}");
 }
 
 proptest! {
