@@ -22,9 +22,9 @@ use crate::support::{
 const DATASET: &str = "dm_a12018fb4b41c9f31f9b35824d439cb6";
 const GOLDEN: [(&str, &str, &str); 4] = [
     ("logistic_regression", "tr_e13e120578e10703178c525032672a8f", "mb_c63d27399621e75c25b590b0b6786dbb"),
-    ("decision_tree", "tr_fa530ff25f5af2ae24dfe085790404c2", "mb_ac8ebb61b0c6df288e4c7816ad1472d0"),
-    ("random_forest", "tr_cdff1dc4c9160f251f08cff47dea7462", "mb_d9f69fe8fd714e5186cc921f20a638d6"),
-    ("gradient_boosting", "tr_e404ed2688d34d353821144d006f1d15", "mb_022ce2c5131eab60860ef99ac46878ad"),
+    ("decision_tree", "tr_fa530ff25f5af2ae24dfe085790404c2", "mb_040b777642019e26d582a756b817aef9"),
+    ("random_forest", "tr_cdff1dc4c9160f251f08cff47dea7462", "mb_7aa96356ee4efdd8d91380773fae30da"),
+    ("gradient_boosting", "tr_e404ed2688d34d353821144d006f1d15", "mb_c6d922621f04cce67fa842c3b69b97ea"),
 ];
 
 fn model(family: &str) -> Value {
