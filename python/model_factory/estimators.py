@@ -133,7 +133,7 @@ class _Classifier:
         ExecutionError
             ``NON_FINITE_INPUT``.
         """
-        return self._model.predict_proba(self._rows(X), threads=_arrays.threads(self.n_jobs))
+        return self._fitted().predict_proba(self._rows(X), threads=_arrays.threads(self.n_jobs))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Give the likelier class of each row, of shape (rows,); the first class where both are as likely."""
@@ -146,10 +146,14 @@ class _Classifier:
         right = self.predict(X) == np.asarray(y)
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
-    def _rows(self, X: Any) -> NDArray[np.float64]:
-        """Take rows to score where they lie, if they are an array of numbers, and convert anything else."""
+    def _fitted(self) -> _native.Model:
+        """Give the model; refuse an estimator that has none yet."""
         if not self.__sklearn_is_fitted__():
             raise _native.refusal("PARAMETER_INVALID", "estimator", "fitted", "one that is not")
+        return self._model
+
+    def _rows(self, X: Any) -> NDArray[np.float64]:
+        """Take rows to score where they lie, if they are an array of numbers, and convert anything else."""
         if _arrays.is_plain(X):
             plain: NDArray[np.float64] = X
             return plain
@@ -257,9 +261,7 @@ class _Trees(_Classifier):
     @property
     def expected_value(self) -> float:
         """The mean score of the training data, which ``shap_values`` are added to."""
-        if not self.__sklearn_is_fitted__():
-            raise _native.refusal("PARAMETER_INVALID", "estimator", "fitted", "one that is not")
-        return self._model.expected_value
+        return self._fitted().expected_value
 
     def shap_values(self, X: Any) -> NDArray[np.float64]:
         """Tell what each feature adds to the score of each row, of shape (rows, columns).
@@ -276,10 +278,10 @@ class _Trees(_Classifier):
         ExecutionError
             ``NON_FINITE_INPUT``.
         """
-        return self._model.shap_values(self._rows(X), threads=_arrays.threads(self.n_jobs))
+        return self._fitted().shap_values(self._rows(X), threads=_arrays.threads(self.n_jobs))
 
     def _leaves(self, X: Any) -> NDArray[np.uint32]:
-        return self._model.leaves(self._rows(X), threads=_arrays.threads(self.n_jobs))
+        return self._fitted().leaves(self._rows(X), threads=_arrays.threads(self.n_jobs))
 
 
 class DecisionTree(_Trees):
@@ -497,7 +499,7 @@ class GradientBoosting(_Trees):
         ExecutionError
             ``NON_FINITE_INPUT``.
         """
-        return self._model.log_odds(self._rows(X), threads=_arrays.threads(self.n_jobs))
+        return self._fitted().log_odds(self._rows(X), threads=_arrays.threads(self.n_jobs))
 
     def staged_predict_proba(self, X: Any) -> Iterator[NDArray[np.float64]]:
         """Give what ``predict_proba`` would after the first tree, after the second, and so on.
@@ -511,8 +513,8 @@ class GradientBoosting(_Trees):
         ExecutionError
             ``NON_FINITE_INPUT``.
         """
-        features = _arrays.matrix(self._rows(X), "X")
-        return iter(self._model.stages(features, threads=_arrays.threads(self.n_jobs)))
+        model, features = self._fitted(), _arrays.matrix(self._rows(X), "X")
+        return iter(model.stages(features, threads=_arrays.threads(self.n_jobs)))
 
 
 def _frame(
