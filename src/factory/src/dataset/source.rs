@@ -72,7 +72,7 @@ impl Source {
     /// `SOURCE_UNREADABLE` and, at 2^32 rows, `RESOURCE_EXHAUSTED`.
     pub(super) fn read(&self, wanted: &Wanted, meter: &Meter<'_>) -> Result<Columns> {
         let mut columns = Columns::new(wanted);
-        let mut take = |batch: &RecordBatch| {
+        let mut take = |batch: &RecordBatch| -> Result<u64> {
             limited(wanted, columns.rows() + batch.num_rows() as u64)?;
             columns.append(batch)?;
             meter.advance(batch.num_rows() as u64)?;
