@@ -121,7 +121,7 @@ impl<'a> Grower<'a> {
                 leaves.push((leaf.node, leaf.place));
                 continue;
             }
-            let (children, division) = self.divide(leaf, &split, root_count, &mut nodes);
+            let (children, division) = self.divide(&leaf, &split, root_count, &mut nodes);
             let histograms = self.histograms(&children, &division, histogram, gradients, count + 1);
             for (child, histogram) in children.into_iter().zip(histograms) {
                 self.settle(child, histogram, columns, &mut heap, &mut leaves);
@@ -195,7 +195,7 @@ impl<'a> Grower<'a> {
     /// Parts a leaf's rows and makes its node an inner one.
     fn divide(
         &mut self,
-        leaf: Leaf,
+        leaf: &Leaf,
         split: &Split,
         root_count: i64,
         nodes: &mut Vec<Node>,

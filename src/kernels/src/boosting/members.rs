@@ -11,6 +11,7 @@
 //! split depends on which way a leaf is held.
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
+#![allow(clippy::needless_bitwise_bool, reason = "what is not skipped over is not guessed wrong either")]
 
 use std::ops::Range;
 
@@ -20,6 +21,8 @@ use crate::dispatch::{self, Work};
 
 /// A leaf is marked while it holds more than one row in so many: so at most seven are at a time.
 pub(super) const SHARE: usize = 8;
+/// Marks that there may be at a time: one more than leaves that hold more than an eighth of the rows.
+const MARKS: usize = 8;
 /// The mark of a row that stands in a list.
 const UNMARKED: u8 = u8::MAX;
 /// Rows that one task partitions or sweeps; a multiple of [`BLOCK_ROWS`].
@@ -165,10 +168,10 @@ impl Members {
 
     /// Adds to the scores of the rows from `start` on the value of the leaf that each is in.
     pub(super) fn add_values(&self, leaves: &[(Place, f64)], start: usize, scores: &mut [f64]) {
-        let mut marked = [0.0; 256];
+        let mut values = [0.0; MARKS];
         for (place, value) in leaves {
             match place {
-                &Place::Marked(mark) => marked[usize::from(mark)] = *value,
+                &Place::Marked(mark) => values[usize::from(mark)] = *value,
                 Place::Listed(run) => {
                     let list = &self.lists[run.clone()];
                     let first = list.partition_point(|&row| (row as usize) < start);
@@ -181,9 +184,30 @@ impl Members {
                 }
             }
         }
-        marked[usize::from(UNMARKED)] = 0.0;
-        for (score, &mark) in scores.iter_mut().zip(&self.marks[start..]) {
-            *score += marked[usize::from(mark)];
+        let marks = &self.marks[start..start + scores.len()];
+        dispatch::run(AddMarked { marks, values: &values, scores });
+    }
+}
+
+/// Adds to each score the value of the row's mark, or nothing.
+struct AddMarked<'a> {
+    marks: &'a [u8],
+    values: &'a [f64; MARKS],
+    scores: &'a mut [f64],
+}
+
+impl Work for AddMarked<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (score, &found) in self.scores.iter_mut().zip(self.marks) {
+            // Bit masks, because of selects the compiler would make jumps.
+            let mut chosen = 0;
+            for (mark, value) in (0..).zip(self.values) {
+                chosen |= value.to_bits() & u64::from(found == mark).wrapping_neg();
+            }
+            *score += f64::from_bits(chosen);
         }
     }
 }
@@ -318,6 +342,19 @@ mod tests {
 
     use super::*;
 
+    struct Owned<'a>(Sweep<'a>, Vec<u8>);
+    impl Work for Owned<'_> {
+        type Output = (Vec<u32>, Vec<u8>);
+
+        #[inline(always)]
+        fn run(mut self) -> Self::Output {
+            let mut found = vec![0; self.1.len().next_multiple_of(8)];
+            let count = SweepRows { sweep: self.0, marks: &mut self.1, found: &mut found, first: 0 }.run();
+            found.truncate(count);
+            (found, self.1)
+        }
+    }
+
     proptest! {
         #[test]
         fn partition_is_stable_and_complete(
@@ -349,19 +386,8 @@ mod tests {
                 .filter(|&row| old[row as usize] == 1 && sweep.side.is_left(row) == take_left)
                 .collect();
             let mut marks = old.clone();
-            taken.iter().for_each(|&row| marks[row as usize] = 7);
-            struct Owned<'a>(Sweep<'a>, Vec<u8>);
-            impl Work for Owned<'_> {
-                type Output = (Vec<u32>, Vec<u8>);
-
-                #[inline(always)]
-                fn run(mut self) -> Self::Output {
-                    let mut found = vec![0; self.1.len().next_multiple_of(8)];
-                    let count =
-                        SweepRows { sweep: self.0, marks: &mut self.1, found: &mut found, first: 0 }.run();
-                    found.truncate(count);
-                    (found, self.1)
-                }
+            for &row in &taken {
+                marks[row as usize] = 7;
             }
             for result in dispatch::run_with_each(|| Owned(sweep, old.clone())) {
                 prop_assert_eq!(&result.0, &taken);
