@@ -15,8 +15,9 @@ use rayon::prelude::*;
 use super::{
     fixed::{Gradient, Sums},
     histogram::{Codes, Histogram, Rows},
-    members::{Division, Members, Place, SHARE, Side},
+    members::{Division, Members, Place, SHARE},
     split::{Rules, Split},
+    sweep::Side,
 };
 use crate::ensemble::Node;
 
