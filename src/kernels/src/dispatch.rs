@@ -2,8 +2,8 @@
 //!
 //! Flows in: a [`Work`]. Flows out: its result, the same bits whatever is chosen: a work is plain Rust without
 //! intrinsics, the compiler only widens its loops, and it may neither fuse nor reorder floating-point
-//! operations. This is the one module with `unsafe` code: calling a function compiled for an instruction set
-//! is sound exactly where the machine has been asked for that set.
+//! operations. Its `unsafe` code is sound because a function compiled for an instruction set is called only
+//! where the machine has just said that it has that set.
 #![allow(unsafe_code, reason = "a function may be called once its instruction set has been detected")]
 #![allow(
     clippy::inline_always,

@@ -39,14 +39,12 @@ pub(super) fn bundles(binned: &Binned<u8>) -> Vec<Bundle> {
     let mut bundles: Vec<Bundle> = Vec::new();
     for (radix, column) in columns {
         let bins = binned.bins()[column].missing() + 1;
-        let bundle = match bundles.iter().position(|bundle| bundle.codes * radix <= MOST_CODES) {
-            Some(found) => &mut bundles[found],
-            None => {
-                bundles.push(Bundle { parts: Vec::new(), codes: 1 });
-                let last = bundles.len() - 1;
-                &mut bundles[last]
-            }
-        };
+        let found = bundles.iter().position(|bundle| bundle.codes * radix <= MOST_CODES);
+        let position = found.unwrap_or_else(|| {
+            bundles.push(Bundle { parts: Vec::new(), codes: 1 });
+            bundles.len() - 1
+        });
+        let bundle = &mut bundles[position];
         bundle.parts.push(Part { column, bins, radix, scale: bundle.codes });
         bundle.codes *= radix;
     }

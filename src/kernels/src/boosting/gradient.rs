@@ -11,14 +11,14 @@
 use contracts::{Code, Failure, Result, model_config::ClassWeight};
 use rayon::prelude::*;
 
-use super::fixed::{Cell, Gradient, SLOPE_BITS, Sums};
+use super::fixed::{Gradient, SLOPE_BITS, Sums};
 use crate::{
     dispatch::{self, Work},
     frame::Frame,
     math,
 };
 
-/// Rows whose weights are laid out at a time; no more than a [`Cell`] may sum.
+/// Rows whose weights are laid out at a time; what they need stays in the nearest cache.
 const CHUNK_ROWS: usize = 1_024;
 
 /// The weighted logistic loss over the rows of a frame.
@@ -140,7 +140,7 @@ impl<'a> Loss<'a> {
                     }
                 }
             }
-            total = total + dispatch::run(Sum { gradients }).unpack();
+            total = total + dispatch::run(Sum { gradients });
         }
         total
     }
@@ -203,15 +203,19 @@ struct Sum<'a> {
 }
 
 impl Work for Sum<'_> {
-    type Output = Cell;
+    type Output = Sums;
 
     #[inline(always)]
-    fn run(self) -> Cell {
-        let mut sum = Cell::default();
+    fn run(self) -> Sums {
+        let mut total = Sums::default();
         for gradient in self.gradients {
-            sum.add(gradient.cell());
+            let row = gradient.sums();
+            // A block cannot overflow, and a check would keep the loop from being widened.
+            total.slope = total.slope.wrapping_add(row.slope);
+            total.curvature = total.curvature.wrapping_add(row.curvature);
+            total.count = total.count.wrapping_add(row.count);
         }
-        sum
+        total
     }
 }
 
@@ -241,7 +245,7 @@ mod tests {
             assert_eq!(loss.unit, 4.0 / 16_777_216.0);
             let mut gradients = [Gradient::default(); 2];
             let total = loss.gradients(0, &[0.0, 0.0], None, &mut gradients);
-            let sums = gradients.map(|gradient| gradient.cell().unpack());
+            let sums = gradients.map(Gradient::sums);
             assert_eq!(total, sums[0] + sums[1]);
             let real =
                 |sums: Sums| (sums.slope as f64 * loss.unit, sums.curvature as f64 * loss.unit, sums.count);
@@ -252,24 +256,25 @@ mod tests {
         });
     }
 
+    struct Owned<'a>(&'a [f64], &'a [f64], &'a [bool]);
+    impl Work for Owned<'_> {
+        type Output = (Vec<Gradient>, Sums);
+
+        #[inline(always)]
+        fn run(self) -> Self::Output {
+            let mut gradients = vec![Gradient::default(); self.0.len()];
+            let (scores, weights, positive) = (self.0, self.1, self.2);
+            Derivatives { scores, weights, positive, gradients: &mut gradients }.run();
+            let sum = Sum { gradients: &gradients }.run();
+            (gradients, sum)
+        }
+    }
+
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
         let scores: Vec<f64> = (-3_000..3_001).map(|step| f64::from(step) * 0.013).collect();
         let weights: Vec<f64> = (0..scores.len()).map(|row| (row * 7_919 % 16_777_217) as f64).collect();
         let positive: Vec<bool> = (0..scores.len()).map(|row| row % 3 == 0).collect();
-        struct Owned<'a>(&'a [f64], &'a [f64], &'a [bool]);
-        impl Work for Owned<'_> {
-            type Output = (Vec<Gradient>, Sums);
-
-            #[inline(always)]
-            fn run(self) -> Self::Output {
-                let mut gradients = vec![Gradient::default(); self.0.len()];
-                let (scores, weights, positive) = (self.0, self.1, self.2);
-                Derivatives { scores, weights, positive, gradients: &mut gradients }.run();
-                let sum = Sum { gradients: &gradients }.run().unpack();
-                (gradients, sum)
-            }
-        }
         let [baseline, avx2, avx512] = dispatch::run_with_each(|| Owned(&scores, &weights, &positive));
         assert_eq!(baseline, avx2);
         assert_eq!(baseline, avx512);

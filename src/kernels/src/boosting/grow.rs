@@ -15,8 +15,9 @@ use rayon::prelude::*;
 use super::{
     fixed::{Gradient, Sums},
     histogram::{Codes, Histogram, Rows},
-    members::{Division, Members, Place, SHARE, Side},
+    members::{Division, Members, Place, SHARE},
     split::{Rules, Split},
+    sweep::Side,
 };
 use crate::ensemble::Node;
 
@@ -139,7 +140,7 @@ impl<'a> Grower<'a> {
                 leaves.push(leaf.grown());
                 continue;
             }
-            let (children, division) = self.divide(leaf, &split, root_count, &mut nodes);
+            let (children, division) = self.divide(&leaf, &split, root_count, &mut nodes);
             let histograms = self.histograms(&children, &division, histogram, gradients, count + 1);
             for (child, histogram) in children.into_iter().zip(histograms) {
                 self.settle(child, histogram, columns, &mut heap, &mut leaves);
@@ -213,7 +214,7 @@ impl<'a> Grower<'a> {
     /// Parts a leaf's rows and makes its node an inner one.
     fn divide(
         &mut self,
-        leaf: Leaf,
+        leaf: &Leaf,
         split: &Split,
         root_count: i64,
         nodes: &mut Vec<Node>,

@@ -10,23 +10,19 @@
 //! row is in one leaf's list or bears one leaf's mark; lists are in rising order; and nothing that decides a
 //! split depends on which way a leaf is held.
 
-#![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
-
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::dispatch::{self, Work};
+use super::sweep::{AddMarked, MARKS, Side, Sweep, SweepRows};
+use crate::dispatch;
 
 /// A leaf is marked while it holds more than one row in so many: so at most seven are at a time.
 pub(super) const SHARE: usize = 8;
 /// The mark of a row that stands in a list.
 const UNMARKED: u8 = u8::MAX;
-/// Rows that one task partitions or sweeps; a multiple of [`BLOCK_ROWS`].
+/// Rows that one task partitions or sweeps; a multiple of 8.
 const TASK_ROWS: usize = 16_384;
-/// Rows whose flags are kept at a time while sweeping; a multiple of 8.
-const BLOCK_ROWS: usize = 1_024;
-
 /// How a leaf's rows are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -34,17 +30,6 @@ pub(super) enum Place {
     Marked(u8),
     /// As this run of the lists.
     Listed(Range<usize>),
-}
-
-/// Which rows go left.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Side<'a> {
-    /// The column that is looked at, one code a row.
-    pub(super) codes: &'a [u8],
-    /// Codes up to this go left.
-    pub(super) bin: u8,
-    /// This code goes left as well; [`Self::bin`] where that is all.
-    pub(super) missing: u8,
 }
 
 /// The rows of every leaf.
@@ -165,10 +150,10 @@ impl Members {
 
     /// Adds to the scores of the rows from `start` on the value of the leaf that each is in.
     pub(super) fn add_values(&self, leaves: &[(Place, f64)], start: usize, scores: &mut [f64]) {
-        let mut marked = [0.0; 256];
+        let mut values = [0.0; MARKS];
         for (place, value) in leaves {
             match place {
-                &Place::Marked(mark) => marked[usize::from(mark)] = *value,
+                &Place::Marked(mark) => values[usize::from(mark)] = *value,
                 Place::Listed(run) => {
                     let list = &self.lists[run.clone()];
                     let first = list.partition_point(|&row| (row as usize) < start);
@@ -181,92 +166,8 @@ impl Members {
                 }
             }
         }
-        marked[usize::from(UNMARKED)] = 0.0;
-        for (score, &mark) in scores.iter_mut().zip(&self.marks[start..]) {
-            *score += marked[usize::from(mark)];
-        }
-    }
-}
-
-/// Takes rows from a mark.
-#[derive(Debug, Clone, Copy)]
-struct Sweep<'a> {
-    mark: u8,
-    /// The mark that they get.
-    new: u8,
-    side: Side<'a>,
-    /// Whether it takes the left or the right ones.
-    take_left: bool,
-}
-
-/// A sweep over neighbouring rows; gives how many it found.
-struct SweepRows<'a> {
-    sweep: Sweep<'a>,
-    marks: &'a mut [u8],
-    /// Room for every row, rounded up to 8; the rows found stand first.
-    found: &'a mut [u32],
-    /// Number of the first row.
-    first: u32,
-}
-
-impl Work for SweepRows<'_> {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run(self) -> usize {
-        let Sweep { mark, new, side, take_left } = self.sweep;
-        let mut count = 0;
-        let mut first = self.first;
-        for (marks, codes) in self.marks.chunks_mut(BLOCK_ROWS).zip(side.codes.chunks(BLOCK_ROWS)) {
-            let mut flags = [0_u8; BLOCK_ROWS];
-            for ((flag, old), &code) in flags.iter_mut().zip(marks.iter_mut()).zip(codes) {
-                let is_left = (code <= side.bin) | (code == side.missing);
-                let is_taken = (*old == mark) & (is_left == take_left);
-                *flag = u8::from(is_taken);
-                *old = if is_taken { new } else { *old };
-            }
-            for flags in flags.as_chunks::<8>().0 {
-                let flags = u64::from_le_bytes(*flags);
-                if flags != 0 {
-                    // Gathers the lowest bits of the eight bytes: no two of the products meet in a bit.
-                    let mask = (flags.wrapping_mul(0x0102_0408_1020_4080) >> 56) as usize;
-                    if let Some(found) = self.found[count..].first_chunk_mut::<8>() {
-                        for (found, &position) in found.iter_mut().zip(&POSITIONS[mask]) {
-                            *found = first.wrapping_add(u32::from(position));
-                        }
-                    }
-                    count += mask.count_ones() as usize;
-                }
-                first = first.wrapping_add(8);
-            }
-        }
-        count
-    }
-}
-
-/// The positions of the bits of a byte, the lowest first, then zeros.
-static POSITIONS: [[u8; 8]; 256] = {
-    let mut positions = [[0; 8]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut bit, mut count) = (0, 0);
-        while bit < 8 {
-            if mask >> bit & 1 == 1 {
-                positions[mask][count] = bit as u8;
-                count += 1;
-            }
-            bit += 1;
-        }
-        mask += 1;
-    }
-    positions
-};
-
-impl Side<'_> {
-    #[inline]
-    fn is_left(self, row: u32) -> bool {
-        let code = self.codes[row as usize];
-        (code <= self.bin) | (code == self.missing)
+        let marks = &self.marks[start..start + scores.len()];
+        dispatch::run(AddMarked { marks, values: &values, scores });
     }
 }
 
@@ -335,38 +236,6 @@ mod tests {
             let mut scratch = vec![0; count];
             prop_assert_eq!(partition(&mut rows, &mut scratch, side), left);
             prop_assert_eq!(rows, expected);
-        }
-
-        #[test]
-        fn a_sweep_finds_the_same_with_every_instruction_set(
-            rows in 1..3_000_usize, bin in 0..9_u8, missing in 0..9_u8, take_left in any::<bool>(), seed in any::<u32>(),
-        ) {
-            let hash = |row: usize, salt: usize| (row * 31 + salt + seed as usize).wrapping_mul(0x9E37_79B9) >> 9;
-            let codes: Vec<u8> = (0..rows).map(|row| (hash(row, 1) % 9) as u8).collect();
-            let old: Vec<u8> = (0..rows).map(|row| (hash(row, 2) % 3) as u8).collect();
-            let sweep = Sweep { mark: 1, new: 7, side: Side { codes: &codes, bin, missing }, take_left };
-            let taken: Vec<u32> = (0..rows as u32)
-                .filter(|&row| old[row as usize] == 1 && sweep.side.is_left(row) == take_left)
-                .collect();
-            let mut marks = old.clone();
-            taken.iter().for_each(|&row| marks[row as usize] = 7);
-            struct Owned<'a>(Sweep<'a>, Vec<u8>);
-            impl Work for Owned<'_> {
-                type Output = (Vec<u32>, Vec<u8>);
-
-                #[inline(always)]
-                fn run(mut self) -> Self::Output {
-                    let mut found = vec![0; self.1.len().next_multiple_of(8)];
-                    let count =
-                        SweepRows { sweep: self.0, marks: &mut self.1, found: &mut found, first: 0 }.run();
-                    found.truncate(count);
-                    (found, self.1)
-                }
-            }
-            for result in dispatch::run_with_each(|| Owned(sweep, old.clone())) {
-                prop_assert_eq!(&result.0, &taken);
-                prop_assert_eq!(&result.1, &marks);
-            }
         }
 
         /// Divides until lists are left, and looks where every row is.

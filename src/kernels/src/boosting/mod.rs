@@ -9,6 +9,13 @@
 //! sampling the model depends on the multiset of rows alone, and never on threads: bins are exact ranks,
 //! gradients are integers, and everything else is computed for one row or one split at a time.
 //!
+//! Defaults: on rare positives an L2 penalty of 1 is what matters most. Leaves of a few rows whose curvature is
+//! next to nothing otherwise take huge steps: on the public card data (100 trees of 31 leaves, 0.8 % positive)
+//! `LightGBM`, whose penalty is 0 by default, has an average precision of 0.696 on the test week and 0.756 with
+//! a penalty of 1; a `min_child_weight` of 1 instead gives 0.752, and both together 0.755. `XGBoost`, with both
+//! by default, has 0.756, and 0.752 without the penalty. Ours, with the penalty and leaves of at least 20 rows,
+//! has 0.759 (0.753 with a `min_child_weight` of 1, 0.759 with leaves of one row).
+//!
 //! Sources: Friedman: *Greedy function approximation: a gradient boosting machine*, Annals of Statistics 29
 //! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction).
 
@@ -20,6 +27,7 @@ mod histogram;
 mod members;
 mod pair;
 mod split;
+mod sweep;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests;

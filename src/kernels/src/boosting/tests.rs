@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::{BoostingModel, fit};
 use crate::{
     arrays::Array,
+    dispatch::{self, Instructions},
     frame::Frame,
     progress::{Progress, Silent},
     rng::Rng,
@@ -95,6 +96,20 @@ fn threads_do_not_change_a_bit() {
     });
     assert_eq!(one, two);
     assert_eq!(one, four);
+}
+
+#[test]
+fn instruction_sets_do_not_change_a_bit() {
+    let (features, positive) = sample(20_000, 14);
+    let config = GradientBoosting { subsample: 0.9, n_estimators: 6, ..config() };
+    let [baseline, avx2, avx512] =
+        [Instructions::Baseline, Instructions::Avx2, Instructions::Avx512].map(|set| {
+            // Other tests may run meanwhile: what they compute does not change, which is the point.
+            dispatch::limit(set);
+            fit_plain(&config, features.view(), &positive)
+        });
+    assert_eq!(baseline, avx2);
+    assert_eq!(baseline, avx512);
 }
 
 #[test]
