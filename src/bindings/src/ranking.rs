@@ -59,6 +59,6 @@ impl PyRanking {
     }
 }
 
-fn thresholds<'py>(py: Python<'py>, thresholds: impl Iterator<Item = Option<f64>>) -> Column<'py> {
+fn thresholds(py: Python<'_>, thresholds: impl Iterator<Item = Option<f64>>) -> Column<'_> {
     PyArray1::from_iter(py, thresholds.map(|threshold| threshold.unwrap_or(f64::INFINITY)))
 }

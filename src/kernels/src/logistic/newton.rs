@@ -1,4 +1,4 @@
-//! Newton's method with step halving.
+//! Newton's method with step halving; near the end, where the Hessian hardly changes, an old one serves.
 
 use contracts::{Code, Failure, Result};
 
@@ -14,6 +14,11 @@ const RESOLUTION: f64 = 1e-12;
 const SUFFICIENT: f64 = 1e-4;
 /// Halvings before a direction is given up.
 const MOST_HALVINGS: usize = 60;
+
+/// Share of the slope before it below which a step was so good that the next may do with the same Hessian.
+const GOOD: f64 = 1e-2;
+/// Share above which a step with an old Hessian calls for a new one.
+const POOR: f64 = 1e-1;
 
 /// Of so many chunks one gives the first guess.
 const THINNED: usize = 16;
@@ -63,12 +68,18 @@ fn descend_from(
         return Err(diverged("the objective is no finite number at its start"));
     }
     let mut floor = f64::INFINITY;
+    let (mut before, mut is_old) = (f64::INFINITY, false);
     for steps in 0..=most_steps {
         progress.step(u64::from(steps), u64::from(most_steps))?;
         let slope = slope(objective, &point, &sums) / objective.total_weight();
         if slope < tolerance {
             return Ok(Minimum { point, steps });
         }
+        if is_old && slope > POOR * before {
+            sums = objective.evaluate(&point);
+        }
+        is_old = before.is_finite() && slope <= GOOD * before;
+        before = slope;
         let towards = direction(objective, &point, &sums)
             .ok_or_else(|| diverged("the objective has no curvature left"))?;
         let decrease = decrease(objective, &point, &sums, &towards);
@@ -79,25 +90,35 @@ fn descend_from(
             floor = slope;
         }
         if steps < most_steps {
-            (point, sums) = descend(objective, &point, &sums, &towards, decrease)?;
+            let way = Way { point: &point, towards: &towards, decrease, keeps_hessian: is_old };
+            (point, sums) = descend(objective, &sums, &way)?;
         }
     }
     Err(diverged(&format!("no convergence within {most_steps} steps")))
 }
 
-/// The first of the points a whole, half, quarter step away at which the objective is low enough.
-fn descend(
-    objective: &Objective<'_, '_>,
-    point: &[f64],
-    sums: &Sums,
-    towards: &[f64],
+/// Where a step begins and leads.
+struct Way<'a> {
+    point: &'a [f64],
+    towards: &'a [f64],
+    /// What a linear model promises of the whole step.
     decrease: f64,
-) -> Result<(Vec<f64>, Sums)> {
+    /// Whether the Hessian at the end may be that of the beginning.
+    keeps_hessian: bool,
+}
+
+/// The first of the points a whole, half, quarter step away at which the objective is low enough.
+fn descend(objective: &Objective<'_, '_>, sums: &Sums, way: &Way<'_>) -> Result<(Vec<f64>, Sums)> {
     let mut length = 1.0;
     for _ in 0..MOST_HALVINGS {
-        let next: Vec<f64> = point.iter().zip(towards).map(|(at, towards)| at + length * towards).collect();
-        let found = objective.evaluate(&next);
-        let enough = sums.value - SUFFICIENT * length * decrease + RESOLUTION * sums.value;
+        let next: Vec<f64> =
+            way.point.iter().zip(way.towards).map(|(at, towards)| at + length * towards).collect();
+        let found = if way.keeps_hessian {
+            objective.evaluate_near(&next, &sums.hessian)
+        } else {
+            objective.evaluate(&next)
+        };
+        let enough = sums.value - SUFFICIENT * length * way.decrease + RESOLUTION * sums.value;
         if found.is_finite() && found.value <= enough {
             return Ok((next, found));
         }

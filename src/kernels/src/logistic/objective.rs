@@ -118,6 +118,16 @@ impl<'a, 'f> Objective<'a, 'f> {
 
     /// Value, gradient and Hessian at a point.
     pub(super) fn evaluate(&self, point: &[f64]) -> Sums {
+        self.sums(point, true)
+    }
+
+    /// Value and gradient at a point, beside a Hessian that was found near it.
+    pub(super) fn evaluate_near(&self, point: &[f64], hessian: &[f64]) -> Sums {
+        Sums { hessian: hessian.to_vec(), ..self.sums(point, false) }
+    }
+
+    /// Without `curved` the Hessian is left out, which is much of the work.
+    fn sums(&self, point: &[f64], curved: bool) -> Sums {
         let columns = self.frame.columns();
         // Rows are centred and not scaled: the scales go into the weights, and out of the sums once.
         let scale = |index: usize| self.scaling.scale().get(index).copied().unwrap_or(1.0);
@@ -126,7 +136,7 @@ impl<'a, 'f> Objective<'a, 'f> {
         let mut total = Sums::zero(point.len());
         let chunks: Vec<usize> = (0..self.chunks()).step_by(self.every).collect();
         for chunks in chunks.chunks(CHUNKS_AT_ONCE) {
-            let sums: Vec<_> = chunks.par_iter().map(|&chunk| self.chunk(chunk, &scaled)).collect();
+            let sums: Vec<_> = chunks.par_iter().map(|&chunk| self.chunk(chunk, &scaled, curved)).collect();
             for sums in &sums {
                 total.add(sums);
             }
@@ -148,7 +158,7 @@ impl<'a, 'f> Objective<'a, 'f> {
         total
     }
 
-    fn chunk(&self, chunk: usize, point: &[f64]) -> Sums {
+    fn chunk(&self, chunk: usize, point: &[f64], curved: bool) -> Sums {
         let mut sums = Sums::zero(point.len());
         let mut tile = Tile::new(point.len());
         let mut weights = [0.0; TILE];
@@ -160,7 +170,10 @@ impl<'a, 'f> Objective<'a, 'f> {
             for (offset, (weight, &positive)) in weights.iter_mut().zip(positive).enumerate() {
                 *weight = self.frame.weight(start + offset) * self.factors[usize::from(positive)];
             }
-            sums.add_tile(&tile, positive, &weights, point);
+            let curvatures = sums.add_tile(&tile, positive, &weights, point);
+            if curved {
+                sums.add_curvature(&tile, &curvatures);
+            }
         }
         sums
     }
@@ -185,8 +198,9 @@ impl Sums {
         }
     }
 
-    /// Adds the rows of a tile; those past its last have no weight.
-    fn add_tile(&mut self, tile: &Tile, positive: &[bool], weights: &Column, point: &[f64]) {
+    /// Adds the value and the gradient of a tile's rows (those past its last have no weight), and tells their
+    /// curvatures.
+    fn add_tile(&mut self, tile: &Tile, positive: &[bool], weights: &Column, point: &[f64]) -> Column {
         let mut margins = [0.0; TILE];
         for (column, weight) in tile.columns().iter().zip(point) {
             margins.iter_mut().zip(column).for_each(|(margin, value)| *margin += weight * value);
@@ -210,11 +224,18 @@ impl Sums {
             curvatures[row] = weight * (far * near);
         }
         self.value += sum(&losses);
+        for (total, column) in self.gradient.iter_mut().zip(tile.columns()) {
+            *total += dot(&residuals, column);
+        }
+        curvatures
+    }
+
+    /// Adds the Hessian of a tile's rows.
+    fn add_curvature(&mut self, tile: &Tile, curvatures: &Column) {
         let mut place = 0;
         let mut curved = [0.0; TILE];
         for (i, column) in tile.columns().iter().enumerate() {
-            self.gradient[i] += dot(&residuals, column);
-            for ((curved, curvature), value) in curved.iter_mut().zip(&curvatures).zip(column) {
+            for ((curved, curvature), value) in curved.iter_mut().zip(curvatures).zip(column) {
                 *curved = curvature * value;
             }
             for other in &tile.columns()[..=i] {

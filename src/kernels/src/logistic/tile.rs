@@ -20,12 +20,13 @@ pub(super) type Column = [f64; TILE];
 pub(super) struct Tile {
     rows: usize,
     columns: Vec<Column>,
+    block: Vec<f64>,
 }
 
 impl Tile {
     /// A tile of so many columns, without rows.
     pub(super) fn new(columns: usize) -> Self {
-        Self { rows: 0, columns: vec![[0.0; TILE]; columns] }
+        Self { rows: 0, columns: vec![[0.0; TILE]; columns], block: Vec::new() }
     }
 
     /// Holds the rows from `start` on, centred; columns past those of `features` are 1 in each row.
@@ -35,8 +36,20 @@ impl Tile {
         for place in (0..self.rows).step_by(BLOCK) {
             let rows = start + place..end.min(start + place + BLOCK);
             let values = features.slice_axis(Axis(0), Slice::from(rows));
-            for ((target, values), mean) in self.columns.iter_mut().zip(values.columns()).zip(mean) {
-                target[place..].iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
+            let columns = self.columns.iter_mut().zip(mean).enumerate();
+            if let Some(values) = values.to_slice() {
+                // In the order of memory first: from afar, neighbours come fastest together.
+                self.block.clear();
+                self.block.extend_from_slice(values);
+                for (index, (target, mean)) in columns {
+                    let values = self.block[index..].iter().step_by(features.ncols());
+                    target[place..].iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
+                }
+            } else {
+                for (index, (target, mean)) in columns {
+                    let values = values.column(index);
+                    target[place..].iter_mut().zip(values).for_each(|(held, value)| *held = value - mean);
+                }
             }
         }
         for (index, target) in self.columns.iter_mut().enumerate() {
@@ -82,9 +95,8 @@ pub(super) fn sum(column: &Column) -> f64 {
 }
 
 fn joined(lanes: [f64; LANES]) -> f64 {
-    let [low, high] =
-        [0, LANES / 2].map(|first| (lanes[first] + lanes[first + 1]) + (lanes[first + 2] + lanes[first + 3]));
-    low + high
+    let half = |first: usize| (lanes[first] + lanes[first + 1]) + (lanes[first + 2] + lanes[first + 3]);
+    half(0) + half(LANES / 2)
 }
 
 #[cfg(test)]
