@@ -142,10 +142,14 @@ def test_labels_resolve_as_in_a_dataset(built: tuple[Path, mf.Dataset]) -> None:
 
 def facts(rows: int, keys: int, seed: int) -> dict[str, NDArray[Any]]:
     random = np.random.default_rng(seed)
+    start = np.datetime64("2024-01-01", "ns")
     true = random.integers(0, 20, rows)
     known = true + random.integers(0, 6, rows)
-    as_time = lambda days: (days * 86_400 * 10**9).astype("datetime64[ns]")  # noqa: E731
-    return {"key": random.integers(0, keys, rows), "true": as_time(true), "known": as_time(known)}
+    return {
+        "key": random.integers(0, keys, rows),
+        "true": start + true.astype("timedelta64[D]"),
+        "known": start + known.astype("timedelta64[D]"),
+    }
 
 
 def expected(

@@ -53,7 +53,7 @@ impl Events {
         if ids.is_empty() {
             return Err(Failure::at(Code::DatasetEmpty, TABLE, "at least one row", "none"));
         }
-        let mut index = EventIndex::new(&spec.event_id, &ids)?;
+        let mut index = EventIndex::new(&spec.event_id, ids.clone())?;
         let times = columns.times(&spec.event_time)?;
         let mut order = index.rows.clone();
         // The sort is stable: events of one instant stay in the order of their ids.
@@ -102,9 +102,9 @@ impl Events {
 
 impl EventIndex {
     /// Of events in their given order; `name` is their column. Refuses with `DUPLICATE_EVENT`.
-    pub(super) fn new(name: &ColumnName, ids: &Ids) -> Result<Self> {
+    pub(super) fn new(name: &ColumnName, ids: Ids) -> Result<Self> {
         let rows = ids.order();
-        let sorted = ids.select(&rows);
+        let sorted = if rows.is_sorted() { ids } else { ids.select(&rows) };
         let repeated = sorted.repeated();
         if repeated > 0 {
             let found = format!("{repeated} repetitions");

@@ -42,7 +42,13 @@ pub(super) fn compute(
                 flags(&events.times, |time| within(hour(time), i64::from(*first), i64::from(*last)))
             }
         };
-        let infinite = column.par_iter().filter(|value| value.is_infinite()).count();
+        // Counts, shares and values that were there before are finite.
+        let overflows = matches!(
+            feature.definition,
+            Definition::Window { aggregate: Asked::Sum | Asked::Mean | Asked::Std, .. }
+        );
+        let infinite =
+            if overflows { column.par_iter().filter(|value| value.is_infinite()).count() } else { 0 };
         if infinite > 0 {
             let pointer = format!("features/{}", feature.name);
             return Err(Failure::at(

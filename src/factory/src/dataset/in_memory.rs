@@ -58,7 +58,7 @@ pub fn compute_features(
     drop(events);
     let timeline = match (&spec.labels, labels, &spec.event_id) {
         (Some(of), Some(labels), Some(event_id)) => {
-            let index = EventIndex::new(event_id, &columns.ids(event_id)?)?;
+            let index = EventIndex::new(event_id, columns.ids(event_id)?)?;
             let (joined, events) = (joined(of, labels, spec.naive_times_are_utc, &index)?, index.len());
             Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?)
         }
@@ -115,7 +115,7 @@ pub fn resolve_labels(spec: &ResolveSpec, events: &Source, labels: Source) -> Re
         numbers: [].into(),
     };
     let mut columns = read(events, &wanted)?;
-    let index = EventIndex::new(event_id, &columns.take_ids(event_id)?)?;
+    let index = EventIndex::new(event_id, columns.take_ids(event_id)?)?;
     let joined = joined(of, labels, naive_times_are_utc, &index)?;
     let times = columns.take_times(event_time)?;
     let assertions = joined.assertions(times.len())?;
