@@ -158,7 +158,7 @@ mod tests {
     fn the_integers_of_the_outermost_structure_are_found() {
         // Field 1: i32 -3; field 2: structure with field 1: i32 5; field 3: list of two i32; field 18: i64 300.
         let bytes =
-            [0x15, 0x05, 0x1c, 0x15, 0x0a, 0x00, 0x19, 0x25, 0x02, 0x04, 0x06, 0xf6, 0xd8, 0x04, 0x00, 0x99];
+            [0x15, 0x05, 0x1c, 0x15, 0x0a, 0x00, 0x19, 0x25, 0x02, 0x04, 0xf6, 0xd8, 0x04, 0x00, 0x99];
         let found = walk(&bytes).unwrap();
         assert_eq!((found.integer(1), found.integer(2), found.integer(18)), (Some(-3), None, Some(300)));
         assert_eq!(found.bytes, bytes.len() - 1);
