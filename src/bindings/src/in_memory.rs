@@ -51,7 +51,7 @@ pub(crate) fn resolve<'py>(
 ) -> Result<ResolvedColumns<'py>> {
     let spec: ResolveSpec = request(spec)?;
     let (events, labels) = (events.source(py, "events")?, labels.source(py, "labels")?);
-    let resolved = py.detach(|| on(threads, || resolve_labels(&spec, &events, labels)))?;
+    let resolved = py.detach(|| on(threads, || resolve_labels(&spec, &events, &labels)))?;
     let outcomes: Vec<u8> = resolved.outcome.iter().map(|outcome| *outcome as u8).collect();
     Ok((
         outcomes.into_pyarray(py),

@@ -59,7 +59,7 @@ pub fn compute_features(
     let timeline = match (&spec.labels, labels, &spec.event_id) {
         (Some(of), Some(labels), Some(event_id)) => {
             let index = EventIndex::new(event_id, columns.ids(event_id)?)?;
-            let (joined, events) = (joined(of, labels, spec.naive_times_are_utc, &index)?, index.len());
+            let (joined, events) = (joined(of, &labels, spec.naive_times_are_utc, &index)?, index.len());
             Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?)
         }
         (None, None, _) => None,
@@ -103,7 +103,7 @@ pub struct ResolveSpec {
 }
 
 /// Resolves the label of every event as of the request's cut. Refuses as [`compute_features`] does.
-pub fn resolve_labels(spec: &ResolveSpec, events: &Source, labels: Source) -> Result<Resolved> {
+pub fn resolve_labels(spec: &ResolveSpec, events: &Source, labels: &Source) -> Result<Resolved> {
     let ResolveSpec { event_id, event_time, naive_times_are_utc, labels: of } = spec;
     let naive_times_are_utc = *naive_times_are_utc;
     of.check_alone()?;
@@ -127,8 +127,8 @@ fn read(source: &Source, wanted: &Wanted) -> Result<Columns> {
     source.read(wanted, &Meter::new(&kernels::progress::Silent, 0))
 }
 
-fn joined(of: &LabelSpec, labels: Source, naive_times_are_utc: bool, index: &EventIndex) -> Result<Joined> {
-    let columns = read(&labels, &labels::wanted(of, naive_times_are_utc))?;
+fn joined(of: &LabelSpec, labels: &Source, naive_times_are_utc: bool, index: &EventIndex) -> Result<Joined> {
+    let columns = read(labels, &labels::wanted(of, naive_times_are_utc))?;
     Joined::new(of, columns, index)
 }
 

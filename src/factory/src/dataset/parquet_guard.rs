@@ -170,8 +170,9 @@ mod tests {
 
     /// A file of two columns, and what its footer says.
     fn file() -> (Vec<u8>, ParquetMetaData) {
-        let column =
-            |step| Arc::new(Int64Array::from_iter_values((0..5_000_i64).map(|row| row * step))) as ArrayRef;
+        let column = |step: i64| {
+            Arc::new(Int64Array::from_iter_values((0..5_000_i64).map(|row| row * step))) as ArrayRef
+        };
         let batch = RecordBatch::try_from_iter([("a", column(7)), ("b", column(0))]).unwrap();
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)

@@ -347,7 +347,7 @@ mod tests {
         assert!(alone == run(2, false));
         assert!(alone == run(4, true));
         let mut by_key: BTreeMap<i64, Rows> = BTreeMap::new();
-        for &fact in facts {
+        for &fact in &facts {
             by_key.entry(fact.0).or_default().push(fact);
         }
         for row in (0..events.len()).step_by(1_009) {
