@@ -94,9 +94,14 @@ pub(super) fn sum(column: &Column) -> f64 {
     joined(lanes)
 }
 
-fn joined(lanes: [f64; LANES]) -> f64 {
-    let half = |first: usize| (lanes[first] + lanes[first + 1]) + (lanes[first + 2] + lanes[first + 3]);
-    half(0) + half(LANES / 2)
+/// Adds the upper half of the lanes to the lower until one is left: neighbours stay in one register.
+fn joined(mut lanes: [f64; LANES]) -> f64 {
+    for width in [LANES / 2, LANES / 4, LANES / 8] {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+    }
+    lanes[0]
 }
 
 #[cfg(test)]
