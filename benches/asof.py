@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benches.protocol import Contestant, Outcome, check, race
+from model_factory import labels
 
 ROWS, KEYS, NANOSECONDS = 5_000_000, 200_000, 180 * 86_400 * 10**9
 KNOWN_WITHIN = 30 * 86_400 * 10**9
@@ -99,8 +99,6 @@ def compute_pandas(events: Any, assertions: Any) -> Values:
 
 def compute_ours(events: pa.Table, assertions: pa.Table, threads: int) -> Values:
     """Join on both axes: of what was effective and observed by the event's time, the latest effective."""
-    # By name, so that a wheel of before the join had a public entry fails in this benchmark alone.
-    labels = importlib.import_module("model_factory.labels")
     rows = labels.asof_join(
         events,
         assertions,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 import model_factory as mf
 from benches import data
@@ -73,11 +71,8 @@ def build(factory: mf.Factory, events: Any, known: pa.Table, defined: list[mf.Fe
 
 
 def compute_ours(payments: pa.Table, known: pa.Table, threads: int) -> Columns:
-    """Compute the features in memory; where the wheel is of before that, build a whole dataset of them."""
-    compute = getattr(definitions, "compute", None)
-    if compute is None:
-        return compute_by_build(payments, known, threads)
-    columns: Columns = compute(
+    """Compute the features in memory."""
+    columns: Columns = definitions.compute(
         payments,
         features(),
         event_id="TRANSACTION_ID",
@@ -87,17 +82,6 @@ def compute_ours(payments: pa.Table, known: pa.Table, threads: int) -> Columns:
         n_jobs=threads,
     )
     return {"TRANSACTION_ID": payments["TRANSACTION_ID"].to_numpy(), **columns}
-
-
-def compute_by_build(payments: pa.Table, known: pa.Table, threads: int) -> Columns:
-    """Build the whole dataset, digests and Parquet files included, and read its columns back."""
-    with tempfile.TemporaryDirectory(dir=data.OUTPUT) as root:
-        factory = mf.open(root, threads=threads, progress=False)
-        dataset = build(factory, payments, known, features())
-        files = [f"{root}/objects/{partition['uri']}" for partition in dataset.manifest["partitions"]]
-        columns = ["TRANSACTION_ID", *(feature.name for feature in features())]
-        table = pa.concat_tables(parquet.read_table(file, columns=columns) for file in files)
-    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def compute_polars(payments: pa.Table) -> Columns:
