@@ -51,7 +51,7 @@ pub(crate) fn resolve<'py>(
 ) -> Result<ResolvedColumns<'py>> {
     let spec: ResolveSpec = request(spec)?;
     let (events, labels) = (events.source(py, "events")?, labels.source(py, "labels")?);
-    let resolved = py.detach(|| on(threads, || resolve_labels(&spec, &events, labels)))?;
+    let resolved = py.detach(|| on(threads, || resolve_labels(&spec, &events, &labels)))?;
     let outcomes: Vec<u8> = resolved.outcome.iter().map(|outcome| *outcome as u8).collect();
     Ok((
         outcomes.into_pyarray(py),
@@ -73,7 +73,7 @@ pub(crate) fn asof_join<'py>(
 ) -> Result<(Column<'py, i64>, Column<'py, bool>)> {
     let spec: AsofSpec = request(spec)?;
     let (events, facts) = (events.source(py, "events")?, facts.source(py, "facts")?);
-    let answers = py.detach(|| on(threads, || join(&spec, events, facts)))?;
+    let answers = py.detach(|| on(threads, || join(&spec, &events, &facts)))?;
     let columns = answers.into_iter().map(|answer| match answer {
         Answer::Nothing => (-1, false),
         Answer::Fact(row) => (i64::from(row), false),

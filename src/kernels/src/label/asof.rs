@@ -347,7 +347,9 @@ mod tests {
         assert!(alone == run(2, false));
         assert!(alone == run(4, true));
         let mut by_key: BTreeMap<i64, Rows> = BTreeMap::new();
-        facts.iter().for_each(|&fact| by_key.entry(fact.0).or_default().push(fact));
+        for &fact in &facts {
+            by_key.entry(fact.0).or_default().push(fact);
+        }
         for row in (0..events.len()).step_by(1_009) {
             let of_key = by_key.get(&events[row].0).cloned().unwrap_or_default();
             let expected = match rule(events[row], &of_key) {

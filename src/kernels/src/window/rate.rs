@@ -83,7 +83,7 @@ impl Tally {
         self.positive -= u32::from(knowledge == Knowledge::Positive);
     }
 
-    fn rate(&self) -> f64 {
+    fn rate(self) -> f64 {
         if self.known == 0 { 0.0 } else { f64::from(self.positive) / f64::from(self.known) }
     }
 }
