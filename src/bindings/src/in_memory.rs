@@ -73,14 +73,12 @@ pub(crate) fn asof_join<'py>(
 ) -> Result<(Column<'py, i64>, Column<'py, bool>)> {
     let spec: AsofSpec = request(spec)?;
     let (events, facts) = (events.source(py, "events")?, facts.source(py, "facts")?);
-    let (rows, tied): (Vec<i64>, Vec<bool>) = py.detach(|| -> Result<_> {
-        let answers = on(threads, || join(&spec, events, facts))?;
-        let columns = answers.into_iter().map(|answer| match answer {
-            Answer::Nothing => (-1, false),
-            Answer::Fact(row) => (i64::from(row), false),
-            Answer::Tied(row) => (i64::from(row), true),
-        });
-        Ok(columns.unzip())
-    })?;
+    let answers = py.detach(|| on(threads, || join(&spec, &events, &facts)))?;
+    let columns = answers.into_iter().map(|answer| match answer {
+        Answer::Nothing => (-1, false),
+        Answer::Fact(row) => (i64::from(row), false),
+        Answer::Tied(row) => (i64::from(row), true),
+    });
+    let (rows, tied): (Vec<i64>, Vec<bool>) = columns.unzip();
     Ok((rows.into_pyarray(py), tied.into_pyarray(py)))
 }

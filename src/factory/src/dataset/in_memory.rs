@@ -58,7 +58,10 @@ pub fn compute_features(
     drop(events);
     let timeline = match (&spec.labels, labels, &spec.event_id) {
         (Some(of), Some(labels), Some(event_id)) => {
-            let index = EventIndex::new(event_id, columns.ids(event_id)?)?;
+            // An event's name may be an entity too.
+            let ids =
+                if entities.contains(event_id) { columns.ids(event_id) } else { columns.take_ids(event_id) }?;
+            let index = EventIndex::new(event_id, ids)?;
             let (joined, events) = (joined(of, &labels, spec.naive_times_are_utc, &index)?, index.len());
             Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?)
         }
@@ -158,7 +161,7 @@ pub struct AsofSpec {
 ///
 /// Refuses with `PARAMETER_INVALID` (a fact known before it was true), `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`,
 /// `NULL_NOT_ALLOWED`, `SOURCE_UNREADABLE` and `RESOURCE_EXHAUSTED`.
-pub fn asof_join(spec: &AsofSpec, events: Source, facts: Source) -> Result<Vec<Answer>> {
+pub fn asof_join(spec: &AsofSpec, events: &Source, facts: &Source) -> Result<Vec<Answer>> {
     let wanted = |table, id: &ColumnName, times: Vec<ColumnName>| Wanted {
         table,
         naive_times_are_utc: spec.naive_times_are_utc,
@@ -167,11 +170,9 @@ pub fn asof_join(spec: &AsofSpec, events: Source, facts: Source) -> Result<Vec<A
         numbers: [].into(),
     };
     let moments = [Some(spec.event_time.clone()), spec.known_by.clone()].into_iter().flatten().collect();
-    let mut of_events = read(&events, &wanted(events::TABLE, &spec.key, moments))?;
-    drop(events);
+    let mut of_events = read(events, &wanted(events::TABLE, &spec.key, moments))?;
     let moments = vec![spec.effective_time.clone(), spec.observed_time.clone()];
-    let mut of_facts = read(&facts, &wanted(FACTS, &spec.facts_key, moments))?;
-    drop(facts);
+    let mut of_facts = read(facts, &wanted(FACTS, &spec.facts_key, moments))?;
     let keys =
         keys(of_events.take_ids(&spec.key)?, of_facts.take_ids(&spec.facts_key)?).ok_or_else(|| {
             let pointer = format!("{FACTS}/{}", spec.facts_key);

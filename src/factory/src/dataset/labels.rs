@@ -73,20 +73,26 @@ impl Joined {
             Failure::at(Code::ColumnTypeInvalid, pointer, "the type of the events' ids", "another type")
         })?;
         drop(ids);
-        let effective_time = columns.times(&labels.effective_time)?;
-        let observed_time = columns.times(&labels.observed_time)?;
-        let mut joined = Self::default();
-        for (assertion, row) in rows.into_iter().enumerate() {
-            let (Some(row), Some(meaning)) = (row, meanings[assertion]) else {
-                joined.orphans += 1;
-                continue;
-            };
-            joined.event.push(row);
-            joined.value.push(meaning);
-            joined.effective_time.push(effective_time[assertion]);
-            joined.observed_time.push(observed_time[assertion]);
+        // One column may stand for both times.
+        let mut effective_time = if labels.effective_time == labels.observed_time {
+            columns.times(&labels.effective_time)?.to_vec()
+        } else {
+            columns.take_times(&labels.effective_time)?
+        };
+        let mut observed_time = columns.take_times(&labels.observed_time)?;
+        let orphans = rows.iter().filter(|row| row.is_none()).count() as u64;
+        if orphans > 0 {
+            keep_found(&mut effective_time, &rows);
+            keep_found(&mut observed_time, &rows);
         }
-        Ok(joined)
+        let value = meanings.iter().zip(&rows).filter(|(_, row)| row.is_some());
+        Ok(Self {
+            value: value.filter_map(|(meaning, _)| *meaning).collect(),
+            event: rows.into_iter().flatten().collect(),
+            effective_time,
+            observed_time,
+            orphans,
+        })
     }
 
     /// The assertions as the kernels take them.
@@ -101,4 +107,10 @@ impl Joined {
             },
         )
     }
+}
+
+/// Keeps the values of the assertions whose event was found.
+fn keep_found(values: &mut Vec<i64>, rows: &[Option<u32>]) {
+    let mut rows = rows.iter();
+    values.retain(|_| rows.next().is_some_and(Option::is_some));
 }

@@ -197,7 +197,11 @@ impl Staged {
 /// What one task holds of the entity at hand; its memory is reused from entity to entity.
 struct Scratch<'a> {
     windows: &'a [Window],
-    /// By window: the window of each place, as bounds in places of the group.
+    /// Ages at which events come into a window or leave it; windows share them.
+    ages: Vec<u64>,
+    /// By age: how many places are as old.
+    edges: Vec<Vec<u32>>,
+    /// By window: the window of each place, as the half-open range of places in it.
     bounds: Vec<Vec<(u32, u32)>>,
     /// By column: the values by place.
     values: Vec<Vec<f64>>,
@@ -214,8 +218,13 @@ impl<'a> Scratch<'a> {
             features.iter().any(|feature| of.contains(&feature.aggregate))
         };
         let columns = inputs.columns.iter().enumerate();
+        let mut ages: Vec<u64> = windows.iter().flat_map(|window| [window.delay, window.horizon]).collect();
+        ages.sort_unstable();
+        ages.dedup();
         Self {
             windows,
+            edges: vec![Vec::new(); ages.len()],
+            ages,
             bounds: vec![Vec::new(); windows.len()],
             values: vec![Vec::new(); inputs.columns.len()],
             sums: columns
@@ -226,8 +235,13 @@ impl<'a> Scratch<'a> {
     }
 
     fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, staged: &Staged) {
+        for (edge, &age) in self.edges.iter_mut().zip(&self.ages) {
+            sweep::edge(group.times, age, edge);
+        }
+        let edge = |age| self.ages.binary_search(&age).map_or(&[][..], |age| &self.edges[age]);
         for (bounds, window) in self.bounds.iter_mut().zip(self.windows) {
-            sweep::bounds(group.times, *window, bounds);
+            bounds.clear();
+            bounds.extend(edge(window.horizon).iter().copied().zip(edge(window.delay).iter().copied()));
         }
         for (values, column) in self.values.iter_mut().zip(&staged.columns) {
             values.clear();

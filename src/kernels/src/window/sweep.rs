@@ -5,25 +5,20 @@
 
 use std::collections::VecDeque;
 
-use super::Window;
-
 /// How long before `time` the event at `earlier` was. Exact for any two times, since `earlier <= time`.
 pub(super) const fn age(time: i64, earlier: i64) -> u64 {
     time.wrapping_sub(earlier) as u64
 }
 
-/// The window of each place, as the half-open range of places in it. `times` rise.
-pub(super) fn bounds(times: &[i64], window: Window, bounds: &mut Vec<(u32, u32)>) {
-    bounds.clear();
-    let (mut first, mut end) = (0, 0);
-    bounds.extend(times.iter().map(|&time| {
-        while end < times.len() && times[end] <= time && age(time, times[end]) >= window.delay {
-            end += 1;
+/// For each place the number of places that are at least so old by then: the first so many, since `times` rise.
+pub(super) fn edge(times: &[i64], least_age: u64, edge: &mut Vec<u32>) {
+    edge.clear();
+    let mut old = 0;
+    edge.extend(times.iter().map(|&time| {
+        while times.get(old).is_some_and(|&earlier| earlier <= time && age(time, earlier) >= least_age) {
+            old += 1;
         }
-        while first < end && age(time, times[first]) >= window.horizon {
-            first += 1;
-        }
-        (first as u32, end as u32)
+        old as u32
     }));
 }
 
