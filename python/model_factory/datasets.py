@@ -59,7 +59,7 @@ class Dataset:
         return [feature["name"] for feature in self.manifest["feature_definition_set"]["features"]]
 
     def _repr_html_(self) -> str:
-        return _display.html("dataset_html", self)
+        return _display.html("dataset_html", self.manifest)
 
 
 class Datasets:
