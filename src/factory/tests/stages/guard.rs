@@ -45,14 +45,17 @@ const BY_DOCUMENTS: &[(&str, Code, &str, Edit)] = &[
         window(place, config, "validation", 34, 40);
     }),
     ("test before the end of validation", Code::SplitOverlap, "/split/test", |place, config, _| {
-        config["split"]["gap"] = json!("0d");
-        window(place, config, "validation", 36, 43);
+        window(place, config, "validation", 42, 43);
     }),
     ("test before train", Code::SplitOverlap, "/split/test", |place, config, _| {
         window(place, config, "train", 40, 60);
         window(place, config, "test", 10, 30);
     }),
     ("less than the gap", Code::EmbargoViolation, "/split/test", |place, config, _| window(place, config, "test", 41, 60)),
+    ("no gap, where labels need days to be known", Code::EmbargoViolation, "/split/test", |place, config, _| {
+        config["split"]["gap"] = json!("0d");
+        window(place, config, "test", 35, 60);
+    }),
     ("less than the policy's gap", Code::EmbargoViolation, "/split/test", |_, _, profile| {
         profile["leakage_policy"] = json!({"min_gap": "8d"});
     }),
@@ -206,10 +209,10 @@ const BY_SPLIT: &[(&str, Code, &str, Edit)] = &[
         window(place, config, "test", 62, 66);
     }),
     ("a validation window without rows", Code::DatasetEmpty, "/split/validation", |place, config, _| {
-        config["split"]["gap"] = json!("0d");
-        window(place, config, "test", 30, 60);
-        window(place, config, "train", 10, 29);
-        config["split"]["validation"] = json!({"start": config["split"]["train"]["end"], "end": day(&place.payments, 29).replace("00:00:00Z", "00:00:00.000000001Z")});
+        window(place, config, "train", 10, 22);
+        window(place, config, "test", 37, 60);
+        let start = day(&place.payments, 29);
+        config["split"]["validation"] = json!({"start": start, "end": start.replace("00:00:00Z", "00:00:00.000000001Z")});
     }),
     ("a policy that suspects a good feature", Code::TargetLeakageSuspected, "ROC AUC", |_, _, profile| {
         profile["leakage_policy"] = json!({"max_single_feature_auc": 0.501});

@@ -212,6 +212,22 @@ fn a_partition_that_is_not_what_the_manifest_says_stops_the_run() {
     }
 }
 
+/// A partition that was damaged and put back: the run that it stopped goes on when it is sent to work again.
+#[test]
+fn damage_that_was_put_right_is_no_failure() {
+    let place = Place::new();
+    let manifest = forge::value_of(&place, &place.manifest);
+    let uri = manifest["partitions"][0]["uri"].as_str().unwrap().to_owned();
+    let bytes = std::fs::read(place.path(&uri)).unwrap();
+    std::fs::write(place.path(&uri), b"other").unwrap();
+    let request = place.quick();
+    let leaves = ["job_requests/", "resolved_train_plan/"];
+    assert_eq!(place.refusal(request.clone(), &leaves).code, Code::PartitionDigestMismatch);
+    std::fs::write(place.path(&uri), &bytes).unwrap();
+    assert_eq!(place.carry_out(request).progress.state, factory::ledger::State::Published);
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
 /// What is not there yet may come: the run waits, and goes on when it is sent to work again.
 #[test]
 fn an_input_that_comes_late_is_no_failure() {

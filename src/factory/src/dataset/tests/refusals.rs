@@ -113,6 +113,23 @@ fn nulls_are_refused_and_counted_unless_they_are_missing_features() {
     Place::new().build(&spec(), Source::Batches(vec![holed(&events, "distance")]), labels).unwrap();
 }
 
+/// A number of the data is the number of the dataset, or there is no dataset.
+#[test]
+fn whole_numbers_that_a_float_would_round_are_refused() {
+    let amounts = |last: i64| -> ArrayRef {
+        Arc::new((0..60).map(|row| Some(if row == 59 { last } else { row })).collect::<Int64Array>())
+    };
+    for strange in [1 << 53, -(1 << 53), (1 << 53) + 1, i64::MAX, i64::MIN] {
+        let failure = refused(|events| with(events, "amount", Some(amounts(strange))), same);
+        assert_refusal(&failure, Code::ColumnTypeInvalid, "events/amount");
+        assert!(failure.detail.contains("2^53"), "{failure}");
+    }
+    let events = events(60);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let largest = with(&events, "amount", Some(amounts((1 << 53) - 1)));
+    Place::new().build(&spec(), Source::Batches(vec![largest]), labels).unwrap();
+}
+
 #[test]
 fn numbers_that_are_not_finite_are_refused() {
     for strange in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
