@@ -45,8 +45,8 @@ class Figure:
     before_bytes: int
     """Peak memory before the work: interpreter, libraries and input."""
     bound_bytes: int | None = None
-    """What the build of a dataset should take beyond that: half as much again as its features in bins of a byte,
-    and one row group."""
+    """What a build should take beyond that: its features in bins of a byte, half as much again, and one row
+    group of the input."""
     columns_bytes: int | None = None
     """The columns of the dataset as a reader holds them, of which the bound is a small part."""
 
