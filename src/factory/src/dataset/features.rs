@@ -28,7 +28,7 @@ const THURSDAY: i64 = 3;
 /// Windows look back, never beyond their instant. So a stretch of the ordered rows is done with the rows before it
 /// that its windows reach and those of its last instant, and no more than one stretch of features has to be in memory.
 pub(super) struct Features<'a> {
-    features: &'a [Feature],
+    definitions: &'a [Feature],
     events: &'a Events,
     columns: Vec<Column<'a>>,
     labels: Vec<Labels<'a>>,
@@ -72,7 +72,7 @@ impl<'a> Features<'a> {
         let mut windows = windows.collect::<Result<Vec<_>>>()?;
         windows.retain(|windows| !windows.asked.is_empty());
         Ok(Self {
-            features,
+            definitions: features,
             events,
             columns: columns.collect::<Result<_>>()?,
             labels: timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect(),
@@ -87,8 +87,8 @@ impl<'a> Features<'a> {
     pub(super) fn of(&self, rows: Range<usize>, meter: &Meter<'_>) -> Result<Vec<Vec<f64>>> {
         let mut windowed = self.windowed(&rows, meter)?;
         let times = &self.events.times[rows.clone()];
-        let mut columns = Vec::with_capacity(self.features.len());
-        for (index, feature) in self.features.iter().enumerate() {
+        let mut columns = Vec::with_capacity(self.definitions.len());
+        for (index, feature) in self.definitions.iter().enumerate() {
             let column = match &feature.definition {
                 Definition::Column { column } => self.events.numbers(column)?[rows.clone()].to_vec(),
                 Definition::Window { .. } => windowed.remove(&index).unwrap_or_default(),
@@ -116,7 +116,7 @@ impl<'a> Features<'a> {
 
     /// Whether a feature may be beyond the range of a float, so that only computing it tells.
     pub(super) fn may_overflow(&self) -> bool {
-        self.features.iter().any(sums_up) && self.columns.iter().any(Column::may_overflow)
+        self.definitions.iter().any(sums_up) && self.columns.iter().any(Column::may_overflow)
     }
 
     /// The window features by position: events are grouped once an entity, then all its features are swept.

@@ -60,7 +60,7 @@ impl Joined {
             })
             .collect();
         drop(values);
-        let others = value.iter().filter(|value| **value == NO_VALUE).count();
+        let others: usize = value.iter().map(|&value| usize::from(value == NO_VALUE)).sum();
         if others > 0 {
             let pointer = format!("{TABLE}/{}", labels.value);
             let expected = "the values that are named as positive or negative";
