@@ -10,7 +10,6 @@ use kernels::{Frame, Learner, Model, Progress, Rng};
 
 use crate::{
     artifact,
-    dataset::Table,
     failpoint::{self, Failpoint},
     guard::{Guarded, Window},
     layout,
@@ -67,28 +66,15 @@ pub fn train(store: &dyn Store, guarded: Guarded, progress: &dyn Progress) -> Re
 
 /// Fits in memory and writes nothing: what `rebuild` compares with the stored model.
 pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Progress) -> Result<Model> {
-    let train = Rows::of(&guarded.table, &guarded.windows.train);
-    let validation = guarded.windows.validation.as_ref().map(|window| Rows::of(&guarded.table, window));
     let learner = Learner {
         config: plan.training_config.model.clone(),
         rng: Rng::from_seed(*plan.train_seed.as_bytes()),
     };
-    let validation = validation.as_ref().map(Rows::frame).transpose()?;
-    learner.fit(&train.frame()?, validation.as_ref(), progress)
+    let validation = guarded.windows.validation.as_ref().map(frame).transpose()?;
+    learner.fit(&frame(&guarded.windows.train)?, validation.as_ref(), progress)
 }
 
 /// The rows of one window as a learner takes them.
-struct Rows {
-    table: Table,
-    positive: Vec<bool>,
-}
-
-impl Rows {
-    fn of(table: &Table, window: &Window) -> Self {
-        Self { table: table.select(&window.rows), positive: window.positive(table) }
-    }
-
-    fn frame(&self) -> Result<Frame<'_>> {
-        Frame::new(self.table.features.view(), &self.positive, self.table.weights.as_deref())
-    }
+fn frame(window: &Window) -> Result<Frame<'_>> {
+    Frame::new(window.rows.features.view(), &window.positive, window.rows.weights.as_deref())
 }
