@@ -399,7 +399,7 @@ class RandomForest(_Trees):
 
 
 class GradientBoosting(_Trees):
-    """Histogram gradient boosting on the logistic loss, grown leaf by leaf; takes missing values.
+    """Histogram gradient boosting on the logistic loss; takes missing values.
 
     Parameters
     ----------
@@ -407,6 +407,9 @@ class GradientBoosting(_Trees):
         Number of trees at the most.
     learning_rate : float
         Shrinkage of each tree.
+    grow_policy : {"leaf_wise", "depth_wise"}
+        Which leaf is split next: the one that gains most, or all of a level before any of the next (where
+        leaves run out within a level, those that gain most).
     max_leaf_nodes : int
         Leaves of a tree at the most.
     max_depth : int, optional
@@ -443,6 +446,7 @@ class GradientBoosting(_Trees):
         *,
         n_estimators: int = 100,
         learning_rate: float = 0.1,
+        grow_policy: Literal["leaf_wise", "depth_wise"] = "leaf_wise",
         max_leaf_nodes: int = 31,
         max_depth: int | None = None,
         min_samples_leaf: int = 20,
@@ -460,6 +464,7 @@ class GradientBoosting(_Trees):
     ) -> None:
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
+        self.grow_policy = grow_policy
         self.max_leaf_nodes = max_leaf_nodes
         self.max_depth = max_depth
         self.min_samples_leaf = min_samples_leaf

@@ -1,7 +1,7 @@
-//! One tree, grown leaf by leaf: the leaf that gains most is split next.
+//! One tree, grown leaf by leaf: next is the leaf that gains most, or that on the highest level first.
 //!
 //! ```text
-//!   rows of a leaf ──► Histogram ──► best Split ──► heap by gain ──► partition ──► two leaves
+//!   rows of a leaf ──► Histogram ──► best Split ──► heap by rank ──► partition ──► two leaves
 //! ```
 //!
 //! Flows in: codes, gradients, rules. Flows out: a [`Grown`] tree with the rows of each leaf. Invariant: of
@@ -9,7 +9,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use contracts::model_config::GradientBoosting;
+use contracts::model_config::{GradientBoosting, GrowPolicy};
 use rayon::prelude::*;
 
 use super::{
@@ -30,6 +30,7 @@ const KEEP_ROWS: usize = 512;
 pub(super) struct Grower<'a> {
     codes: &'a Codes,
     rules: Rules,
+    policy: GrowPolicy,
     max_depth: u32,
     max_leaves: usize,
     members: Members,
@@ -74,15 +75,18 @@ impl Leaf {
 /// A leaf with the best way to split it.
 #[derive(Debug)]
 struct Candidate {
+    /// Leaves of a lower number go first: the depth where levels are grown one after the other, else 0.
+    level: u32,
     leaf: Leaf,
     split: Split,
     histogram: Option<Histogram>,
 }
 
 impl Candidate {
-    /// The larger gain first, then the older leaf. Gains are above zero, where bit order is number order.
-    fn rank(&self) -> (u64, Reverse<usize>) {
-        (self.split.gain.to_bits(), Reverse(self.leaf.node))
+    /// The lower level first, then the larger gain, then the older leaf. Gains are above zero, where bit order
+    /// is number order.
+    fn rank(&self) -> (Reverse<u32>, u64, Reverse<usize>) {
+        (Reverse(self.level), self.split.gain.to_bits(), Reverse(self.leaf.node))
     }
 }
 
@@ -112,6 +116,7 @@ impl<'a> Grower<'a> {
         Self {
             codes,
             rules,
+            policy: config.grow_policy,
             max_depth: config.max_depth.unwrap_or(u32::MAX),
             max_leaves: config.max_leaf_nodes.max(1) as usize,
             members: Members::new(rows as usize),
@@ -134,7 +139,7 @@ impl<'a> Grower<'a> {
         let mut heap = BinaryHeap::new();
         let histogram = self.may_split(&root, 1).then(|| self.codes.histogram(gradients, Rows::All));
         self.settle(root, histogram, columns, &mut heap, &mut leaves);
-        while let Some(Candidate { leaf, split, histogram }) = heap.pop() {
+        while let Some(Candidate { leaf, split, histogram, .. }) = heap.pop() {
             let count = leaves.len() + heap.len() + 1;
             if count >= self.max_leaves {
                 leaves.push(leaf.grown());
@@ -173,7 +178,13 @@ impl<'a> Grower<'a> {
             best.map(|split| (split, keep.then_some(histogram)))
         });
         match best {
-            Some((split, histogram)) => heap.push(Candidate { leaf, split, histogram }),
+            Some((split, histogram)) => {
+                let level = match self.policy {
+                    GrowPolicy::LeafWise => 0,
+                    GrowPolicy::DepthWise => leaf.depth,
+                };
+                heap.push(Candidate { level, leaf, split, histogram });
+            }
             None => leaves.push(leaf.grown()),
         }
     }

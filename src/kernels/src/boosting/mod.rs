@@ -17,7 +17,8 @@
 //! has 0.759 (0.753 with a `min_child_weight` of 1, 0.759 with leaves of one row).
 //!
 //! Sources: Friedman: *Greedy function approximation: a gradient boosting machine*, Annals of Statistics 29
-//! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction).
+//! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction); Chen, Guestrin:
+//! *`XGBoost`: A Scalable Tree Boosting System*, KDD 2016 (growth level by level).
 
 mod bundle;
 mod fixed;
@@ -25,6 +26,9 @@ mod gradient;
 mod grow;
 mod histogram;
 mod members;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "libm makes test data here")]
+mod oracle;
 mod pair;
 mod split;
 mod sweep;
