@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from model_factory import _arrays, _native
+from model_factory._columns import Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
@@ -105,7 +106,7 @@ class _Classifier:
             _check_names(names, _feature_names(eval_set[0]))
             validation = _frame(_arrays.matrix(eval_set[0], "eval_set/0"), *eval_set[1:], classes=classes)
         self._model = _native.fit(
-            self._config(),
+            self._config(Columns(names, features.shape[1])),
             _arrays.whole(getattr(self, "random_state", 0), "random_state", 0, 2**64 - 1),
             _frame(features, y, sample_weight, classes=classes),
             validation=validation,
@@ -160,19 +161,22 @@ class _Classifier:
         _check_names(getattr(self, "feature_names_in_", None), _feature_names(X))
         return _arrays.matrix(X, "X")
 
-    def _config(self) -> str:
-        """Hyper-parameters as JSON; the core checks them."""
+    def _config(self, columns: Columns) -> str:
+        """Hyper-parameters as JSON, which speaks of columns by position; the core checks them."""
         config: dict[str, Any] = {"family": self._family}
         for name, value in self.get_params().items():
             if name in _NO_HYPER_PARAMETERS:
                 continue
-            config[name] = value.item() if isinstance(value, np.generic) else value
+            config[name] = self._plain(name, value, columns)
             try:
                 json.dumps(config[name], allow_nan=False)
             except (TypeError, ValueError):
                 found = "something that JSON cannot say"
                 raise _native.refusal("PARAMETER_INVALID", name, "a plain value", found) from None
         return json.dumps(config)
+
+    def _plain(self, name: str, value: Any, columns: Columns) -> Any:  # noqa: ARG002 - for those that name columns
+        return value.item() if isinstance(value, np.generic) else value
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
@@ -428,6 +432,13 @@ class GradientBoosting(_Trees):
         Share of rows drawn, without replacement, for each tree.
     colsample : float
         Share of features drawn for each tree.
+    monotonic_cst : array of shape (columns,) or dict of name to direction, optional
+        Which way the score may go as a feature grows and the others stay: 1 is never down, -1 never up, 0
+        either. A missing value is compared with none.
+    interaction_cst : {"pairwise", "no_interactions"} or sequence of groups of columns, optional
+        Columns, by position or by name, that may be looked at together on one path from the root of a tree to
+        a leaf. Groups may overlap; columns that are in none form one group more, as in scikit-learn's
+        ``HistGradientBoostingClassifier``. "pairwise" allows any two, "no_interactions" one.
     early_stopping_rounds : int, optional
         Stop when the log loss on ``eval_set`` has not improved for so many trees.
     class_weight : {"none", "balanced"}
@@ -457,6 +468,8 @@ class GradientBoosting(_Trees):
         max_bins: int = 255,
         subsample: float = 1.0,
         colsample: float = 1.0,
+        monotonic_cst: ArrayLike | dict[str, int] | None = None,
+        interaction_cst: Literal["pairwise", "no_interactions"] | Sequence[Iterable[int | str]] | None = None,
         early_stopping_rounds: int | None = None,
         class_weight: Literal["none", "balanced"] = "none",
         random_state: int = 0,
@@ -475,10 +488,19 @@ class GradientBoosting(_Trees):
         self.max_bins = max_bins
         self.subsample = subsample
         self.colsample = colsample
+        self.monotonic_cst = monotonic_cst
+        self.interaction_cst = interaction_cst
         self.early_stopping_rounds = early_stopping_rounds
         self.class_weight = class_weight
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    def _plain(self, name: str, value: Any, columns: Columns) -> Any:
+        if value is not None and name == "monotonic_cst":
+            return columns.directions(value)
+        if value is not None and name == "interaction_cst" and not isinstance(value, str):
+            return columns.groups(value)
+        return super()._plain(name, value, columns)
 
     def apply(self, X: Any) -> NDArray[np.uint32]:
         """Give the number of the leaf that each row falls into, of shape (rows, trees).

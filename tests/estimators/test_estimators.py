@@ -42,7 +42,9 @@ def test_defaults_are_the_cores(family: Any) -> None:
     spelled_out = json.loads(_native.model_config(json.dumps({"family": family._family, **params})))
     assert spelled_out == {"family": family._family, **defaults}
     known = json.loads(_native.schema("training_config"))["$defs"]["ModelConfig"]["oneOf"]
-    fields = next(each["properties"] for each in known if each["properties"]["family"]["const"] == family._family)
+    fields = next(
+        each["properties"] for each in known if each["properties"]["family"]["const"] == family._family
+    )
     assert {"family", *params} == set(fields)
 
 

@@ -161,7 +161,7 @@ pub(crate) fn fit(
     threads: Threads,
     progress: Option<Py<PyAny>>,
 ) -> Result<PyModel> {
-    let learner = Learner { config: config.0, rng: Rng::from_u64(seed) };
+    let learner = Learner { config: config.0, columns: Vec::new(), rng: Rng::from_u64(seed) };
     let train = Parts::of(&train);
     let validation = validation.as_ref().map(Parts::of);
     let model = watch(py, threads, progress, |progress| {

@@ -3,10 +3,17 @@
 //! Flows in: JSON or TOML. Flows out: a family with every default written out. Ranges stand in the
 //! schema, so one validation reports all of them at once. Names follow scikit-learn.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, schema::read_part};
+use crate::{
+    Result,
+    constraint::{Direction, Interactions},
+    names::ColumnName,
+    schema::read_part,
+};
 
 /// How classes are weighted while fitting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -222,6 +229,16 @@ pub struct GradientBoosting {
     /// Share of features drawn for each tree.
     #[schemars(range(min = 1e-6, max = 1.0))]
     pub colsample: f64,
+    /// Which way the score may go as a feature grows and the others stay, by feature: 1 is never down, -1 never
+    /// up, 0 either. A missing value is compared with none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = null))]
+    pub monotonic_cst: Option<BTreeMap<ColumnName, Direction>>,
+    /// Features that may be looked at together on one path from the root of a tree to a leaf: groups of them,
+    /// those in none forming one group more; or only one (`no_interactions`) or two (`pairwise`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = null))]
+    pub interaction_cst: Option<Interactions>,
     /// Stop when the validation log loss has not improved for so many trees; null never stops early.
     /// Needs a validation window.
     #[schemars(range(min = 1, max = 100_000))]
@@ -246,6 +263,8 @@ impl Default for GradientBoosting {
             max_bins: 255,
             subsample: 1.0,
             colsample: 1.0,
+            monotonic_cst: None,
+            interaction_cst: None,
             early_stopping_rounds: None,
             class_weight: ClassWeight::None,
         }

@@ -71,6 +71,7 @@ pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Pr
     let validation = guarded.windows.validation.as_ref().map(|window| Rows::of(&guarded.table, window));
     let learner = Learner {
         config: plan.training_config.model.clone(),
+        columns: plan.features.clone(),
         rng: Rng::from_seed(*plan.train_seed.as_bytes()),
     };
     let validation = validation.as_ref().map(Rows::frame).transpose()?;

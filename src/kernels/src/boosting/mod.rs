@@ -20,7 +20,9 @@
 //! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction); Chen, Guestrin:
 //! *`XGBoost`: A Scalable Tree Boosting System*, KDD 2016 (growth level by level).
 
+mod booster;
 mod bundle;
+mod constraint;
 mod fixed;
 mod gradient;
 mod grow;
@@ -40,6 +42,7 @@ use contracts::{Code, Failure, Result, model_config::GradientBoosting};
 use ndarray::{Array1, ArrayView2};
 use rayon::prelude::*;
 
+pub use self::{booster::Booster, constraint::Constraints};
 use self::{
     fixed::{Gradient, Sums},
     gradient::{Loss, class_factors},
@@ -150,12 +153,12 @@ impl BoostingModel {
 /// `FEATURE_SCHEMA_INCOMPATIBLE` (frames of different columns), `NON_FINITE_INPUT` (weights beyond measure),
 /// and with whatever `progress` stops the work with.
 pub fn fit(
-    config: &GradientBoosting,
+    booster: &Booster<'_>,
     train: &Frame<'_>,
     validation: Option<&Frame<'_>>,
-    rng: Rng,
     progress: &dyn Progress,
 ) -> Result<BoostingModel> {
+    let Booster { config, rng, .. } = *booster;
     let factors = class_factors(train, config.class_weight)?;
     let loss = Loss::new(train, factors)?;
     let base = loss.log_odds();
@@ -176,7 +179,8 @@ pub fn fit(
     };
     let codes = Codes::new(Binned::new(train.features(), config.max_bins as usize));
     let rules = Rules::new(config, loss.unit);
-    let mut grower = Grower::new(&codes, train.rows() as u32, config, rules);
+    let mut grower =
+        Grower::new(&codes, train.rows() as u32, config, rules).under(booster.constraints.clone());
     let mut scores = vec![base; train.rows()];
     let mut gradients = vec![Gradient::default(); train.rows()];
     let mut trees: Vec<Tree> = Vec::new();
