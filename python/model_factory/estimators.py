@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionTree", "GradientBoosting", "LogisticRegression", "RandomForest"]
 
-_NO_HYPER_PARAMETERS = ("n_jobs", "random_state")
+_NO_HYPER_PARAMETERS = ("n_jobs", "random_state", "warm_start")
 
 
 class _Classifier:
@@ -94,6 +94,8 @@ class _Classifier:
         InputAdmissionError
             ``PARAMETER_INVALID``, ``SHAPE_MISMATCH``, ``COLUMN_TYPE_INVALID``, ``NULL_NOT_ALLOWED``,
             ``DATASET_EMPTY``.
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where ``eval_set`` or the fit that is carried on has others.
         ExecutionError
             ``DEGENERATE_LABELS``, ``NON_FINITE_INPUT``, ``TRAINING_DIVERGED``.
         """
@@ -110,6 +112,7 @@ class _Classifier:
             _arrays.whole(getattr(self, "random_state", 0), "random_state", 0, 2**64 - 1),
             _frame(features, y, sample_weight, classes=classes),
             validation=validation,
+            start=self._start(names, classes),
             threads=_arrays.threads(self.n_jobs),
             progress=progress,
         )
@@ -160,6 +163,19 @@ class _Classifier:
             return plain
         _check_names(getattr(self, "feature_names_in_", None), _feature_names(X))
         return _arrays.matrix(X, "X")
+
+    def _start(self, names: NDArray[np.object_] | None, classes: NDArray[Any]) -> _native.Model | None:
+        """Give the model that a fit carries on with, if it does."""
+        warm = getattr(self, "warm_start", False)
+        if not isinstance(warm, (bool, np.bool_)):
+            raise _native.refusal("PARAMETER_INVALID", "warm_start", "true or false", "something else")
+        if not warm or not self.__sklearn_is_fitted__():
+            return None
+        _check_names(getattr(self, "feature_names_in_", None), names)
+        if not np.array_equal(classes, self.classes_):
+            expected = "the labels of the fit that is carried on"
+            raise _native.refusal("PARAMETER_INVALID", "y", expected, "others")
+        return self._model
 
     def _config(self, columns: Columns) -> str:
         """Hyper-parameters as JSON, which speaks of columns by position; the core checks them."""
@@ -445,6 +461,9 @@ class GradientBoosting(_Trees):
         Whether each class counts half.
     random_state : int
         Seed of every random choice, zero or more.
+    warm_start : bool
+        Whether a further fit adds trees to those there are until they are ``n_estimators``. On the same rows
+        and with all else unchanged that gives the same model, bit for bit, as fitting them all at once.
     n_jobs : int, optional
         Threads; all cores by default.
     """
@@ -473,6 +492,7 @@ class GradientBoosting(_Trees):
         early_stopping_rounds: int | None = None,
         class_weight: Literal["none", "balanced"] = "none",
         random_state: int = 0,
+        warm_start: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.n_estimators = n_estimators
@@ -493,6 +513,7 @@ class GradientBoosting(_Trees):
         self.early_stopping_rounds = early_stopping_rounds
         self.class_weight = class_weight
         self.random_state = random_state
+        self.warm_start = warm_start
         self.n_jobs = n_jobs
 
     def _plain(self, name: str, value: Any, columns: Columns) -> Any:

@@ -1,4 +1,4 @@
-"""Constraints on what boosting may make of its features, and the order in which trees grow."""
+"""Constraints on what boosting may make of its features, and fits that are carried on."""
 
 from __future__ import annotations
 
@@ -148,3 +148,51 @@ def test_levels_are_grown_one_after_the_other() -> None:
         odds(features, y, **options).tobytes()
         == odds(features, y, **options, grow_policy="depth_wise").tobytes()
     )
+
+
+def told(model: GradientBoosting, features: NDArray[np.float64]) -> tuple[Any, ...]:
+    """Everything that a model says of rows, as bytes."""
+    stages = [stage.tobytes() for stage in model.staged_predict_proba(features)]
+    arrays = (model.decision_function(features), model.apply(features), model.shap_values(features))
+    return (*(array.tobytes() for array in arrays), model.expected_value, stages)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"subsample": 0.5, "random_state": 3},
+        {"colsample": 0.5, "random_state": 3},
+        {"early_stopping_rounds": 3, "learning_rate": 0.5},
+        {"monotonic_cst": [1, 0, -1, 0], "subsample": 0.7, "colsample": 0.7},
+    ],
+)
+def test_a_fit_carried_on_is_the_fit_at_once(options: dict[str, Any]) -> None:
+    features, y = rows(500)
+    eval_set = rows(300, 1)
+    at_once = GradientBoosting(n_estimators=40, **options).fit(features, y, eval_set=eval_set)
+    model = GradientBoosting(n_estimators=5, warm_start=True, **options)
+    for count in (5, 12, 40, 40):
+        model.set_params(n_estimators=count).fit(features, y, eval_set=eval_set)
+    assert told(model, features) == told(at_once, features)
+    # Without a warm start a fit forgets the former one.
+    model.set_params(n_estimators=5, warm_start=False).fit(features, y, eval_set=eval_set)
+    assert model.apply(features).shape[1] <= 5
+
+
+def test_what_cannot_be_carried_on_is_refused() -> None:
+    features, y = rows(200)
+    model = GradientBoosting(n_estimators=10, warm_start=True).fit(table(features), y)
+    before = told(model, features)
+    calls: list[tuple[Code, Callable[[], object]]] = [
+        (Code.PARAMETER_INVALID, lambda: model.set_params(n_estimators=9).fit(features, y)),
+        (Code.FEATURE_SCHEMA_INCOMPATIBLE, lambda: model.set_params(n_estimators=11).fit(features[:, :3], y)),
+        (Code.FEATURE_SCHEMA_INCOMPATIBLE, lambda: model.fit(table(features)[NAMES[::-1]], y)),
+        (Code.PARAMETER_INVALID, lambda: model.fit(features, y.astype(int) + 1)),
+        (Code.PARAMETER_INVALID, lambda: model.set_params(warm_start="yes").fit(features, y)),
+    ]
+    for code, call in calls:
+        with pytest.raises(ModelFactoryError) as caught:
+            call()
+        assert caught.value.code is code
+    assert told(model, features) == before

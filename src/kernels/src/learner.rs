@@ -15,7 +15,7 @@ use linfa::{
 use ndarray::{ArrayBase, Data, Ix2};
 
 use crate::{
-    boosting::{self, Booster, Constraints},
+    boosting::{self, Booster, BoostingModel, Constraints},
     error::Error,
     forest,
     frame::Frame,
@@ -59,13 +59,36 @@ impl Learner {
                 forest::fit(config, train, self.rng, progress).map(Model::Forest)
             }
             ModelConfig::GradientBoosting(config) => {
-                let booster = self.booster(config, train.columns())?;
+                let booster = self.booster(config, train.columns(), None)?;
                 boosting::fit(&booster, train, validation, progress).map(Model::Boosting)
             }
         }
     }
 
-    fn booster<'a>(&self, config: &'a GradientBoosting, columns: usize) -> Result<Booster<'a>> {
+    /// Adds trees to `start` until there are as many as the hyper-parameters say, as [`boosting::fit`] says it.
+    ///
+    /// Refuses as [`Self::fit`] does, with `PARAMETER_INVALID` where there are more already or either is of another
+    /// family, and with `FEATURE_SCHEMA_INCOMPATIBLE` a model of other columns.
+    pub fn carry_on(
+        &self,
+        start: &Model,
+        train: &Frame<'_>,
+        validation: Option<&Frame<'_>>,
+        progress: &dyn Progress,
+    ) -> Result<Model> {
+        let (ModelConfig::GradientBoosting(config), Model::Boosting(start)) = (&self.config, start) else {
+            return Err(Failure::at(Code::ParameterInvalid, "start", "a boosted model", "another family"));
+        };
+        let booster = self.booster(config, train.columns(), Some(start))?;
+        boosting::fit(&booster, train, validation, progress).map(Model::Boosting)
+    }
+
+    fn booster<'a>(
+        &self,
+        config: &'a GradientBoosting,
+        columns: usize,
+        start: Option<&'a BoostingModel>,
+    ) -> Result<Booster<'a>> {
         let constraints = match self.columns.as_slice() {
             [] => {
                 let numbered = (0..columns).map(|column| ColumnName::new(column.to_string()));
@@ -77,7 +100,7 @@ impl Learner {
                 return Err(Failure::at(Code::FeatureSchemaIncompatible, "features", expected, found));
             }
         };
-        Ok(Booster { config, constraints, rng: self.rng })
+        Ok(Booster { config, constraints, rng: self.rng, start })
     }
 }
 

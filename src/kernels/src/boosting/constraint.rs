@@ -238,7 +238,7 @@ mod tests {
         let (features, positive, weights) = rows(count, rng);
         let frame = Frame::new(features.view(), &positive, Some(&weights)).unwrap();
         let constraints = Constraints::new(config, "", &names()).unwrap();
-        fit(&Booster { config, constraints, rng }, &frame, None, &Silent).unwrap()
+        fit(&Booster { config, constraints, rng, start: None }, &frame, None, &Silent).unwrap()
     }
 
     /// Every value of a column at which some tree changes its mind, those beside it, and the ends.
@@ -314,7 +314,7 @@ mod tests {
                 ..GradientBoosting::default()
             };
             let constraints = Constraints::new(&config, "", &names()).unwrap();
-            let booster = Booster { config: &config, constraints, rng: Rng::from_u64(1) };
+            let booster = Booster { config: &config, constraints, rng: Rng::from_u64(1), start: None };
             let model = fit(&booster, &frame, None, &Silent).unwrap();
             model.trees().trees().map(|tree| tree.len().div_ceil(2)).max().unwrap()
         };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rows whose class depends on three of four columns and on a missing value.
-fn sample(rows: usize, seed: u64) -> (Array2<f64>, Vec<bool>) {
+pub(super) fn sample(rows: usize, seed: u64) -> (Array2<f64>, Vec<bool>) {
     let rng = Rng::from_u64(seed);
     let mut features = Array2::from_shape_fn((rows, 4), |(row, column)| {
         let value = rng.uniform(column as u64, row as u64) * 10.0;
@@ -38,7 +38,7 @@ fn sample(rows: usize, seed: u64) -> (Array2<f64>, Vec<bool>) {
     (features, positive)
 }
 
-fn config() -> GradientBoosting {
+pub(super) fn config() -> GradientBoosting {
     GradientBoosting { n_estimators: 20, min_samples_leaf: 5, ..GradientBoosting::default() }
 }
 
@@ -49,10 +49,11 @@ fn fit(
     rng: Rng,
     progress: &dyn Progress,
 ) -> Result<BoostingModel> {
-    super::fit(&Booster { config, constraints: Constraints::default(), rng }, train, validation, progress)
+    let booster = Booster { config, constraints: Constraints::default(), rng, start: None };
+    super::fit(&booster, train, validation, progress)
 }
 
-fn fit_plain<'a>(
+pub(super) fn fit_plain<'a>(
     config: &GradientBoosting,
     features: ArrayView2<'a, f64>,
     positive: &'a [bool],
