@@ -17,7 +17,7 @@ from tests.estimators.test_estimators import rows
 NAMES = ["amount", "risk", "hour", "count"]
 
 
-def table(features: NDArray[np.float64]) -> pd.DataFrame:
+def table(features: NDArray[np.float64]) -> Any:
     return pd.DataFrame(features, columns=NAMES)
 
 

@@ -109,7 +109,7 @@ def test_constraints_find_features_by_name(
     names = built[1].feature_names
     # In another order than the dataset's, so that a position is no name.
     backwards = names[::-1]
-    model = {
+    falling = {
         "family": "gradient_boosting",
         "monotonic_cst": {"amount": -1},
         "interaction_cst": [["amount", backwards[0]]],
@@ -117,13 +117,12 @@ def test_constraints_find_features_by_name(
     run = train(
         factory,
         built[1],
-        config=config(model=model, features=backwards),
+        config=config(model=falling, features=backwards),
         governance=governance(0.0),
-        publish=True,
     )
     assert run.plan is not None
     assert run.plan["training_config"]["model"]["monotonic_cst"] == {"amount": -1}
-    factory.registry.promote(run.bundle, actor="carol", reason="it falls")
+    factory.registry.promote(run.publish(), actor="carol", reason="it falls")
     model = factory.registry.resolve(SCOPE).load()
     rows = {name: np.repeat(np.arange(20.0), 300) for name in names}
     rows["amount"] = np.tile(np.linspace(-10.0, 500.0, 300), 20)

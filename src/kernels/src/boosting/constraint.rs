@@ -107,11 +107,6 @@ impl Constraints {
         Ok(Self { directions, interactions })
     }
 
-    /// What is open to a root.
-    pub(super) const fn limits(&self) -> Limits {
-        Limits { bounds: Bounds::NONE, path: BTreeSet::new() }
-    }
-
     /// Those of `columns` that a leaf may look at, in their order.
     pub(super) fn columns<'c>(&self, columns: &'c [usize], limits: &Limits) -> Cow<'c, [usize]> {
         let path = &limits.path;
@@ -156,6 +151,11 @@ impl Constraints {
 /// The name as a part of a JSON pointer (RFC 6901).
 fn escaped(name: &ColumnName) -> String {
     name.as_str().replace('~', "~0").replace('/', "~1")
+}
+
+impl Limits {
+    /// Everything is open: to a root.
+    pub(super) const NONE: Self = Self { bounds: Bounds::NONE, path: BTreeSet::new() };
 }
 
 impl Bounds {

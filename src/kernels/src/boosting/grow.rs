@@ -142,7 +142,7 @@ impl<'a> Grower<'a> {
 
     /// Grows one tree on `gradients`, whose sum is `sums`, looking at `columns` (rising) alone.
     pub(super) fn grow(&mut self, gradients: &[Gradient], sums: Sums, columns: &[usize]) -> Grown {
-        let limits = self.constraints.limits();
+        let limits = Limits::NONE;
         let mut nodes = vec![Node::leaf(self.rules.leaf_value(sums, limits.bounds))];
         let root = Leaf { node: 0, depth: 0, place: self.members.unite(), sums, limits };
         let root_count = sums.count;
