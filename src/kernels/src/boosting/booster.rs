@@ -52,6 +52,7 @@ mod tests {
         },
         frame::Frame,
         progress::Silent,
+        rng::Rng,
     };
 
     #[test]
