@@ -210,13 +210,13 @@ mod tests {
         ["amount", "count/7d", "~risk", "hour"].map(|name| ColumnName::new(name).unwrap())
     }
 
-    fn monotone(directions: &[Direction]) -> Option<BTreeMap<ColumnName, Direction>> {
-        Some(names().into_iter().zip(directions.iter().copied()).collect())
+    fn monotone(directions: &[Direction]) -> BTreeMap<ColumnName, Direction> {
+        names().into_iter().zip(directions.iter().copied()).collect()
     }
 
-    fn groups(groups: &[BTreeSet<usize>]) -> Option<Interactions> {
+    fn groups(groups: &[BTreeSet<usize>]) -> Interactions {
         let named = |group: &BTreeSet<usize>| group.iter().map(|&column| names()[column].clone()).collect();
-        Some(Interactions::Groups(groups.iter().map(named).collect()))
+        Interactions::Groups(groups.iter().map(named).collect())
     }
 
     /// Rows of weights and of values that are sometimes missing, whose class goes up and down with each of them.
@@ -294,8 +294,8 @@ mod tests {
     fn what_constrains_nothing_changes_no_bit() {
         let free = GradientBoosting { n_estimators: 5, min_samples_leaf: 2, ..GradientBoosting::default() };
         let everything = GradientBoosting {
-            monotonic_cst: monotone(&[Direction::Any; COLUMNS]),
-            interaction_cst: groups(&[(0..COLUMNS).collect(), [1].into()]),
+            monotonic_cst: Some(monotone(&[Direction::Any; COLUMNS])),
+            interaction_cst: Some(groups(&[(0..COLUMNS).collect(), [1].into()])),
             ..free.clone()
         };
         let rng = Rng::from_u64(3);
@@ -310,7 +310,7 @@ mod tests {
         let frame = Frame::new(features.view(), &positive, None).unwrap();
         let leaves = |direction| {
             let config = GradientBoosting {
-                monotonic_cst: monotone(&[direction; COLUMNS]),
+                monotonic_cst: Some(monotone(&[direction; COLUMNS])),
                 ..GradientBoosting::default()
             };
             let constraints = Constraints::new(&config, "", &names()).unwrap();
@@ -347,8 +347,8 @@ mod tests {
                 max_leaf_nodes, learning_rate, subsample, colsample,
                 l1_regularization: l1,
                 l2_regularization: l2,
-                monotonic_cst: monotone(&directions),
-                interaction_cst: if interacting { groups(&[[0, 1].into(), [1, 2].into()]) } else { None },
+                monotonic_cst: Some(monotone(&directions)),
+                interaction_cst: interacting.then(|| groups(&[[0, 1].into(), [1, 2].into()])),
                 ..GradientBoosting::default()
             };
             let rng = Rng::from_u64(seed);
@@ -381,7 +381,7 @@ mod tests {
                 min_samples_leaf: 1,
                 grow_policy: if depth_wise { GrowPolicy::DepthWise } else { GrowPolicy::LeafWise },
                 colsample,
-                interaction_cst: groups(&given),
+                interaction_cst: Some(groups(&given)),
                 ..GradientBoosting::default()
             };
             let rest: BTreeSet<usize> =
