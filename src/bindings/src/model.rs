@@ -149,24 +149,30 @@ fn both_classes<'py>(py: Python<'py>, positive: &[f64]) -> Bound<'py, PyArray2<f
     Array2::from(both).into_pyarray(py)
 }
 
-/// Fits a model; `validation` serves early stopping alone.
+/// Fits a model; `validation` serves early stopping alone, and `start` is a boosted model to carry on with.
 #[pyfunction]
-#[pyo3(signature = (config, seed, train, *, validation = None, threads = None, progress = None))]
+#[pyo3(signature = (config, seed, train, *, validation = None, start = None, threads = None, progress = None))]
+#[allow(clippy::too_many_arguments, reason = "the Python package gives them names")]
 pub(crate) fn fit(
     py: Python<'_>,
     config: PyModelConfig,
     seed: u64,
     train: PyFrame<'_>,
     validation: Option<PyFrame<'_>>,
+    start: Option<Py<PyModel>>,
     threads: Threads,
     progress: Option<Py<PyAny>>,
 ) -> Result<PyModel> {
-    let learner = Learner { config: config.0, rng: Rng::from_u64(seed) };
+    let learner = Learner { config: config.0, columns: Vec::new(), rng: Rng::from_u64(seed) };
     let train = Parts::of(&train);
     let validation = validation.as_ref().map(Parts::of);
     let model = watch(py, threads, progress, |progress| {
         let validation = validation.as_ref().map(Parts::frame).transpose()?;
-        learner.fit(&train.frame()?, validation.as_ref(), progress)
+        let (train, validation) = (train.frame()?, validation.as_ref());
+        match &start {
+            None => learner.fit(&train, validation, progress),
+            Some(start) => learner.carry_on(&start.get().0, &train, validation, progress),
+        }
     })?;
     Ok(PyModel(model))
 }

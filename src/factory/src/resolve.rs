@@ -7,11 +7,13 @@
 use contracts::{
     Checked, Code, Failure, Reference, Result,
     dataset_manifest::{ColumnRole, DatasetManifest},
+    model_config::ModelConfig,
     names::ColumnName,
     resolved_plan::ResolvedTrainPlan,
     schema::SchemaVersion,
     training_config::TrainingConfig,
 };
+use kernels::boosting::Constraints;
 
 use crate::{
     admission::Admitted,
@@ -72,6 +74,7 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
     }
     let first = check_alike(&manifests)?;
     let features = select_features(first, config)?;
+    check_constraints(config, &features)?;
     check_columns(first, config)?;
     let key = admitted.key().clone();
     let seed = config.seed_policy.base_seed;
@@ -235,6 +238,12 @@ fn select_features(manifest: &DatasetManifest, config: &TrainingConfig) -> Resul
             "nothing",
         )),
     }
+}
+
+/// Features that the model's constraints name must be among those that are used.
+fn check_constraints(config: &TrainingConfig, features: &[ColumnName]) -> Result<()> {
+    let ModelConfig::GradientBoosting(boosting) = &config.model else { return Ok(()) };
+    Constraints::new(boosting, "/model", features).map(drop)
 }
 
 /// Entities and slices that the config names must be in the data.

@@ -68,6 +68,7 @@ pub fn train(store: &dyn Store, guarded: Guarded, progress: &dyn Progress) -> Re
 pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Progress) -> Result<Model> {
     let learner = Learner {
         config: plan.training_config.model.clone(),
+        columns: plan.features.clone(),
         rng: Rng::from_seed(*plan.train_seed.as_bytes()),
     };
     let validation = guarded.windows.validation.as_ref().map(frame).transpose()?;

@@ -23,6 +23,10 @@ fn add_manifest(request: &mut Value, manifest: Value) {
 
 fn same(_: &mut Value) {}
 
+fn constrain(config: &mut Value, name: &str, value: &Value) {
+    config["model"] = json!({"family": "gradient_boosting", "n_estimators": 2, name: value});
+}
+
 fn with_config(place: &Place, request: &mut Value, edit: impl FnOnce(&mut Value)) {
     let mut config = quick_config(place);
     edit(&mut config);
@@ -96,6 +100,18 @@ const REFUSED: &[(&str, Code, &str, Edit)] = &[
     }),
     ("a slice of no column", Code::FeatureSchemaIncompatible, "colour", |place, request| {
         with_config(place, request, |config| config["evaluation"]["slices"][0]["column"] = json!("colour"));
+    }),
+    ("a direction of no feature", Code::FeatureSchemaIncompatible, "/model/monotonic_cst/colour", |place, request| {
+        with_config(place, request, |config| constrain(config, "monotonic_cst", &json!({"amount": 1, "colour": -1})));
+    }),
+    ("a direction of a feature that is left out", Code::FeatureSchemaIncompatible, "/model/monotonic_cst/amount", |place, request| {
+        with_config(place, request, |config| {
+            config["features"] = json!(["weekend"]);
+            constrain(config, "monotonic_cst", &json!({"amount": 1}));
+        });
+    }),
+    ("a group of no features", Code::FeatureSchemaIncompatible, "/model/interaction_cst/0/1", |place, request| {
+        with_config(place, request, |config| constrain(config, "interaction_cst", &json!([["amount", "colour"]])));
     }),
     ("another label", Code::LabelRuleMismatch, "/label/family", |place, request| {
         with_config(place, request, |config| config["label"]["family"] = json!("chargeback"));
