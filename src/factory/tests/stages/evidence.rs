@@ -1,5 +1,7 @@
 //! Evidence that was changed, cut, swapped or lost stops the run; other bytes under a key are never replaced.
 
+use std::sync::Mutex;
+
 use contracts::{
     Artifact, Code, Reference,
     artifacts::{ModelArtifact, Partition},
@@ -25,14 +27,14 @@ use factory::{
     dataset::{DatasetSpec, Source, Sources},
     ledger::State,
     run::Line,
-    store,
+    store, verify,
 };
 use kernels::progress::Silent;
 use serde_json::{Value, json};
 
 use crate::support::{
     Bench,
-    away::{AwayStore, Stopping},
+    away::{AwayStore, CountingStore, Stopping},
     events, forge, labels,
     place::{Place, assert_refusal, folder, quick_config, quick_profile},
     spec, worker,
@@ -46,6 +48,23 @@ fn alice() -> Principal {
 fn uri(place: &Place, run: &TrainRunId, name: &str) -> String {
     let evidence = serde_json::to_value(place.evidence(run)).unwrap();
     evidence[name]["uri"].as_str().unwrap().to_owned()
+}
+
+/// Everything that a bundle rests on is read whole and once, whoever judges it.
+#[test]
+fn verifying_reads_each_byte_once() {
+    let (place, run) = Place::passed();
+    let line = place.factory.line();
+    let store = CountingStore { inner: line.store.clone(), read: Mutex::default() };
+    let bundle = place.evidence(&run).bundle.unwrap();
+    let verified = verify::verify(&store, &line.keys, &bundle, &Silent).unwrap();
+    let read = store.read.into_inner().unwrap();
+    for (key, bytes) in &read {
+        assert_eq!(*bytes, std::fs::metadata(place.path(key.as_str())).unwrap().len(), "{key}");
+    }
+    assert_eq!(read.len() as u64, verified.objects);
+    let data = |key: &&ObjectKey| !key.as_str().ends_with(".json");
+    assert_eq!(read.keys().filter(data).map(|key| read[key]).sum::<u64>(), verified.bytes);
 }
 
 fn damage(place: &Place, uri: &str, change: impl FnOnce(&mut Vec<u8>)) {
@@ -87,9 +106,9 @@ fn evidence_changed_after_the_gate_is_never_published() {
 }
 
 #[test]
-fn other_eligibility_or_bundle_under_the_key_is_a_violation() {
+fn an_eligibility_or_bundle_that_was_changed_is_not_published() {
     for (name, code) in [
-        ("publish_eligibility", Code::PublishEligibilityImmutabilityViolation),
+        ("publish_eligibility", Code::EvidenceDigestMismatch),
         ("bundle", Code::ModelBundleImmutabilityViolation),
     ] {
         let (place, run) = Place::passed();
