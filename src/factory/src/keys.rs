@@ -399,7 +399,7 @@ mod tests {
         keys.verify(&key("a"), &*signed).unwrap();
     }
 
-    fn write(store: &dyn Store, keys: &Keys, document: RunReceipt) -> Result<Reference<RunReceipt>> {
+    fn write(store: &dyn Store, keys: &Keys, document: &RunReceipt) -> Result<Reference<RunReceipt>> {
         let name = key("receipt.json");
         write_signed::<RunReceipt, _>(store, |batch| {
             let signed = standing_or_signed(store, keys, &name, document.clone())?;
@@ -412,14 +412,14 @@ mod tests {
         let place = folder();
         let store = LocalStore::open(place.path()).unwrap();
         let dead = Keys::from_secret(&[1; 32]);
-        let first = write(&store, &dead, receipt()).unwrap();
+        let first = write(&store, &dead, &receipt()).unwrap();
         let heir = Keys::from_secret(&[2; 32]);
         let violation = Code::RunReceiptImmutabilityViolation;
-        assert_eq!(code(write(&store, &heir, receipt())), violation);
+        assert_eq!(code(write(&store, &heir, &receipt())), violation);
         let heir = heir.trusting(dead.signer().unwrap());
-        assert_eq!(write(&store, &heir, receipt()).unwrap(), first);
+        assert_eq!(write(&store, &heir, &receipt()).unwrap(), first);
         let other = RunReceipt { ledger_events: 9, ..receipt() };
-        assert_eq!(code(write(&store, &heir, other)), violation);
+        assert_eq!(code(write(&store, &heir, &other)), violation);
     }
 
     /// A store to which another worker writes first, after this one has looked.
@@ -447,7 +447,7 @@ mod tests {
         let keys = Keys::from_secret(&[2; 32]).trusting(other.signer().unwrap());
         let expected = other.sign(receipt()).unwrap().digest();
         let store = Overtaken(LocalStore::open(place.path()).unwrap(), other);
-        assert_eq!(write(&store, &keys, receipt()).unwrap().digest, expected);
+        assert_eq!(write(&store, &keys, &receipt()).unwrap().digest, expected);
     }
 
     #[test]

@@ -121,7 +121,9 @@ impl Store for CountingStore {
 
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
         let found = self.inner.get(key)?;
-        found.iter().for_each(|bytes| self.count(key, bytes));
+        if let Some(bytes) = &found {
+            self.count(key, bytes);
+        }
         Ok(found)
     }
 
