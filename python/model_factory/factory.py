@@ -188,8 +188,7 @@ class Factory:
             raise _native.refusal(
                 "PARAMETER_INVALID", "name", "training_config or governance_profile", "another name"
             )
-        complete = {"schema_version": f"model_factory.{name}.v1"} | _requests.read(name, document)
-        reference = put(self.defaults.platform_run_id, _requests.as_json(name, complete))
+        reference = put(self.defaults.platform_run_id, _complete(name, document))
         return cast("dict[str, str]", json.loads(reference))
 
     def submit(self, request: Given) -> Run:
@@ -328,6 +327,11 @@ class Factory:
         }
         config = of_data | _requests.read("training_config", config)
         defaults = self.defaults
+        stored = self._context.native.put_inputs(
+            defaults.platform_run_id,
+            _complete("training_config", config),
+            _complete("governance_profile", governance),
+        )
         target = json.loads(_native.scope(scope))
         return {
             "schema_version": "model_factory.train_request.v1",
@@ -335,14 +339,20 @@ class Factory:
             "dataset_manifests": sorted(
                 (each.reference for each in datasets), key=lambda each: each["digest"]
             ),
-            "training_config": self.store("training_config", config),
-            "governance_profile": self.store("governance_profile", governance),
+            "training_config": json.loads(stored[0]),
+            "governance_profile": json.loads(stored[1]),
             "requester_principal": defaults.principal,
             "target_scope": target,
             "policy_revision": defaults.policy_revision,
             "config_revision": defaults.config_revision,
             "code_release_id": defaults.code_release_id,
         }
+
+
+def _complete(name: str, document: Given) -> str:
+    """Give a document as text, with its ``schema_version``."""
+    complete = {"schema_version": f"model_factory.{name}.v1"} | _requests.read(name, document)
+    return _requests.as_json(name, complete)
 
 
 def _id(bundle: Bundle | str) -> str:

@@ -22,8 +22,7 @@ EVIDENCE = {
     "execution_record": "EVIDENCE_DIGEST_MISMATCH",
     "eval_report": "EVIDENCE_DIGEST_MISMATCH",
     "gate_receipt": "EVIDENCE_DIGEST_MISMATCH",
-    # Judging anew would write it again, and finds other bytes in its place.
-    "publish_eligibility": "PUBLISH_ELIGIBILITY_IMMUTABILITY_VIOLATION",
+    "publish_eligibility": "EVIDENCE_DIGEST_MISMATCH",
 }
 
 

@@ -114,6 +114,21 @@ impl PyFactory {
         })?)
     }
 
+    /// Stores both documents that a request names, at once; gives the references to them.
+    fn put_inputs(
+        &self,
+        py: Python<'_>,
+        owner: Parsed<PlatformRunId>,
+        config: &str,
+        profile: &str,
+    ) -> Result<(String, String)> {
+        Ok(py.detach(|| -> contracts::Result<_> {
+            let (config, profile) = (Checked::parse(config.as_bytes())?, Checked::parse(profile.as_bytes())?);
+            let (config, profile) = self.factory.put_inputs(&owner.0, &config, &profile)?;
+            Ok((json(&config)?, json(&profile)?))
+        })?)
+    }
+
     /// Admits a request; gives the run's id, and whether the request made it.
     fn submit(&self, py: Python<'_>, request: &str) -> Result<(String, bool)> {
         let admission =

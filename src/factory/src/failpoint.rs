@@ -55,16 +55,10 @@ failpoints! {
     AfterClaim "after_claim";
     /// The resolved plan is in the store.
     AfterPlan "after_plan";
-    /// The model is in the store.
-    AfterModel "after_model";
-    /// The execution record is in the store.
-    AfterExecutionRecord "after_execution_record";
-    /// The evaluation report is in the store.
-    AfterReport "after_report";
-    /// The gate's receipt is in the store.
-    AfterReceipt "after_receipt";
-    /// The publish eligibility is in the store.
-    AfterEligibility "after_eligibility";
+    /// The model, its execution record and its evaluation report are in the store.
+    AfterEvaluation "after_evaluation";
+    /// The gate's receipt and the publish eligibility are in the store.
+    AfterVerdict "after_verdict";
     /// The bundle is in the store.
     AfterBundle "after_bundle";
     /// The ledger knows that publishing has begun.
@@ -173,8 +167,8 @@ mod tests {
         let armed = Armed::parse("after_plan:3=error").unwrap();
         let faults: Vec<_> = (0..5).map(|_| armed.due(Failpoint::AfterPlan)).collect();
         assert_eq!(faults, [None, None, Some(Fault::Error), None, None]);
-        assert_eq!(armed.due(Failpoint::AfterModel), None);
-        assert_eq!(Armed::parse("after_model=kill").unwrap().due(Failpoint::AfterModel), Some(Fault::Kill));
+        assert_eq!(armed.due(Failpoint::AfterBundle), None);
+        assert_eq!(Armed::parse("after_bundle=kill").unwrap().due(Failpoint::AfterBundle), Some(Fault::Kill));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{
 };
 
 use contracts::{
-    Checked, Code, Digest, Failure, Reference, Result,
+    Checked, Code, Failure, Reference, Result,
     names::ObjectKey,
     signature::{Ed25519, PublicKey, Signature, Signed},
 };
@@ -35,7 +35,7 @@ use ed25519_dalek::{
     },
 };
 
-use crate::store::{self, LocalStore, Store};
+use crate::store::{self, Batch, LocalStore, Store};
 
 const PRIVATE: &str = "signing.pem";
 const PUBLIC: &str = "signing.pub.pem";
@@ -155,31 +155,42 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Signs a document and puts it once. Where the same content stands signed already by a trusted key, such as that of
-/// the worker who died before, that one is it.
-pub(crate) fn write_signed<D: Signed>(
+/// A document as it is to stand under its key: as it stands there already, where a trusted key signed the same
+/// content before, such as that of a worker that died; otherwise signed here.
+pub(crate) fn standing_or_signed<D: Signed>(
     store: &dyn Store,
     keys: &Keys,
     key: &ObjectKey,
     document: D,
-) -> Result<(Checked<D>, Reference<D>)> {
-    let document = keys.sign(document)?;
-    let refused = match store::write_document(store, key, &document) {
-        Err(failure) if failure.code == D::VIOLATION => failure,
-        written => return written.map(|reference| (document, reference)),
-    };
-    let bytes = store.get(key)?.unwrap_or_default();
+) -> Result<Checked<D>> {
+    let signed = keys.sign(document)?;
+    let Some(bytes) = store.get(key)? else { return Ok(signed) };
     match Checked::<D>::parse(&bytes) {
         Ok(standing)
             if standing.bytes() == bytes
                 && keys.verify(key, &*standing).is_ok()
-                && standing.message()? == document.message()? =>
+                && standing.message()? == signed.message()? =>
         {
-            let reference = Reference { uri: key.clone(), digest: Digest::of(&bytes) };
-            Ok((standing, reference))
+            Ok(standing)
         }
-        _ => Err(refused),
+        _ => Ok(signed),
     }
+}
+
+/// Writes a batch with signed documents of the kind `D`, each of which [`standing_or_signed`] gives.
+///
+/// Another worker may sign the same content under another key between look and write: what stands then is looked at
+/// once more before the violation counts.
+pub(crate) fn write_signed<D: Signed, T>(
+    store: &dyn Store,
+    fill: impl Fn(&mut Batch) -> Result<T>,
+) -> Result<T> {
+    let write = || {
+        let mut batch = Batch::default();
+        let filled = fill(&mut batch)?;
+        batch.write(store).map(|()| filled)
+    };
+    write().or_else(|failure: Failure| if failure.code == D::VIOLATION { write() } else { Err(failure) })
 }
 
 /// The document that a reference pins, checked, and signed by a trusted key.
@@ -268,11 +279,13 @@ fn unavailable() -> Failure {
 #[cfg(test)]
 mod tests {
     use contracts::{
+        Digest,
         run_receipt::{Evidence, RunOutcome, RunReceipt},
         schema::SchemaVersion,
     };
 
     use super::*;
+    use crate::store::Put;
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
@@ -403,20 +416,55 @@ mod tests {
         keys.verify(&key("a"), &*signed).unwrap();
     }
 
+    fn write(store: &dyn Store, keys: &Keys, document: &RunReceipt) -> Result<Reference<RunReceipt>> {
+        let name = key("receipt.json");
+        write_signed::<RunReceipt, _>(store, |batch| {
+            let signed = standing_or_signed(store, keys, &name, document.clone())?;
+            Ok(batch.add_document(name.clone(), &signed))
+        })
+    }
+
     #[test]
     fn the_same_content_under_another_trusted_key_is_the_same_document() {
         let place = folder();
         let store = LocalStore::open(place.path()).unwrap();
-        let name = key("receipt.json");
         let dead = Keys::from_secret(&[1; 32]);
-        let (first, reference) = write_signed(&store, &dead, &name, receipt()).unwrap();
+        let first = write(&store, &dead, &receipt()).unwrap();
         let heir = Keys::from_secret(&[2; 32]);
         let violation = Code::RunReceiptImmutabilityViolation;
-        assert_eq!(code(write_signed(&store, &heir, &name, receipt())), violation);
+        assert_eq!(code(write(&store, &heir, &receipt())), violation);
         let heir = heir.trusting(dead.signer().unwrap());
-        assert_eq!(write_signed(&store, &heir, &name, receipt()).unwrap(), (first, reference));
+        assert_eq!(write(&store, &heir, &receipt()).unwrap(), first);
         let other = RunReceipt { ledger_events: 9, ..receipt() };
-        assert_eq!(code(write_signed(&store, &heir, &name, other)), violation);
+        assert_eq!(code(write(&store, &heir, &other)), violation);
+    }
+
+    /// A store to which another worker writes first, after this one has looked.
+    struct Overtaken(LocalStore, Keys);
+
+    impl Store for Overtaken {
+        fn put_if_absent(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put> {
+            self.0.put_if_absent(key, self.1.sign(receipt())?.bytes())?;
+            self.0.put_if_absent(key, bytes)
+        }
+
+        fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
+            self.0.get(key)
+        }
+
+        fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+            self.0.list(prefix)
+        }
+    }
+
+    #[test]
+    fn who_is_overtaken_by_another_trusted_key_takes_its_document() {
+        let place = folder();
+        let other = Keys::from_secret(&[1; 32]);
+        let keys = Keys::from_secret(&[2; 32]).trusting(other.signer().unwrap());
+        let expected = other.sign(receipt()).unwrap().digest();
+        let store = Overtaken(LocalStore::open(place.path()).unwrap(), other);
+        assert_eq!(write(&store, &keys, &receipt()).unwrap().digest, expected);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
     records,
     registry::EmbeddedRegistry,
     run::Line,
-    store::{self, LocalStore},
+    store::{Batch, LocalStore},
     verify::{self, Verified},
     watch::{Stage, Watch},
 };
@@ -77,11 +77,7 @@ impl Factory {
         owner: &PlatformRunId,
         config: &Checked<TrainingConfig>,
     ) -> Result<Reference<TrainingConfig>> {
-        store::write_document(
-            &*self.line.store,
-            &layout::by_content(owner, "training_configs", &config.digest())?,
-            config,
-        )
+        self.put(|batch| add_training_config(batch, owner, config))
     }
 
     /// Stores a governance profile under its content.
@@ -90,11 +86,25 @@ impl Factory {
         owner: &PlatformRunId,
         profile: &Checked<GovernanceProfile>,
     ) -> Result<Reference<GovernanceProfile>> {
-        store::write_document(
-            &*self.line.store,
-            &layout::by_content(owner, "governance_profiles", &profile.digest())?,
-            profile,
-        )
+        self.put(|batch| add_governance_profile(batch, owner, profile))
+    }
+
+    /// Stores what a request names beside its data, at once.
+    pub fn put_inputs(
+        &self,
+        owner: &PlatformRunId,
+        config: &Checked<TrainingConfig>,
+        profile: &Checked<GovernanceProfile>,
+    ) -> Result<(Reference<TrainingConfig>, Reference<GovernanceProfile>)> {
+        self.put(|batch| {
+            Ok((add_training_config(batch, owner, config)?, add_governance_profile(batch, owner, profile)?))
+        })
+    }
+
+    fn put<T>(&self, fill: impl FnOnce(&mut Batch) -> Result<T>) -> Result<T> {
+        let mut batch = Batch::default();
+        let filled = fill(&mut batch)?;
+        batch.write(&*self.line.store).map(|()| filled)
     }
 
     /// Admits a request; see [`Line::submit`].
@@ -206,4 +216,22 @@ impl Factory {
     pub fn fsck(&self) -> Result<Checkup> {
         fsck::fsck(&self.line)
     }
+}
+
+fn add_training_config(
+    batch: &mut Batch,
+    owner: &PlatformRunId,
+    config: &Checked<TrainingConfig>,
+) -> Result<Reference<TrainingConfig>> {
+    let key = layout::by_content(owner, "training_configs", &config.digest())?;
+    Ok(batch.add_document(key, config))
+}
+
+fn add_governance_profile(
+    batch: &mut Batch,
+    owner: &PlatformRunId,
+    profile: &Checked<GovernanceProfile>,
+) -> Result<Reference<GovernanceProfile>> {
+    let key = layout::by_content(owner, "governance_profiles", &profile.digest())?;
+    Ok(batch.add_document(key, profile))
 }

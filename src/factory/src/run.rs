@@ -40,7 +40,7 @@ use crate::{
     guard::guard,
     keys::{self, Keys},
     layout,
-    ledger::{Admission, Event, Lease, Ledger, Mode, Run, State, Submission},
+    ledger::{Admission, Event, Lease, Ledger, Mode, Move, Run, State, Submission},
     publish::publish,
     registry::{Act, Registry},
     resolve::resolve,
@@ -124,11 +124,15 @@ impl Line {
     /// Writes the receipts that a run has earned and that are missing: what a crash between the ledger and the
     /// receipt leaves undone.
     pub fn settle(&self, run: &TrainRunId) -> Result<()> {
-        for (key, receipt) in self.earned_receipts(run)? {
-            keys::write_signed(&*self.store, &self.keys, &key, receipt)?;
-            failpoint::hit(Failpoint::AfterReceiptRun)?;
-        }
-        Ok(())
+        let earned = self.earned_receipts(run)?;
+        keys::write_signed::<RunReceipt, _>(&*self.store, |batch| {
+            for (key, receipt) in &earned {
+                let signed = keys::standing_or_signed(&*self.store, &self.keys, key, receipt.clone())?;
+                batch.add_document(key.clone(), &signed);
+            }
+            Ok(())
+        })?;
+        failpoint::hit(Failpoint::AfterReceiptRun)
     }
 
     /// The receipts that a run has earned, not signed yet, with where they stand. A run that was published after it
@@ -226,15 +230,30 @@ impl Job<'_> {
             Judged::Pass(passed) => {
                 let bundle = bundle::assemble(&*self.line.store, &self.line.keys, *passed)?;
                 failpoint::hit(Failpoint::AfterBundle)?;
-                let run = self.advance(State::Pass, None, &bundle.evidence())?;
-                self.line.settle(self.lease.run_id())?;
-                if !run.progress.publish_allowed {
-                    return self.line.ledger.release(self.lease).map(|_| ());
+                if self.pass(&bundle)?.progress.state == State::Pass {
+                    return self.line.ledger.release(self.lease).map(drop);
                 }
-                self.advance(State::PublishPending, None, &bundle.evidence())?;
+                failpoint::hit(Failpoint::AfterIntent)?;
                 self.publish(&bundle)
             }
         }
+    }
+
+    /// Records the PASS and, where publishing is allowed, that it begins: then there is nothing to wait for between.
+    fn pass(&self, bundle: &Publishable) -> Result<Run> {
+        let detail = json!({ "evidence": bundle.evidence() });
+        let reached = |state| Move::to(state, None, detail.clone());
+        let publish = [reached(State::PublishPending), Move::begin_publish()];
+        let mut moves = vec![reached(State::Pass)];
+        if self.lease.run().progress.publish_allowed {
+            moves.extend_from_slice(&publish);
+        }
+        let run = self.line.ledger.report(self.lease, &moves)?;
+        // A request that joined since the claim may have allowed it.
+        if run.progress.state == State::Pass && run.progress.publish_allowed {
+            return self.line.ledger.report(self.lease, &publish);
+        }
+        Ok(run)
     }
 
     /// The scope's ACTIVE bundle, where the profile asks the candidate to beat it.
@@ -256,7 +275,7 @@ impl Job<'_> {
         failpoint::hit(Failpoint::AfterPlan)?;
         let guarded =
             self.timed(Stage::Guard, &mut seconds, || guard(store, &*self.line.clock, resolved, self))?;
-        let trained = self.timed(Stage::Train, &mut seconds, || train(store, guarded, self))?;
+        let trained = self.timed(Stage::Train, &mut seconds, || train(guarded, self))?;
         self.watch.stage(Stage::Evaluate);
         evaluate(store, trained, seconds, self)
     }
@@ -267,16 +286,18 @@ impl Job<'_> {
         match gate::confirm(&*self.line.store, &evidence)? {
             Judged::Fail { .. } => Err(Failure::new(Code::PublishNotEligible, "the gate said FAIL")),
             Judged::Pass(passed) => {
-                self.publish(&bundle::assemble(&*self.line.store, &self.line.keys, *passed)?)
+                let bundle = bundle::assemble(&*self.line.store, &self.line.keys, *passed)?;
+                // Inputs were read before, so that only an attempt that really starts is counted.
+                self.line.ledger.begin_publish(self.lease)?;
+                failpoint::hit(Failpoint::AfterIntent)?;
+                self.publish(&bundle)
             }
         }
     }
 
-    /// The handshake. Inputs were read before, so that only an attempt that really starts is counted.
+    /// The handshake, which the ledger knows to have begun.
     fn publish(&self, bundle: &Publishable) -> Result<()> {
         self.watch.stage(Stage::Publish);
-        self.line.ledger.begin_publish(self.lease)?;
-        failpoint::hit(Failpoint::AfterIntent)?;
         let (requester, actor) = self.who_asked()?;
         let act = Act { actor, reason: format!("run {} passed its gate", self.lease.run_id()) };
         let publication = publish(&*self.line.store, &*self.line.registry, bundle, &requester, &act)?;
@@ -320,23 +341,22 @@ impl Job<'_> {
             (State::Running, Mode::PublishOnly) | (State::PublishPending, _)
         );
         let to = match (publishing, leaves_open(failure.code)) {
-            (true, true) if run.progress.state == State::PublishPending => {
-                return self.line.ledger.release(self.lease).map(|_| ());
-            }
             (true, true) => State::PublishPending,
             (false, true) => State::Queued,
             (_, false) => State::Fail,
         };
-        if run.progress.state == State::Pass {
-            return self.line.ledger.release(self.lease).map(|_| ());
+        if run.progress.state == State::Pass || run.progress.state == to {
+            self.line.ledger.release(self.lease)?;
+            return self.line.settle(self.lease.run_id());
         }
         let evidence = latest_evidence(&self.line.ledger.events(self.lease.run_id())?)?;
         let detail = json!({ "evidence": evidence, "failure": failure.detail });
-        let run = self.line.ledger.advance(self.lease, to, Some(failure.code), detail)?;
+        let mut moves = vec![Move::to(to, Some(failure.code), detail)];
         if to == State::PublishPending {
-            self.line.ledger.release(self.lease)?;
+            moves.push(Move::release());
         }
-        self.line.settle(&run.run_id)
+        self.line.ledger.report(self.lease, &moves)?;
+        self.line.settle(self.lease.run_id())
     }
 
     fn timed<T>(

@@ -1,6 +1,6 @@
 //! Fitting: guarded rows in, a model artifact and an execution record out.
 //!
-//! Nothing here can publish; what it writes is named by its run and pinned by digest.
+//! Nothing here writes or publishes; what is to be written is named by its run and pinned by digest.
 
 use contracts::{
     Checked, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
@@ -10,13 +10,12 @@ use kernels::{Frame, Learner, Model, Progress, Rng};
 
 use crate::{
     artifact,
-    failpoint::{self, Failpoint},
     guard::{Guarded, Window},
     layout,
-    store::{self, Store},
+    store::Batch,
 };
 
-/// A run whose model is fitted and stored.
+/// A run whose model is fitted.
 #[derive(Debug)]
 pub struct Trained {
     /// The data it was fitted on.
@@ -27,20 +26,22 @@ pub struct Trained {
     pub(crate) model_ref: Reference<ModelArtifact>,
     /// What the fit did.
     pub(crate) record: Reference<ExecutionRecord>,
+    /// Model and record, to be stored with what evaluation makes of them.
+    pub(crate) unwritten: Batch,
 }
 
 /// Fits the plan's model on the training window.
 ///
-/// Refuses with the codes of [`Learner::fit`] and, where a stored model of this run has other bytes, with
-/// `MODEL_ARTIFACT_IMMUTABILITY_VIOLATION`.
-pub fn train(store: &dyn Store, guarded: Guarded, progress: &dyn Progress) -> Result<Trained> {
+/// Refuses with the codes of [`Learner::fit`].
+pub fn train(guarded: Guarded, progress: &dyn Progress) -> Result<Trained> {
     let plan = guarded.resolved.plan();
     let model = fit(plan, &guarded, progress)?;
     let family = plan.training_config.model.family();
     let bytes = artifact::write(family, &model)?;
     let key = |name: &str| layout::of_run(&plan.platform_run_id, &plan.train_run_id, name);
-    let model_ref = store::write_once(store, &key("model.safetensors")?, &bytes)?;
-    failpoint::hit(Failpoint::AfterModel)?;
+    let mut unwritten = Batch::default();
+    let model_bytes = bytes.len() as u64;
+    let model_ref = unwritten.add(key("model.safetensors")?, bytes);
     let windows = [
         (SplitName::Train, Some(&guarded.windows.train)),
         (SplitName::Validation, guarded.windows.validation.as_ref()),
@@ -52,16 +53,15 @@ pub fn train(store: &dyn Store, guarded: Guarded, progress: &dyn Progress) -> Re
         plan: guarded.resolved.reference().digest,
         family: Name::new(family)?,
         model: model_ref.clone(),
-        model_bytes: bytes.len() as u64,
+        model_bytes,
         stage_seed: plan.train_seed,
         windows: windows
             .into_iter()
             .filter_map(|(name, window)| Some((name.as_str().to_owned(), window?.counts.clone())))
             .collect(),
     })?;
-    let record = store::write_document(store, &key("execution_record.json")?, &record)?;
-    failpoint::hit(Failpoint::AfterExecutionRecord)?;
-    Ok(Trained { guarded, model, model_ref, record })
+    let record = unwritten.add_document(key("execution_record.json")?, &record);
+    Ok(Trained { guarded, model, model_ref, record, unwritten })
 }
 
 /// Fits in memory and writes nothing: what `rebuild` compares with the stored model.

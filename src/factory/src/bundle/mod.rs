@@ -108,7 +108,11 @@ pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publis
         signature: Signature::missing(),
     };
     let key = layout::of_run(&plan.platform_run_id, &plan.train_run_id, "bundle.json")?;
-    let (bundle, reference) = keys::write_signed(store, keys, &key, bundle)?;
+    let (bundle, reference) = keys::write_signed::<ModelBundle, _>(store, |batch| {
+        let bundle = keys::standing_or_signed(store, keys, &key, bundle.clone())?;
+        let reference = batch.add_document(key.clone(), &bundle);
+        Ok((bundle, reference))
+    })?;
     Ok(Publishable { bundle, reference })
 }
 

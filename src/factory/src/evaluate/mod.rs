@@ -22,7 +22,7 @@ use crate::{
     failpoint::{self, Failpoint},
     guard::Window,
     layout,
-    store::{self, Put, Store},
+    store::Store,
     train::Trained,
 };
 
@@ -43,10 +43,13 @@ impl<'a> ScoredWindow<'a> {
 /// Rows that are scored alone to see how long one takes.
 const LATENCY_ROWS: usize = 256;
 
-/// Scores every window, writes the report and the measurements, and lets go of the data.
+/// Scores every window, writes model, record, report and measurements, and lets go of the data.
+///
+/// Refuses with the `IMMUTABILITY_VIOLATION` of a kind, such as `MODEL_ARTIFACT_IMMUTABILITY_VIOLATION`, where the
+/// store holds other bytes for this run.
 pub fn evaluate(
     store: &dyn Store,
-    trained: Trained,
+    mut trained: Trained,
     mut stage_seconds: BTreeMap<String, f64>,
     progress: &dyn Progress,
 ) -> Result<Candidate> {
@@ -82,9 +85,7 @@ pub fn evaluate(
         leakage_audit: trained.guarded.audit.clone(),
     })?;
     let key = |name: &str| layout::of_run(&plan.platform_run_id, &plan.train_run_id, name);
-    let eval_report = store::write_document(store, &key("eval_report.json")?, &report)?;
-    failpoint::hit(Failpoint::AfterReport)?;
-
+    let (report_key, measurements_key) = (key("eval_report.json")?, key("measurements.json")?);
     let score_one_row_microseconds = latency(model, test.of)?;
     stage_seconds.insert("evaluate".to_owned(), watch.seconds());
     let measurements = Checked::new(Measurements {
@@ -95,9 +96,11 @@ pub fn evaluate(
         score_rows_per_second,
         threads: rayon::current_num_threads() as u32,
     })?;
-    // What a clock measured differs each time: the first one stands, and another is no violation.
-    let (Put::Created | Put::Exists) =
-        store.put_if_absent(&key("measurements.json")?, measurements.bytes())?;
+    let eval_report = trained.unwritten.add_document(report_key, &report);
+    // What a clock measured differs each time.
+    trained.unwritten.add_first(measurements_key, &measurements);
+    trained.unwritten.write(store)?;
+    failpoint::hit(Failpoint::AfterEvaluation)?;
 
     Ok(Candidate {
         plan: trained.guarded.resolved.reference().clone(),

@@ -1,7 +1,7 @@
 //! The gate: evidence in, a verdict out.
 //!
 //! ```text
-//!   references ──► read back, digests checked ──► criteria ──► GateReceipt, PublishEligibility ──► Passed | Failed
+//!   references ──► read back, digests checked ──► criteria ──► GateReceipt, PublishEligibility ──► Pass | Fail
 //! ```
 //!
 //! The gate reads a report, never data, and computes its verdict anew from the stored evidence; it never copies
@@ -26,7 +26,7 @@ use crate::{
     candidate::{Candidate, present},
     failpoint::{self, Failpoint},
     layout,
-    store::{self, Store},
+    store::{self, Batch, Store},
 };
 
 /// A run that passed. Its fields are private: nothing but the gate can make one.
@@ -89,12 +89,15 @@ struct Exhibits {
 pub fn judge(store: &dyn Store, candidate: Candidate) -> Result<Judged> {
     let exhibits = read(store, &candidate)?;
     let receipt = receipt(&candidate, &exhibits)?;
-    write(store, candidate, exhibits.plan, &receipt)
+    let (verdict, batch) = verdict(candidate, exhibits.plan, &receipt)?;
+    batch.write(store)?;
+    failpoint::hit(Failpoint::AfterVerdict)?;
+    Ok(verdict)
 }
 
-/// Judges again from the evidence of a stored receipt and compares.
+/// Judges again from the evidence of a stored receipt and compares. Nothing is written.
 ///
-/// Refuses with `GATE_DECISION_MISMATCH` where the verdict is not the receipt's.
+/// Refuses with `GATE_DECISION_MISMATCH` where the verdict is not the receipt's, or the eligibility does not follow.
 pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
     let candidate = Candidate::from_evidence(evidence)?;
     let stored = store::read_document(store, &present(evidence.gate_receipt.as_ref(), "gate_receipt")?)?;
@@ -106,7 +109,20 @@ pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
             "judging the evidence again gives another receipt than the stored one",
         ));
     }
-    write(store, candidate, exhibits.plan, &receipt)
+    let (verdict, _) = verdict(candidate, exhibits.plan, &receipt)?;
+    let stored = present(evidence.publish_eligibility.as_ref(), "publish_eligibility")?;
+    store::read_document(store, &stored)?;
+    let eligibility = match &verdict {
+        Judged::Pass(passed) => passed.eligibility(),
+        Judged::Fail { eligibility, .. } => eligibility,
+    };
+    if *eligibility != stored {
+        return Err(Failure::new(
+            Code::GateDecisionMismatch,
+            "judging the evidence again gives another eligibility than the stored one",
+        ));
+    }
+    Ok(verdict)
 }
 
 fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
@@ -171,16 +187,16 @@ fn receipt(candidate: &Candidate, exhibits: &Exhibits) -> Result<Checked<GateRec
     })
 }
 
-fn write(
-    store: &dyn Store,
+/// The verdict that a receipt says, with receipt and eligibility as they are to be written.
+fn verdict(
     candidate: Candidate,
     plan: Checked<ResolvedTrainPlan>,
     receipt: &Checked<GateReceipt>,
-) -> Result<Judged> {
+) -> Result<(Judged, Batch)> {
     let key =
         |name: &str| -> Result<ObjectKey> { layout::of_run(&plan.platform_run_id, &plan.train_run_id, name) };
-    let receipt_ref = store::write_document(store, &key("gate_receipt.json")?, receipt)?;
-    failpoint::hit(Failpoint::AfterReceipt)?;
+    let mut batch = Batch::default();
+    let receipt_ref = batch.add_document(key("gate_receipt.json")?, receipt);
     let passed = receipt.decision == Verdict::Pass;
     let eligibility = Checked::new(PublishEligibility {
         schema_version: SchemaVersion::default(),
@@ -189,11 +205,11 @@ fn write(
         eligibility: if passed { Eligibility::Eligible } else { Eligibility::Ineligible },
         reason_codes: if passed { Vec::new() } else { vec![Code::PublishNotEligible] },
     })?;
-    let eligibility = store::write_document(store, &key("publish_eligibility.json")?, &eligibility)?;
-    failpoint::hit(Failpoint::AfterEligibility)?;
-    Ok(if passed {
+    let eligibility = batch.add_document(key("publish_eligibility.json")?, &eligibility);
+    let verdict = if passed {
         Judged::Pass(Box::new(Passed { candidate, plan, receipt: receipt_ref, eligibility }))
     } else {
         Judged::Fail { receipt: receipt_ref, eligibility }
-    })
+    };
+    Ok((verdict, batch))
 }

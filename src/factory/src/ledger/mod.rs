@@ -32,7 +32,7 @@ use serde_json::Value;
 
 pub use anchor::{Anchor, Anchors};
 pub use event::{Event, EventKind};
-pub use run::{Holder, Lease, Run};
+pub use run::{Holder, Lease, Move, Run};
 pub use sqlite::SqliteLedger;
 pub use state::{Mode, PUBLISH_RETRIES, Progress, State, Step};
 
@@ -93,14 +93,23 @@ pub trait Ledger: Send + Sync {
     /// Holds the run for the lease's seconds from now on, and says until when.
     fn heartbeat(&self, lease: &Lease) -> Result<Timestamp>;
 
-    /// Reports what the run reached; QUEUED, FAIL and PUBLISHED end the lease.
-    fn advance(&self, lease: &Lease, to: State, reason: Option<Code>, detail: Value) -> Result<Run>;
+    /// Reports what became of the run, move after move: all of them or, where one is refused, none.
+    fn report(&self, lease: &Lease, moves: &[Move]) -> Result<Run>;
 
-    /// Starts the handshake with the registry, and counts it unless it goes on with one that was cut off.
-    fn begin_publish(&self, lease: &Lease) -> Result<Run>;
+    /// Reports what the run reached.
+    fn advance(&self, lease: &Lease, to: State, reason: Option<Code>, detail: Value) -> Result<Run> {
+        self.report(lease, &[Move::to(to, reason, detail)])
+    }
+
+    /// Starts the handshake with the registry.
+    fn begin_publish(&self, lease: &Lease) -> Result<Run> {
+        self.report(lease, &[Move::begin_publish()])
+    }
 
     /// Gives the run back, so that anyone can claim it at once.
-    fn release(&self, lease: &Lease) -> Result<Run>;
+    fn release(&self, lease: &Lease) -> Result<Run> {
+        self.report(lease, &[Move::release()])
+    }
 
     /// A run; `RUN_NOT_FOUND` where there is none.
     fn run(&self, id: &TrainRunId) -> Result<Run>;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Head, Submission,
     event::{Event, EventKind, News, fold},
-    state::{Mode, Progress, Step},
+    state::{Mode, Progress, State, Step},
 };
 
 /// Who works on a run, and until when.
@@ -54,6 +54,36 @@ pub struct Run {
     /// The request that made it, in canonical bytes.
     #[serde(skip)]
     pub request: Vec<u8>,
+}
+
+/// What the holder of a lease reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Move {
+    step: Step,
+    kind: EventKind,
+    reason: Option<Code>,
+    detail: Value,
+}
+
+impl Move {
+    /// The run reached a state; QUEUED, FAIL and PUBLISHED end the lease.
+    pub const fn to(state: State, reason: Option<Code>, detail: Value) -> Self {
+        Self { step: Step::Advance(state), kind: EventKind::Advanced, reason, detail }
+    }
+
+    /// The handshake with the registry starts; it is counted unless it goes on with one that was cut off.
+    pub fn begin_publish() -> Self {
+        Self::without_detail(Step::BeginPublish, EventKind::PublishBegun)
+    }
+
+    /// The run is given back.
+    pub fn release() -> Self {
+        Self::without_detail(Step::Release, EventKind::Released)
+    }
+
+    fn without_detail(step: Step, kind: EventKind) -> Self {
+        Self { step, kind, reason: None, detail: json!({}) }
+    }
 }
 
 /// The right to change one run, until it runs out. Only a claim makes one.
@@ -159,6 +189,14 @@ impl Run {
             ..self.clone()
         };
         Ok((run, event))
+    }
+
+    /// The run after the holder of a lease reports a move at this moment; refused with `LEASE_LOST` by any other.
+    pub(super) fn after_report(&self, lease: &Lease, moved: &Move, now: Timestamp) -> Result<(Self, Event)> {
+        self.require_held(lease, now)?;
+        let Move { step, kind, reason, detail } = moved.clone();
+        let holder = if step == Step::Release { None } else { self.holder.clone() };
+        self.after(step, holder, News { kind, recorded_at: now, reason, detail })
     }
 
     /// Refuses with `LEASE_LOST` unless the lease still holds the run at this moment.

@@ -1,23 +1,35 @@
 //! The object store on a local file system.
 //!
 //! ```text
-//!   bytes ──► .staging/pid-n (exclusive) ──► fsync ──► link to the key, never replacing ──► fsync of each folder
+//!   bytes ──► .staging/pid-n (exclusive) ──► fsync ──► link to the key, never replacing ──► fsync of folders
+//!                                              └─ all files of a put at once                   └─ all at once
 //! ```
 //!
-//! Flows in: an object under a key. Flows out: the whole object. Invariants: an object gets its name only
+//! Flows in: objects under keys. Flows out: the whole object. Invariants: an object gets its name only
 //! when its bytes are durable; an acknowledged object has a durable name, whoever gave it; nothing outside
 //! the root is reached, since each segment is opened beneath the one before without following links.
 //! Objects are private to the user (0600): they can hold personal data.
+//!
+//! A put waits for the disk twice, however many objects it has. The folder of an object is synced each time, since
+//! the object's name is new in it. The folders above are synced when this store first meets the folder below, and
+//! not again: a folder is made once, under a name that it keeps, so a parent that was synced with that name in it
+//! holds it for good. What another process made counts as met only once this one has synced it, since the other may
+//! have died before it did.
 
 #![allow(clippy::disallowed_methods, reason = "the store is who touches files")]
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
 };
 
 use contracts::{Code, Failure, Result, names::ObjectKey};
@@ -26,7 +38,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Put, Store};
+use super::{Object, Put, Store};
 use crate::failpoint::{Failpoint, hit};
 
 /// Begins with a dot, so it is no segment of any key.
@@ -34,6 +46,12 @@ const STAGING: &str = ".staging";
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Not blocking, so that opening a pipe that someone left in the store returns at once.
 const OBJECT: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Bytes read at a time: few enough to stay in a core's cache until they are used.
+const PIECE_BYTES: usize = 1 << 18;
+
+/// Threads that wait for the disk at the same time, at the most.
+const MOST_AT_ONCE: usize = 16;
 
 /// Makes names in the staging folder distinct within the process; the process id does so between processes.
 static STAGED: AtomicU64 = AtomicU64::new(0);
@@ -44,6 +62,19 @@ pub struct LocalStore {
     root: PathBuf,
     folder: OwnedFd,
     staging: OwnedFd,
+    /// Folders whose name in the folder above this store has synced.
+    lasting: Mutex<BTreeSet<FolderId>>,
+}
+
+/// Device and inode of a folder: the same for every descriptor of it.
+type FolderId = (u64, u64);
+
+/// Where an object goes: its folder with those above it, from the root down, and its name in the last.
+struct Place<'a> {
+    key: &'a ObjectKey,
+    above: Vec<OwnedFd>,
+    folder: OwnedFd,
+    name: &'a str,
 }
 
 impl LocalStore {
@@ -56,7 +87,7 @@ impl LocalStore {
         let root = fs::canonicalize(root).map_err(trouble)?;
         let folder = File::open(&root).map_err(trouble)?.into();
         let staging = open_or_create(&folder, STAGING, None)?;
-        Ok(Self { root, folder, staging })
+        Ok(Self { root, folder, staging, lasting: Mutex::default() })
     }
 
     /// The absolute path of the store's folder.
@@ -108,15 +139,66 @@ impl LocalStore {
         Ok(Some(folder))
     }
 
-    /// The folders of a key from the root down, created where they are not there.
-    fn create_folders(&self, key: &ObjectKey) -> Result<Vec<OwnedFd>> {
-        let mut folders = vec![duplicate(&self.folder, key)?];
-        for segment in segments(split(key).0) {
-            let parent = folders.last().unwrap_or(&self.folder);
-            let next = open_or_create(parent, segment, Some(key))?;
-            folders.push(next);
+    /// The object's file with its size; none where there is no object.
+    fn open_object(&self, key: &ObjectKey) -> Result<Option<(File, u64)>> {
+        let Some(folder) = self.folder_of(key)? else { return Ok(None) };
+        let file = match rustix::fs::openat(&folder, split(key).1, OBJECT, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(foreign(key)),
+            Err(error) => return Err(trouble(&error.into(), "open", Some(key))),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|error| trouble(&error.into(), "look at", Some(key)))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(Some((file.into(), stat.st_size.cast_unsigned()))),
+            FileType::Directory => Ok(None),
+            _ => Err(foreign(key)),
         }
-        Ok(folders)
+    }
+
+    /// The place of a key, its folders created where they are not there.
+    fn place<'a>(&self, key: &'a ObjectKey) -> Result<Place<'a>> {
+        let (folders, name) = split(key);
+        let mut place = Place { key, above: Vec::new(), folder: duplicate(&self.folder, key)?, name };
+        for segment in segments(folders) {
+            let next = open_or_create(&place.folder, segment, Some(key))?;
+            place.above.push(std::mem::replace(&mut place.folder, next));
+        }
+        Ok(place)
+    }
+
+    /// The folders that have to be synced so that these places last, and those that last once they are.
+    fn unsynced<'a>(
+        &self,
+        places: &'a [Place<'_>],
+    ) -> Result<(BTreeMap<FolderId, &'a OwnedFd>, Vec<FolderId>)> {
+        let lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut due, mut met) = (BTreeMap::new(), Vec::new());
+        for Place { key, above, folder, .. } in places {
+            let mut below = identity(folder, key)?;
+            due.insert(below, folder);
+            for parent in above.iter().rev() {
+                let id = identity(parent, key)?;
+                if !lasting.contains(&below) {
+                    due.insert(id, parent);
+                    met.push(below);
+                }
+                below = id;
+            }
+        }
+        Ok((due, met))
+    }
+
+    /// Makes the names of these places durable. Also where another writer gave them: it may die before it syncs what
+    /// this caller relies on.
+    fn sync_names(&self, places: &[Place<'_>]) -> Result<()> {
+        let (due, met) = self.unsynced(places)?;
+        let due: Vec<_> = due.into_values().collect();
+        let key = places.first().map(|place| place.key);
+        at_once(&due, |folder| rustix::fs::fsync(folder).map_err(Into::into))
+            .map_err(|error| trouble(&error, "sync the folders of", key))?;
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner).extend(met);
+        Ok(())
     }
 
     /// A new temporary file that only this writer knows and holds locked.
@@ -143,62 +225,84 @@ impl LocalStore {
         }
     }
 
-    /// Writes the bytes durably and gives them their name.
-    fn create(&self, key: &ObjectKey, folder: &OwnedFd, bytes: &[u8]) -> Result<Put> {
-        hit(Failpoint::StoreBeforeWrite)?;
-        let mut staged = self.stage(key)?;
-        staged.file.write_all(bytes).map_err(|error| trouble(&error, "write", Some(key)))?;
-        hit(Failpoint::StoreAfterWrite)?;
-        staged.file.sync_all().map_err(|error| trouble(&error, "sync", Some(key)))?;
-        hit(Failpoint::StoreBeforeLink)?;
-        match rustix::fs::linkat(&self.staging, &staged.name, folder, split(key).1, AtFlags::empty()) {
-            Ok(()) => Ok(Put::Created),
-            Err(Errno::EXIST) => Ok(Put::Exists),
-            Err(error) => Err(trouble(&error.into(), "name", Some(key))),
+    /// Writes an object to a temporary file, not yet durably; none where its name is taken.
+    fn write(&self, place: &Place<'_>, bytes: &[u8]) -> Result<Option<Staged<'_>>> {
+        if kind(&place.folder, place.name, Some(place.key))?.is_some() {
+            return Ok(None);
         }
+        hit(Failpoint::StoreBeforeWrite)?;
+        let mut staged = self.stage(place.key)?;
+        staged.file.write_all(bytes).map_err(|error| trouble(&error, "write", Some(place.key)))?;
+        hit(Failpoint::StoreAfterWrite)?;
+        Ok(Some(staged))
+    }
+}
+
+impl Place<'_> {
+    /// Gives a durable temporary file its name, unless that is taken.
+    fn name(&self, staged: Option<Staged<'_>>) -> Result<Put> {
+        let put = match staged {
+            None => Put::Exists,
+            Some(staged) => {
+                hit(Failpoint::StoreBeforeLink)?;
+                let flags = AtFlags::empty();
+                match rustix::fs::linkat(staged.staging, &staged.name, &self.folder, self.name, flags) {
+                    Ok(()) => Put::Created,
+                    Err(Errno::EXIST) => Put::Exists,
+                    Err(error) => return Err(trouble(&error.into(), "name", Some(self.key))),
+                }
+            }
+        };
+        match kind(&self.folder, self.name, Some(self.key))? {
+            Some(FileType::RegularFile) => {}
+            Some(FileType::Directory) => return Err(overlapping(self.key)),
+            _ => return Err(foreign(self.key)),
+        }
+        hit(Failpoint::StoreAfterLink)?;
+        Ok(put)
     }
 }
 
 impl Store for LocalStore {
     fn put_if_absent(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put> {
-        let folders = self.create_folders(key)?;
-        let folder = folders.last().unwrap_or(&self.folder);
-        let name = split(key).1;
-        let put = match kind(folder, name, Some(key))? {
-            None => self.create(key, folder, bytes)?,
-            Some(_) => Put::Exists,
-        };
-        match kind(folder, name, Some(key))? {
-            Some(FileType::RegularFile) => {}
-            Some(FileType::Directory) => return Err(overlapping(key)),
-            _ => return Err(foreign(key)),
-        }
-        hit(Failpoint::StoreAfterLink)?;
-        // Also where another writer was first: it may die before it syncs what this caller relies on.
-        for folder in folders.iter().rev() {
-            rustix::fs::fsync(folder)
-                .map_err(|error| trouble(&error.into(), "sync the folders of", Some(key)))?;
-        }
-        Ok(put)
+        let puts = self.put_all_if_absent(&[Object { key, bytes }])?;
+        puts.first().copied().ok_or_else(|| Failure::new(Code::InternalError, "a put without an answer"))
+    }
+
+    fn put_all_if_absent(&self, objects: &[Object<'_>]) -> Result<Vec<Put>> {
+        let places = objects.iter().map(|object| self.place(object.key)).collect::<Result<Vec<_>>>()?;
+        let staged = places
+            .iter()
+            .zip(objects)
+            .map(|(place, object)| self.write(place, object.bytes))
+            .collect::<Result<Vec<_>>>()?;
+        let files: Vec<_> = staged.iter().flatten().map(|staged| &staged.file).collect();
+        at_once(&files, |file| file.sync_all())
+            .map_err(|error| trouble(&error, "sync", objects.first().map(|object| object.key)))?;
+        let puts =
+            places.iter().zip(staged).map(|(place, staged)| place.name(staged)).collect::<Result<_>>()?;
+        self.sync_names(&places)?;
+        Ok(puts)
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
-        let Some(folder) = self.folder_of(key)? else { return Ok(None) };
-        let file = match rustix::fs::openat(&folder, split(key).1, OBJECT, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(foreign(key)),
-            Err(error) => return Err(trouble(&error.into(), "open", Some(key))),
-        };
-        let stat = rustix::fs::fstat(&file).map_err(|error| trouble(&error.into(), "look at", Some(key)))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {}
-            FileType::Directory => return Ok(None),
-            _ => return Err(foreign(key)),
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or_default());
-        File::from(file).read_to_end(&mut bytes).map_err(|error| trouble(&error, "read", Some(key)))?;
+        let Some((mut file, size)) = self.open_object(key)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        file.read_to_end(&mut bytes).map_err(|error| trouble(&error, "read", Some(key)))?;
         Ok(Some(bytes))
+    }
+
+    fn pass(&self, key: &ObjectKey, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let Some((mut file, _)) = self.open_object(key)? else { return Ok(false) };
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(true),
+                Ok(length) => take(&piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(trouble(&error, "read", Some(key))),
+            }
+        }
     }
 
     fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
@@ -282,6 +386,29 @@ fn open_or_create(parent: &OwnedFd, segment: &str, key: Option<&ObjectKey>) -> R
         Err(error) => return Err(trouble(&error.into(), "create a folder of", key)),
     }
     open_folder(parent, segment, key)?.ok_or_else(|| trouble(&Errno::NOENT.into(), "open a folder of", key))
+}
+
+/// Does the same to each at the same time: whoever waits for the disk waits together with the others.
+fn at_once<T: Sync>(items: &[T], wait: impl Fn(&T) -> io::Result<()> + Sync) -> io::Result<()> {
+    for items in items.chunks(MOST_AT_ONCE) {
+        let Some((first, others)) = items.split_first() else { continue };
+        thread::scope(|scope| {
+            let wait = &wait;
+            let begin = |item| thread::Builder::new().spawn_scoped(scope, move || wait(item));
+            let begun = others.iter().map(begin).collect::<io::Result<Vec<_>>>()?;
+            let own = wait(first);
+            let ended = begun
+                .into_iter()
+                .map(|other| other.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early"))));
+            ended.fold(own, Result::and)
+        })?;
+    }
+    Ok(())
+}
+
+fn identity(folder: &OwnedFd, key: &ObjectKey) -> Result<FolderId> {
+    let stat = rustix::fs::fstat(folder).map_err(|error| trouble(&error.into(), "look at", Some(key)))?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// What stands under a name, links not followed; `None` where there is nothing.

@@ -221,3 +221,72 @@ fn a_point_that_cannot_be_read_stops_the_writer() {
     assert!(!status.success());
     assert_eq!(store.get(&key("run/object")).unwrap(), None);
 }
+
+/// The folders that a put of this key would sync, as paths below the root.
+fn unsynced(store: &LocalStore, text: &str) -> Vec<String> {
+    let key = key(text);
+    let places = [store.place(&key).unwrap()];
+    let (due, _) = store.unsynced(&places).unwrap();
+    let root = store.root().to_owned();
+    let folders = Path::new(text).ancestors().skip(1).map(|folder| root.join(folder));
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let named = folders.filter(|path| due.keys().any(|(_, id)| *id == inode(path)));
+    named.map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_folder_above_is_synced_once_and_that_of_the_object_each_time() {
+    let (_folder, store) = store();
+    assert_eq!(unsynced(&store, "a/b/c/object"), ["a/b/c", "a/b", "a", ""]);
+    // To look is not to sync.
+    assert_eq!(unsynced(&store, "a/b/c/object"), ["a/b/c", "a/b", "a", ""]);
+    store.put_if_absent(&key("a/b/c/object"), b"").unwrap();
+    assert_eq!(unsynced(&store, "a/b/c/object"), ["a/b/c"]);
+    assert_eq!(unsynced(&store, "a/b/c/other"), ["a/b/c"]);
+    assert_eq!(unsynced(&store, "a/b/d/object"), ["a/b/d", "a/b"]);
+    assert_eq!(unsynced(&store, "a/object"), ["a"]);
+    assert_eq!(unsynced(&store, "object"), [""]);
+}
+
+/// Whoever made a folder may have died before its name was durable: to this store it is new.
+#[test]
+fn what_a_dead_writer_made_is_synced_by_who_relies_on_it() {
+    let (_folder, store) = store();
+    store.put_if_absent(&key("other/object"), b"").unwrap();
+    assert!(!put_in_child(store.root(), Failpoint::StoreAfterLink, "kill").success());
+    assert_eq!(unsynced(&store, "run/object"), ["run", ""]);
+    assert_eq!(store.put_if_absent(&key("run/object"), b"bytes").unwrap(), Put::Exists);
+    assert_eq!(unsynced(&store, "run/object"), ["run"]);
+    // Another store, as another process has one, knows nothing of that.
+    assert_eq!(unsynced(&LocalStore::open(store.root()).unwrap(), "run/object"), ["run", ""]);
+}
+
+#[test]
+fn objects_put_together_each_stand_or_fall_alone() {
+    let (_folder, store) = store();
+    store.put_if_absent(&key("a/taken"), b"first").unwrap();
+    let keys = ["a/new", "a/taken", "b/c/new", "a/new"].map(key);
+    let objects: Vec<_> = keys.iter().map(|key| Object { key, bytes: b"bytes" }).collect();
+    let puts = store.put_all_if_absent(&objects).unwrap();
+    assert_eq!(puts, [Put::Created, Put::Exists, Put::Created, Put::Exists]);
+    assert_eq!(store.get(&keys[1]).unwrap().unwrap(), b"first");
+    for created in [&keys[0], &keys[2]] {
+        assert_eq!(store.get(created).unwrap().unwrap(), b"bytes");
+    }
+    assert_eq!(store.put_all_if_absent(&[]).unwrap(), []);
+    assert_eq!(store.collect_staging().unwrap(), 0);
+}
+
+#[test]
+fn all_are_waited_for_and_the_first_failure_is_told() {
+    let seen = AtomicU64::new(0);
+    let items: Vec<_> = (0..40).collect();
+    let wait = |item: &i32| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        if *item == 3 || *item == 7 { Err(io::Error::from_raw_os_error(*item)) } else { Ok(()) }
+    };
+    assert_eq!(at_once(&items, wait).unwrap_err().raw_os_error(), Some(3));
+    // Those of the first wave; the others are not begun.
+    assert_eq!(seen.load(Ordering::SeqCst), MOST_AT_ONCE as u64);
+    at_once(&items, |_| Ok(())).unwrap();
+}

@@ -5,13 +5,15 @@
 //! twice are one object; other bytes under a key that is taken are a typed violation.
 
 mod local;
+mod remembered;
 mod verified;
 
 use contracts::{Result, names::ObjectKey};
 
 pub use local::LocalStore;
 pub(crate) use local::create_durably;
-pub use verified::{find_document, read, read_document, write_document, write_once};
+pub(crate) use remembered::Remembered;
+pub use verified::{Batch, compare, find_document, read, read_document, write_document, write_once};
 
 /// What a conditional put found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +24,34 @@ pub enum Put {
     Exists,
 }
 
+/// Bytes and the key they go under.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    /// Where they go.
+    pub key: &'a ObjectKey,
+    /// All of them.
+    pub bytes: &'a [u8],
+}
+
 /// An object store with put-if-absent.
 pub trait Store: Send + Sync {
     /// Puts the whole object durably if its key is free; on return it survives a power cut.
     fn put_if_absent(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put>;
 
+    /// Does so with several objects; on return all survive. Each stands or falls alone: a crash or a failure on the
+    /// way leaves any of them, each whole. A store that can wait for all of them at once does.
+    fn put_all_if_absent(&self, objects: &[Object<'_>]) -> Result<Vec<Put>> {
+        objects.iter().map(|object| self.put_if_absent(object.key, object.bytes)).collect()
+    }
+
     /// The whole object, or `None` where there is none.
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>>;
+
+    /// Gives the object to `take`, piece by piece from the first byte, or returns false where there is none. Of a store
+    /// that can, no more than a piece stands in memory.
+    fn pass(&self, key: &ObjectKey, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.get(key).map(|bytes| bytes.map(|bytes| take(&bytes)).is_some())
+    }
 
     /// The keys below a prefix of whole segments, sorted byte for byte.
     fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>>;

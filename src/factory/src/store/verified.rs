@@ -4,9 +4,56 @@
 //! or bytes whose digest is the pinned one. Invariant: nothing is used that was not compared first, at each
 //! read and not only at admission, and each refusal carries the code of the artifact's kind.
 
-use contracts::{Artifact, Checked, Code, Digest, Document, Failure, Reference, Result, names::ObjectKey};
+use contracts::{
+    Artifact, Checked, Code, Digest, Document, Failure, Reference, Result, identity::digest::Hasher,
+    names::ObjectKey,
+};
 
-use super::{Put, Store};
+use super::{Object, Put, Store};
+
+/// Artifacts that become durable together, before what names them does.
+#[derive(Debug, Clone, Default)]
+pub struct Batch(Vec<Entry>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    key: ObjectKey,
+    bytes: Vec<u8>,
+    /// None where whatever came first may stand.
+    refuse: Option<Refuse>,
+}
+
+/// Makes a refusal of what the store did with an object and of the bytes it gave back.
+type Refuse = fn(Put, &Object<'_>, &[u8]) -> Failure;
+
+impl Batch {
+    /// Adds an artifact; the reference holds once the batch is written.
+    pub fn add<T: Artifact>(&mut self, key: ObjectKey, bytes: Vec<u8>) -> Reference<T> {
+        let reference = Reference { uri: key.clone(), digest: Digest::of(&bytes) };
+        self.0.push(Entry { key, bytes, refuse: Some(differs_from_put::<T>) });
+        reference
+    }
+
+    /// Adds a checked document in its canonical bytes.
+    pub fn add_document<D: Document>(&mut self, key: ObjectKey, document: &Checked<D>) -> Reference<D> {
+        self.add(key, document.bytes().to_vec())
+    }
+
+    /// Adds a document that may differ each time: the first stands, and another is no violation.
+    pub fn add_first<D: Document>(&mut self, key: ObjectKey, document: &Checked<D>) {
+        self.0.push(Entry { key, bytes: document.bytes().to_vec(), refuse: None });
+    }
+
+    /// Puts all artifacts once and reads each back; refuses as [`write_once`] does.
+    pub fn write(&self, store: &dyn Store) -> Result<()> {
+        let objects: Vec<_> = self.0.iter().map(|Entry { key, bytes, .. }| Object { key, bytes }).collect();
+        let puts = store.put_all_if_absent(&objects)?;
+        for ((object, put), entry) in objects.iter().zip(puts).zip(&self.0) {
+            entry.refuse.map_or(Ok(()), |refuse| require_put(store, object, put, refuse))?;
+        }
+        Ok(())
+    }
+}
 
 /// Puts an artifact once and reads it back.
 ///
@@ -14,17 +61,23 @@ use super::{Put, Store};
 /// store that gives back other bytes than it just took is `T::MISMATCH`.
 pub fn write_once<T: Artifact>(store: &dyn Store, key: &ObjectKey, bytes: &[u8]) -> Result<Reference<T>> {
     let put = store.put_if_absent(key, bytes)?;
-    let found = store.get(key)?.ok_or_else(|| {
-        Failure::new(Code::StoreUnavailable, format!("{key} is not there after it was put"))
+    require_put(store, &Object { key, bytes }, put, differs_from_put::<T>)?;
+    Ok(Reference { uri: key.clone(), digest: Digest::of(bytes) })
+}
+
+fn require_put(store: &dyn Store, object: &Object<'_>, put: Put, refuse: Refuse) -> Result<()> {
+    let found = store.get(object.key)?.ok_or_else(|| {
+        Failure::new(Code::StoreUnavailable, format!("{} is not there after it was put", object.key))
     })?;
-    if found == bytes {
-        return Ok(Reference { uri: key.clone(), digest: Digest::of(bytes) });
-    }
+    if found == object.bytes { Ok(()) } else { Err(refuse(put, object, &found)) }
+}
+
+fn differs_from_put<T: Artifact>(put: Put, object: &Object<'_>, found: &[u8]) -> Failure {
     let code = match put {
         Put::Created => T::MISMATCH,
         Put::Exists => T::VIOLATION,
     };
-    Err(differs::<T>(code, key, &Digest::of(bytes), &Digest::of(&found)))
+    differs::<T>(code, object.key, &Digest::of(object.bytes), &Digest::of(found))
 }
 
 /// Puts a checked document once, in its canonical bytes, and reads it back.
@@ -39,14 +92,32 @@ pub fn write_document<D: Document>(
 /// The bytes that a reference pins: `T::UNRESOLVED` where there are none, `T::MISMATCH` where there are
 /// others.
 pub fn read<T: Artifact>(store: &dyn Store, reference: &Reference<T>) -> Result<Vec<u8>> {
-    let bytes = store
-        .get(&reference.uri)?
-        .ok_or_else(|| Failure::new(T::UNRESOLVED, format!("{} {} is not there", T::NAME, reference.uri)))?;
-    let found = Digest::of(&bytes);
-    if found == reference.digest {
-        Ok(bytes)
+    let bytes = store.get(&reference.uri)?.ok_or_else(|| unresolved(reference))?;
+    require_digest(reference, &Digest::of(&bytes)).map(|()| bytes)
+}
+
+/// Compares an object with its reference as [`read`] does, without keeping it; returns how many bytes it has.
+pub fn compare<T: Artifact>(store: &dyn Store, reference: &Reference<T>) -> Result<u64> {
+    let (mut hasher, mut length) = (Hasher::default(), 0);
+    let found = store.pass(&reference.uri, &mut |piece| {
+        hasher.update(piece);
+        length += piece.len() as u64;
+    })?;
+    if !found {
+        return Err(unresolved(reference));
+    }
+    require_digest(reference, &hasher.finish()).map(|()| length)
+}
+
+fn unresolved<T: Artifact>(reference: &Reference<T>) -> Failure {
+    Failure::new(T::UNRESOLVED, format!("{} {} is not there", T::NAME, reference.uri))
+}
+
+fn require_digest<T: Artifact>(reference: &Reference<T>, found: &Digest<T>) -> Result<()> {
+    if *found == reference.digest {
+        Ok(())
     } else {
-        Err(differs::<T>(T::MISMATCH, &reference.uri, &reference.digest, &found))
+        Err(differs::<T>(T::MISMATCH, &reference.uri, &reference.digest, found))
     }
 }
 
@@ -140,9 +211,30 @@ mod tests {
         for damaged in [&b""[..], b"row", b"rowz", b"rows "] {
             fs::write(folder.path().join("a/part"), damaged).unwrap();
             assert_eq!(read(&store, &reference).unwrap_err().code, Code::PartitionDigestMismatch);
+            assert_eq!(compare(&store, &reference), read(&store, &reference).map(|_| 0));
         }
         fs::remove_file(folder.path().join("a/part")).unwrap();
         assert_eq!(read(&store, &reference).unwrap_err().code, Code::PartitionUnresolved);
+        assert_eq!(compare(&store, &reference), read(&store, &reference).map(|_| 0));
+    }
+
+    #[test]
+    fn what_passes_in_pieces_is_what_is_read_at_once() {
+        let (folder, store) = store();
+        for length in [0, 1, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1_000_003] {
+            let bytes: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
+            let key = key(&format!("a/{length}"));
+            let reference = write_once::<Partition>(&store, &key, &bytes).unwrap();
+            let mut pieces = Vec::new();
+            assert!(store.pass(&key, &mut |piece| pieces.extend_from_slice(piece)).unwrap());
+            assert!(pieces == bytes, "{length}");
+            assert_eq!(compare(&store, &reference).unwrap(), length);
+        }
+        let mut damaged = fs::read(folder.path().join("a/1000003")).unwrap();
+        *damaged.last_mut().unwrap() ^= 1;
+        let reference: Reference<Partition> =
+            Reference { uri: key("a/1000003"), digest: Digest::of(&damaged) };
+        assert_eq!(compare(&store, &reference).unwrap_err().code, Code::PartitionDigestMismatch);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Evidence that was changed, cut, swapped or lost stops the run; other bytes under a key are never replaced.
 
+use std::{path::Path, sync::Mutex};
+
 use contracts::{
     Artifact, Code, Reference,
     artifacts::{ModelArtifact, Partition},
@@ -25,14 +27,14 @@ use factory::{
     dataset::{DatasetSpec, Source, Sources},
     ledger::State,
     run::Line,
-    store,
+    store, verify,
 };
 use kernels::progress::Silent;
 use serde_json::{Value, json};
 
 use crate::support::{
     Bench,
-    away::{AwayStore, Stopping},
+    away::{AwayStore, CountingStore, Stopping},
     events, forge, labels,
     place::{Place, assert_refusal, folder, quick_config, quick_profile},
     spec, worker,
@@ -46,6 +48,23 @@ fn alice() -> Principal {
 fn uri(place: &Place, run: &TrainRunId, name: &str) -> String {
     let evidence = serde_json::to_value(place.evidence(run)).unwrap();
     evidence[name]["uri"].as_str().unwrap().to_owned()
+}
+
+/// Everything that a bundle rests on is read whole and once, whoever judges it.
+#[test]
+fn verifying_reads_each_byte_once() {
+    let (place, run) = Place::passed();
+    let line = place.factory.line();
+    let store = CountingStore { inner: line.store.clone(), read: Mutex::default() };
+    let bundle = place.evidence(&run).bundle.unwrap();
+    let verified = verify::verify(&store, &line.keys, &bundle, &Silent).unwrap();
+    let read = store.read.into_inner().unwrap();
+    for (key, bytes) in &read {
+        assert_eq!(*bytes, std::fs::metadata(place.path(key.as_str())).unwrap().len(), "{key}");
+    }
+    assert_eq!(read.len() as u64, verified.objects);
+    let data = |key: &&ObjectKey| Path::new(key.as_str()).extension().is_none_or(|kind| kind != "json");
+    assert_eq!(read.keys().filter(data).map(|key| read[key]).sum::<u64>(), verified.bytes);
 }
 
 fn damage(place: &Place, uri: &str, change: impl FnOnce(&mut Vec<u8>)) {
@@ -68,7 +87,7 @@ const CHANGES: [(&str, Code, Change); 4] = [
 
 #[test]
 fn evidence_changed_after_the_gate_is_never_published() {
-    for name in ["plan", "model", "execution_record", "eval_report", "gate_receipt"] {
+    for name in ["plan", "model", "execution_record", "eval_report", "gate_receipt", "publish_eligibility"] {
         for (change, code, apply) in CHANGES {
             let (place, run) = Place::passed();
             let uri = uri(&place, &run, name);
@@ -90,20 +109,16 @@ fn evidence_changed_after_the_gate_is_never_published() {
     }
 }
 
+/// The bundle is written by whoever publishes: other bytes in its place are a conflict, which is final.
 #[test]
-fn other_eligibility_or_bundle_under_the_key_is_a_violation() {
-    for (name, code) in [
-        ("publish_eligibility", Code::PublishEligibilityImmutabilityViolation),
-        ("bundle", Code::ModelBundleImmutabilityViolation),
-    ] {
-        let (place, run) = Place::passed();
-        let uri = uri(&place, &run, name);
-        damage(&place, &uri, |bytes| bytes.push(b' '));
-        let failure = place.factory.publish(&run, &alice(), &worker(), &Silent).unwrap_err();
-        assert_refusal(name, &failure, code, &uri);
-        assert_eq!(place.run(&run).progress.state, State::Fail);
-        assert!(place.store().list(&ObjectKey::new("registry").unwrap()).unwrap().is_empty());
-    }
+fn a_bundle_that_was_changed_is_not_published() {
+    let (place, run) = Place::passed();
+    let uri = uri(&place, &run, "bundle");
+    damage(&place, &uri, |bytes| bytes.push(b' '));
+    let failure = place.factory.publish(&run, &alice(), &worker(), &Silent).unwrap_err();
+    assert_refusal("bundle", &failure, Code::ModelBundleImmutabilityViolation, &uri);
+    assert_eq!(place.run(&run).progress.state, State::Fail);
+    assert!(place.store().list(&ObjectKey::new("registry").unwrap()).unwrap().is_empty());
 }
 
 /// A run that was evaluated and not yet judged, because the store went away.

@@ -123,15 +123,12 @@ fn collect(place: &Place) {
 }
 
 /// The points of the run, with how often a worker starts on the whole line if the first one dies there.
-const POINTS: [(Failpoint, u64); 13] = [
+const POINTS: [(Failpoint, u64); 10] = [
     (Failpoint::AfterSubmit, 1),
     (Failpoint::AfterClaim, 2),
     (Failpoint::AfterPlan, 2),
-    (Failpoint::AfterModel, 2),
-    (Failpoint::AfterExecutionRecord, 2),
-    (Failpoint::AfterReport, 2),
-    (Failpoint::AfterReceipt, 2),
-    (Failpoint::AfterEligibility, 2),
+    (Failpoint::AfterEvaluation, 2),
+    (Failpoint::AfterVerdict, 2),
     (Failpoint::AfterBundle, 2),
     (Failpoint::AfterReceiptRun, 1),
     (Failpoint::AfterIntent, 1),
@@ -154,8 +151,8 @@ fn a_worker_killed_at_any_point_of_the_line_changes_nothing() {
 fn a_worker_killed_at_any_write_changes_nothing() {
     let mut counts = Vec::new();
     for (point, last) in [
-        (Failpoint::LedgerBeforeCommit, 7),
-        (Failpoint::LedgerAfterCommit, 7),
+        (Failpoint::LedgerBeforeCommit, 6),
+        (Failpoint::LedgerAfterCommit, 6),
         (Failpoint::StoreBeforeLink, 15),
         (Failpoint::StoreAfterLink, 15),
     ] {
@@ -198,7 +195,7 @@ fn an_answer_of_the_ledger_that_is_lost_is_no_end() {
         let place = Place::new();
         assert!(die_at(&place, &fault), "{fault}: the worker lives");
         if !place.root().join("failure").exists() {
-            assert!(commit > 7, "fewer commits than there are: {commit}");
+            assert!(commit > 6, "fewer commits than there are: {commit}");
             break;
         }
         assert_eq!(failure(&place), "STORE_UNAVAILABLE", "{fault}");
@@ -210,7 +207,7 @@ fn an_answer_of_the_ledger_that_is_lost_is_no_end() {
 #[test]
 fn a_request_that_joins_does_not_hide_what_was_evaluated() {
     let place = Place::new();
-    assert!(!die_at(&place, "after_receipt=kill"));
+    assert!(!die_at(&place, "after_verdict=kill"));
     let (_, run) = undisturbed();
     assert_eq!(place.run(run).progress.state, State::EvalReady);
     let mut request = place.quick();

@@ -1,8 +1,11 @@
 //! Stores and registries that are away, and watchers that stop the work.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use contracts::{
@@ -92,6 +95,43 @@ impl Store for InterruptedStore {
 
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
         self.inner.get(key)
+    }
+
+    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+        self.inner.list(prefix)
+    }
+}
+
+/// A store that counts how many bytes of each object were read.
+pub struct CountingStore {
+    pub inner: Arc<dyn Store>,
+    pub read: Mutex<BTreeMap<ObjectKey, u64>>,
+}
+
+impl CountingStore {
+    fn count(&self, key: &ObjectKey, bytes: &[u8]) {
+        *self.read.lock().unwrap().entry(key.clone()).or_default() += bytes.len() as u64;
+    }
+}
+
+impl Store for CountingStore {
+    fn put_if_absent(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put> {
+        self.inner.put_if_absent(key, bytes)
+    }
+
+    fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
+        let found = self.inner.get(key)?;
+        if let Some(bytes) = &found {
+            self.count(key, bytes);
+        }
+        Ok(found)
+    }
+
+    fn pass(&self, key: &ObjectKey, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        self.inner.pass(key, &mut |piece| {
+            self.count(key, piece);
+            take(piece);
+        })
     }
 
     fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {

@@ -27,13 +27,12 @@ use std::{
 use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::Name, time::Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::FlockOperation;
-use serde_json::{Value, json};
 
 use super::{
     Admission, Head, Ledger, Submission,
-    event::{Event, EventKind, News},
-    run::{Lease, RequestRow, Run, corrupt},
-    state::{State, Step},
+    event::Event,
+    run::{Lease, Move, RequestRow, Run, corrupt},
+    state::State,
 };
 use crate::{
     clock::Clock,
@@ -84,19 +83,6 @@ impl SqliteLedger {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction().map_err(trouble)?;
         query(&transaction)
-    }
-
-    /// Changes a run as the holder of a lease.
-    fn change(&self, lease: &Lease, step: Step, news: impl FnOnce(Timestamp) -> News) -> Result<Run> {
-        self.write(|transaction, now| {
-            let before = require_run(transaction, lease.run_id())?;
-            before.require_held(lease, now)?;
-            let holder = if step == Step::Release { None } else { before.holder.clone() };
-            let (after, event) = before.after(step, holder, news(now))?;
-            rows::update_run(transaction, &after, lease.epoch())?;
-            rows::insert_event(transaction, &event)?;
-            Ok(after)
-        })
     }
 }
 
@@ -159,30 +145,16 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn advance(&self, lease: &Lease, to: State, reason: Option<Code>, detail: Value) -> Result<Run> {
-        self.change(lease, Step::Advance(to), |recorded_at| News {
-            kind: EventKind::Advanced,
-            recorded_at,
-            reason,
-            detail,
-        })
-    }
-
-    fn begin_publish(&self, lease: &Lease) -> Result<Run> {
-        self.change(lease, Step::BeginPublish, |recorded_at| News {
-            kind: EventKind::PublishBegun,
-            recorded_at,
-            reason: None,
-            detail: json!({}),
-        })
-    }
-
-    fn release(&self, lease: &Lease) -> Result<Run> {
-        self.change(lease, Step::Release, |recorded_at| News {
-            kind: EventKind::Released,
-            recorded_at,
-            reason: None,
-            detail: json!({}),
+    fn report(&self, lease: &Lease, moves: &[Move]) -> Result<Run> {
+        self.write(|transaction, now| {
+            let mut run = require_run(transaction, lease.run_id())?;
+            for moved in moves {
+                let (after, event) = run.after_report(lease, moved, now)?;
+                rows::insert_event(transaction, &event)?;
+                run = after;
+            }
+            rows::update_run(transaction, &run, lease.epoch())?;
+            Ok(run)
         })
     }
 

@@ -191,10 +191,16 @@ pub(super) fn claimable(connection: &Connection, now: Timestamp) -> Result<Vec<R
     select(connection, sql, [now.nanoseconds()])
 }
 
+pub(super) const LATEST: &str = "SELECT * FROM runs ORDER BY submitted_at DESC, run_id LIMIT ?1";
+/// Two texts rather than one with a condition on its parameter, which no index could serve.
+pub(super) const LATEST_IN_STATE: &str =
+    "SELECT * FROM runs WHERE state = ?2 ORDER BY submitted_at DESC, run_id LIMIT ?1";
+
 pub(super) fn latest(connection: &Connection, state: Option<State>, limit: u32) -> Result<Vec<Run>> {
-    let sql = "SELECT * FROM runs WHERE ?1 IS NULL OR state = ?1
-        ORDER BY submitted_at DESC, run_id LIMIT ?2";
-    select(connection, sql, (state.map(State::as_str), limit))
+    match state {
+        None => select(connection, LATEST, [limit]),
+        Some(state) => select(connection, LATEST_IN_STATE, (limit, state.as_str())),
+    }
 }
 
 pub(super) fn all_runs(connection: &Connection) -> Result<Vec<Run>> {

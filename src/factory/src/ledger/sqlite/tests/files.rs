@@ -13,7 +13,7 @@ fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
     schema::migrate(&mut raw, &next).unwrap();
     schema::migrate(&mut raw, &next).unwrap();
     let version: i64 = raw.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, schema::MIGRATIONS.len() as i64 + 1);
     assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
     bench.ledger.verify().unwrap();
     let failure = open(&bench.path(), &bench.clock).err().unwrap();
@@ -65,4 +65,24 @@ fn the_ledger_is_private_and_fully_synchronous() {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
     };
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
+}
+
+/// However many runs there are, a listing reads those that it shows: no scan, and nothing to sort.
+#[test]
+fn listings_follow_an_index() {
+    let bench = Bench::new();
+    let raw = bench.raw();
+    for (sql, index) in
+        [(rows::LATEST, "runs_by_admission"), (rows::LATEST_IN_STATE, "runs_by_state_and_admission")]
+    {
+        let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters: Vec<i64> = vec![1; statement.parameter_count()];
+        let steps = statement
+            .query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>("detail"))
+            .unwrap()
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap();
+        assert_eq!(steps.len(), 1, "{steps:?}");
+        assert!(steps[0].contains(&format!("USING INDEX {index}")), "{steps:?}");
+    }
 }

@@ -170,6 +170,31 @@ fn publish_retries_are_bounded_and_a_crash_spends_none() {
 }
 
 #[test]
+fn moves_reported_together_all_happen_or_none() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let lease = bench.claim();
+    bench.advance(&lease, State::EvalReady).unwrap();
+    let to = |state| Move::to(state, None, json!({ "note": state.as_str() }));
+    let moves = [to(State::Pass), to(State::PublishPending), Move::begin_publish()];
+    let head = bench.ledger.verify().unwrap();
+    // The second is refused, and with it the first.
+    assert_eq!(bench.ledger.report(&lease, &moves).unwrap_err().code, Code::PublishNotAllowed);
+    assert_eq!(bench.ledger.verify().unwrap(), head);
+    bench.ledger.submit(&submission(1, "request-later", true)).unwrap();
+    let run = bench.ledger.report(&lease, &moves).unwrap();
+    assert_eq!((run.progress.state, run.progress.mode), (State::Running, Mode::PublishOnly));
+    assert_eq!(bench.ledger.run(lease.run_id()).unwrap(), run);
+    let events = bench.ledger.events(lease.run_id()).unwrap();
+    let (advanced, begun) = (EventKind::Advanced, EventKind::PublishBegun);
+    assert_eq!(kinds(&events[4..]), [advanced, advanced, begun]);
+    let again = [to(State::Published), to(State::Fail)];
+    assert_eq!(bench.ledger.report(&lease, &again).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.run(lease.run_id()).unwrap(), run);
+    bench.ledger.verify().unwrap();
+}
+
+#[test]
 fn a_run_that_is_not_there_is_not_found() {
     let bench = Bench::new();
     let id = submission(9, "request-9", false).run_id;

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     clock::FixedClock,
     failpoint,
-    ledger::{Anchors, Mode, PUBLISH_RETRIES},
+    ledger::{Anchors, EventKind, Mode, PUBLISH_RETRIES},
 };
 
 mod anchors;
