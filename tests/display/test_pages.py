@@ -138,7 +138,7 @@ def test_a_run_s_page_shows_verdict_criteria_and_stage_times(run: mf.Run) -> Non
     assert run.id in text
     for result in _receipt(run)["criteria"]:
         assert result["criterion"]["name"] in text
-    assert "roc_auc, lower bound (test, amount group 1)" in text
+    assert "roc_auc, lower bound (test, amount from 50)" in text
     assert "PASS" in text
     assert "Stage times" in text
 
