@@ -73,8 +73,8 @@ STYLE = """
 .mf details{margin:8px 0}
 .mf summary{cursor:pointer;font-size:13px;font-weight:600;opacity:.85}
 .mf details[open] summary{margin-bottom:6px}
-@media(max-width:600px){.mf .text{white-space:normal;overflow-wrap:anywhere}.mf td,.mf th{padding-right:8px}
- .mf .range{min-width:0}}
+@media(max-width:600px){.mf td,.mf th{padding-right:8px}
+ .mf td.text{white-space:normal;overflow-wrap:anywhere;min-width:86px}}
 """
 
 PAGE_STYLE = """

@@ -144,6 +144,7 @@ impl<D: Document> Checked<D> {
     }
 
     /// Checks a JSON value.
+    #[allow(clippy::needless_pass_by_value, reason = "callers make the value for this call alone")]
     pub fn from_value(value: Value) -> Result<Self> {
         Self::validate(&value)?;
         let document: D =

@@ -12,8 +12,8 @@ pub fn read_toml(bytes: &[u8]) -> Result<Value> {
     canonical::check_size(bytes)?;
     let text = canonical::utf8(bytes)?;
     let table: toml::Table = toml::from_str(text).map_err(|error| {
-        let before = bytes.get(..error.span().map_or(0, |span| span.start)).unwrap_or(bytes);
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
         Failure::new(Code::DocumentInvalid, format!("not well-formed TOML at line {line}"))
     })?;
     let value = plain(toml::Value::Table(table), "")?;
