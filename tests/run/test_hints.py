@@ -53,9 +53,11 @@ def test_a_rollback_without_history_is_not_told_to_promote_first(
     assert "returns to what was ACTIVE before" in refused.value.hint
 
 
-def test_whom_the_profile_forbids_to_publish_is_pointed_to_it(built: tuple[Path, mf.Dataset]) -> None:
+def test_whom_the_profile_forbids_to_publish_is_pointed_to_it(
+    built: tuple[Path, mf.Dataset], copied: Callable[[Path], Path]
+) -> None:
     roles = governance()["roles"] | {"publish": {"only": ["bob"]}}
     with pytest.raises(mf.errors.PublishError) as refused:
-        train(opened(built[0]), built[1], governance=governance(roles=roles), publish=True)
+        train(opened(copied(built[0])), built[1], governance=governance(roles=roles), publish=True)
     assert refused.value.code == "PUBLISH_NOT_ALLOWED"
     assert "roles.publish" in refused.value.hint
