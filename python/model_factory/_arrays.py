@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+_native.look_numpy_up()
+
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
@@ -34,9 +36,13 @@ def matrix(values: Any, name: str) -> NDArray[np.float64]:
     """
     if type(values).__module__.partition(".")[0] == "pandas":
         values = _numbers(lambda: values.to_numpy(dtype=np.float64, na_value=np.nan), name)
+    if hasattr(values, "toarray"):
+        raise _native.refusal("COLUMN_TYPE_INVALID", name, "a dense array, as toarray gives", "a sparse one")
     array = floats(values, name)
     if array.ndim != 2:
-        raise _native.refusal("SHAPE_MISMATCH", name, "rows and columns", f"{array.ndim} dimensions")
+        hint = "Reshape your data: one row for each sample, one column for each feature."
+        found = f"{array.ndim} dimensions"
+        raise _native.refusal("SHAPE_MISMATCH", name, "rows and columns", found, hint=hint)
     return array
 
 
@@ -109,13 +115,21 @@ def _numbers(convert: Callable[[], Any], name: str) -> Any:
 
 def whole(value: Any, name: str, least: int, most: int) -> int:
     """Take a whole number of a range, refusing anything else with ``PARAMETER_INVALID``."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value <= most:
+    if _is_whole(value, least, most):
         return int(value)
     raise _native.refusal("PARAMETER_INVALID", name, f"a whole number, {least} to {most}", "something else")
 
 
 def threads(n_jobs: Any) -> int | None:
     """Give the number of threads of ``n_jobs``: None and -1 mean one for each core."""
-    if n_jobs is None or (isinstance(n_jobs, int) and n_jobs == -1):
+    if n_jobs is None or _is_whole(n_jobs, -1, -1):
         return None
-    return whole(n_jobs, "n_jobs", 1, 65_535)
+    if _is_whole(n_jobs, 1, 65_535):
+        return int(n_jobs)
+    expected = "a whole number, 1 to 65535, or -1 for each core"
+    raise _native.refusal("PARAMETER_INVALID", "n_jobs", expected, "something else")
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    whole_number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole_number and bool(least <= value <= most)

@@ -47,6 +47,7 @@ class Context:
     """The native factory with what its callers need not say again."""
 
     native: _native.Factory
+    root: str
     defaults: Defaults
     progress: Progress
 

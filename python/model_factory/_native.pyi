@@ -18,11 +18,12 @@ __all__ = [
     "Ranking",
     "Registry",
     "Stages",
+    "as_json",
     "asof_join",
     "bootstrap",
     "brier",
     "canonical",
-    "canonical_from_toml",
+    "check_defaults",
     "codes",
     "confusion",
     "documents",
@@ -31,6 +32,7 @@ __all__ = [
     "fit",
     "kolmogorov_smirnov",
     "log_loss",
+    "look_numpy_up",
     "model_config",
     "payments",
     "population_stability",
@@ -40,7 +42,6 @@ __all__ = [
     "resolve",
     "schema",
     "scope",
-    "toml_as_json",
     "top_k",
 ]
 
@@ -58,15 +59,19 @@ _Frame: TypeAlias = tuple[_Float, _Bool, _Float | None]
 _MetricName: TypeAlias = Literal["roc_auc", "average_precision", "brier", "log_loss", "recall_at_fpr"]
 
 def codes() -> list[tuple[str, str, bool, str]]: ...
-def refusal(code: str, pointer: str, expected: str, found: str) -> ModelFactoryError: ...
+def refusal(
+    code: str, pointer: str, expected: str, found: str, *, hint: str | None = None
+) -> ModelFactoryError: ...
 def documents() -> list[str]: ...
 def schema(name: str) -> str: ...
 def canonical(name: str, json: bytes) -> bytes: ...
-def canonical_from_toml(name: str, toml: str) -> bytes: ...
+def as_json(text: bytes, *, toml: bool, name: str | None = None) -> str: ...
 def model_config(config: str) -> str: ...
 
 @final
 class Model:
+    def __new__(cls, artifact: bytes) -> Model: ...
+    def __reduce__(self) -> tuple[type[Model], tuple[bytes]]: ...
     @property
     def columns(self) -> int: ...
     @property
@@ -199,5 +204,6 @@ class LoadedModel:
     def score_matrix(self, features: _Rows64Or32) -> _Float: ...
 
 def scope(text: str) -> str: ...
-def toml_as_json(toml: str) -> str | None: ...
+def look_numpy_up() -> None: ...
+def check_defaults(platform_run_id: str, principal: str) -> None: ...
 def release() -> str: ...

@@ -1,92 +1,115 @@
-"""Documents of a request as callers hand them in: mappings or files, with what can be left out filled in."""
+"""Documents as callers hand them in: mappings, texts or files, read within the core's bounds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from model_factory import _native
+from model_factory import _arguments, _native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from os import PathLike
 
-__all__ = ["Given", "as_json", "read", "request_id"]
+__all__ = ["Given", "as_json", "json_of", "mapping", "read", "request_id"]
 
-_INVALID = {
+# What people write, which may leave out `schema_version`, with the codes of what is wrong in them.
+_WRITTEN = {
     "training_config": "TRAINING_CONFIG_INVALID",
     "governance_profile": "GOVERNANCE_PROFILE_INVALID",
     "train_request": "REQUEST_INVALID",
 }
+_DEEPEST = 64
 
-Given: TypeAlias = "Mapping[str, Any] | str | PathLike[str]"
+Given: TypeAlias = "Mapping[str, Any] | bytes | str | PathLike[str]"
 
 
 def read(name: str, given: Given) -> dict[str, Any]:
-    """Read a document from a mapping, or from the path of a JSON file or a ``.toml`` file; unchecked.
+    """Read a document of a kind from a mapping, from JSON bytes, or from the path of a file; unchecked.
+
+    A file whose name ends in ``.toml`` is read as TOML, any other as JSON. What people write may leave out
+    ``schema_version``, which is filled in.
 
     Raises
     ------
     ModelFactoryError
-        ``SOURCE_UNREADABLE`` for a file that cannot be read; the document's own code where one is not
-        well-formed.
+        ``PARAMETER_INVALID`` for anything else, ``SOURCE_UNREADABLE`` for a file that cannot be read; the
+        document's own code where one is not well-formed.
     """
     if isinstance(given, Mapping):
-        return dict(given)
-    path = Path(given)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise _native.refusal(
-            "SOURCE_UNREADABLE", name, "a mapping or a readable file", type(error).__name__
-        ) from None
-    try:
-        text = raw.decode()
-        document = json.loads(_native.toml_as_json(text) or "null" if path.suffix == ".toml" else text)
-    except ValueError:
-        document = None
+        document: Any = dict(given)
+    elif isinstance(given, bytes):
+        document = json.loads(_native.as_json(given, toml=False, name=name))
+    else:
+        document = _file(_arguments.path(given, name, "a mapping or the path of a file"), name, name)
     if not isinstance(document, dict):
-        # The document's own door says with its own code what is wrong.
-        if path.suffix == ".toml":
-            _native.canonical_from_toml(name, raw.decode(errors="replace"))
-        _native.canonical(name, raw)
-    return cast("dict[str, Any]", document)
+        # The document's own door says with its own code that it is none.
+        _native.canonical(name, json.dumps(document).encode())
+    filled = {"schema_version": f"model_factory.{name}.v1"} if name in _WRITTEN else {}
+    return cast("dict[str, Any]", filled | document)
+
+
+def mapping(path: str | PathLike[str], place: str) -> dict[str, Any]:
+    """Read a TOML or JSON file that holds a mapping which is no document; ``place`` names it in refusals."""
+    found = _file(path, place, None)
+    return _arguments.one(found, place, dict, "a mapping")
 
 
 def as_json(name: str, document: Mapping[str, Any]) -> str:
-    """Write a document, whose numbers may be numpy's, as JSON text; NaN and infinities have its own code."""
-    place = _not_finite(document, "")
-    if place:
-        raise _native.refusal(_INVALID[name], place, "a finite number", "NaN or an infinity")
-    return json.dumps(dict(document), default=_plain)
+    """Write a document as JSON text; what JSON cannot say is refused with the document's own code."""
+    return json_of(document, _WRITTEN.get(name, "DOCUMENT_INVALID"))
+
+
+def json_of(value: Any, code: str) -> str:
+    """Write a value as JSON text: numpy's numbers and arrays too, and a moment with its zone as its text."""
+    return json.dumps(_plain(value, (), code))
 
 
 def request_id(payload: Mapping[str, Any]) -> str:
     """Name a request by its content, so that the same call is the same request."""
-    content = json.dumps(payload, sort_keys=True, default=_plain)
+    content = json.dumps(_plain(payload, (), "REQUEST_INVALID"), sort_keys=True)
     return f"request-{hashlib.sha256(content.encode()).hexdigest()[:32]}"
 
 
-def _not_finite(value: Any, pointer: str) -> str:
-    """Point to the first number that JSON cannot say; empty where there is none."""
+def _file(path: str | PathLike[str], place: str, name: str | None) -> Any:
+    try:
+        text = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        found = type(error).__name__
+        raise _native.refusal("SOURCE_UNREADABLE", place, "a file that can be read", found) from None
+    return json.loads(_native.as_json(text, toml=Path(path).suffix == ".toml", name=name))
+
+
+def _plain(value: Any, place: tuple[str, ...], code: str) -> Any:
+    """Give a value as JSON can say it."""
     match value:
-        case Mapping():
-            parts: Iterable[tuple[Any, Any]] = value.items()
-        case list() | tuple() | np.ndarray():
-            parts = enumerate(value)
-        case float() | np.floating():
-            return "" if np.isfinite(value) else pointer
-        case _:
-            return ""
-    return next(filter(None, (_not_finite(part, f"{pointer}/{name}") for name, part in parts)), "")
+        case None | bool() | int() | str():
+            return value
+        case float() if np.isfinite(value):
+            return value
+        case datetime():
+            return _arguments.moment(value, _pointer(place))
+        case np.generic() | np.ndarray() if value.dtype.kind in "biufU" and not isinstance(value, float):
+            return _plain(value.tolist(), place, code)
+        case Mapping() | list() | tuple() if len(place) < _DEEPEST:
+            return _parts(value, place, code)
+    found = "NaN or an infinity" if isinstance(value, float) else type(value).__name__
+    expected = f"within {_DEEPEST} others" if len(place) == _DEEPEST else "a value that JSON can say"
+    raise _native.refusal(code, _pointer(place), expected, found)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise _native.refusal("DOCUMENT_INVALID", "document", "values that JSON knows", "another object")
+def _parts(value: Any, place: tuple[str, ...], code: str) -> Any:
+    if not isinstance(value, Mapping):
+        return [_plain(part, (*place, str(index)), code) for index, part in enumerate(value)]
+    if not all(isinstance(name, str) for name in value):
+        raise _native.refusal(code, _pointer(place), "names that are text", "others")
+    return {name: _plain(part, (*place, name), code) for name, part in value.items()}
+
+
+def _pointer(place: tuple[str, ...]) -> str:
+    return "".join(f"/{part}" for part in place)

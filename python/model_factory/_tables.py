@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from model_factory import _arrays, _native
+from model_factory import _arguments, _arrays, _native
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Table", "label_spec", "moment", "table"]
+__all__ = ["Table", "label_spec", "table"]
 
 _Column: TypeAlias = "tuple[str, str, Any, NDArray[np.bool_] | None]"
 Table: TypeAlias = "tuple[str, Any]"
@@ -44,7 +43,7 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
         return "columns", [
             _column(name, data[name], f"{place}/{name}") for name in dict.fromkeys(wanted) if name in data
         ]
-    if type(data).__module__.split(".")[0] == "pandas":
+    if type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "columns"):
         return _pandas(data, place, wanted)
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return "stream", data
@@ -63,7 +62,7 @@ def label_spec(
     family: str = "label",
 ) -> dict[str, Any]:
     """Say where the labels are, which values mean what, and as of when, as a request of the core does."""
-    event_id, value, effective_time, observed_time = columns
+    event_id, value, effective_time, observed_time = _arguments.texts(columns, "label_columns", 4)
     positive_values, negative_values = values
     return {
         "family": family,
@@ -80,24 +79,21 @@ def label_spec(
 
 def _integers(values: Iterable[int], name: str) -> list[int]:
     """Give the values as JSON does; ``name`` is their argument in the refusal of others."""
-    given = list(values)
+    given = _arguments.several(values, name, object, "whole numbers")
     if not all(isinstance(value, (int, np.integer)) for value in given):
         raise _native.refusal("PARAMETER_INVALID", name, "whole numbers", "something else")
-    return sorted({int(value) for value in given})
-
-
-def moment(value: str | datetime, name: str) -> str:
-    """Give a moment as documents write it; ``name`` is its argument in the refusal of one without a zone."""
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise _native.refusal("PARAMETER_INVALID", name, "a moment with its zone", "one without")
-    return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    return sorted({int(value) for value in given if isinstance(value, (int, np.integer))})
 
 
 def _pandas(frame: Any, place: str, wanted: Sequence[str]) -> Table:
     """Go through pyarrow where it is installed, and through numpy otherwise."""
     present = [name for name in dict.fromkeys(wanted) if name in frame.columns]
+    for name in present:
+        count = frame[[name]].shape[1]
+        if count > 1:
+            raise _native.refusal(
+                "PARAMETER_INVALID", f"{place}/{name}", "one column of this name", f"{count} of them"
+            )
     try:
         import pyarrow as pa  # noqa: PLC0415 - optional
     except ImportError:
@@ -115,7 +111,7 @@ def _arrow(pa: Any, frame: Any) -> Any:
     """Give the frame's only column, or None where pyarrow cannot take it: its reasons may show values."""
     try:
         return pa.Table.from_pandas(frame, preserve_index=False).column(0)
-    except (TypeError, ValueError, OverflowError):
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return None
 
 

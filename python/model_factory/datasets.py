@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from model_factory import _display, _tables
+from model_factory import _arguments, _display, _requests, _tables
 from model_factory._progress import reporting
+from model_factory.features import definitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -134,32 +135,33 @@ class Datasets:
             ``FEATURE_AFTER_EVENT``,
             ``RESOURCE_EXHAUSTED``.
         """
-        set_id, set_version = feature_set
+        set_id, set_version = _arguments.texts(feature_set, "feature_set", 2)
         spec: dict[str, Any] = {
             "platform_run_id": self._context.defaults.platform_run_id,
             "event_id": event_id,
             "event_time": event_time,
             "naive_times_are_utc": naive_times_are_utc,
-            "entities": sorted(set(entities)),
+            "entities": sorted(set(_arguments.texts(entities, "entities"))),
             "labels": _tables.label_spec(
                 label_columns,
                 (positive_values, negative_values),
-                _tables.moment(label_asof, "label_asof"),
+                _arguments.moment(label_asof, "label_asof"),
                 maturity_days=maturity_days,
                 family=label_family,
             ),
             "feature_definition_set": {"feature_set_id": set_id, "feature_set_version": set_version},
-            "features": [feature.document() for feature in features],
-            "slices": sorted(set(slices)),
+            "features": [feature.document() for feature in definitions(features)],
+            "slices": sorted(set(_arguments.texts(slices, "slices"))),
             "weight": weight,
-            "privacy_classes": dict(privacy_classes or {}),
+            "privacy_classes": {} if privacy_classes is None else privacy_classes,
             "config_revision": self._context.defaults.config_revision,
         }
         if partition_rows is not None:
             spec["partition_rows"] = partition_rows
+        text = _requests.json_of(spec, "PARAMETER_INVALID")
         with reporting(self._context.progress) as report:
             manifest, reference = self._context.native.build_dataset(
-                json.dumps(spec),
+                text,
                 _tables.table(events, "events", _event_columns(spec)),
                 _tables.table(labels, "labels", label_columns),
                 progress=report,
@@ -174,7 +176,8 @@ class Datasets:
         ResolutionError
             ``MANIFEST_UNRESOLVED``, ``MANIFEST_DIGEST_MISMATCH``, ``MANIFEST_INVALID``.
         """
-        manifest = self._context.native.document("dataset_manifest", uri, digest)
+        pinned = _arguments.text(uri, "uri"), _arguments.text(digest, "digest")
+        manifest = self._context.native.document("dataset_manifest", *pinned)
         return Dataset(json.loads(manifest), {"uri": uri, "digest": digest})
 
 

@@ -1,26 +1,26 @@
 """The documents of the factory: their schemas, and the one door that checks them.
 
 A document is given as a mapping, as JSON text or bytes, or as the path of a file; a file whose name ends in
-``.toml`` is read as TOML, any other as JSON.
+``.toml`` is read as TOML, any other as JSON. A training config, a governance profile and a request may leave
+out ``schema_version``, here as wherever one is taken.
 
 >>> from model_factory import documents, errors
 >>> try:
 ...     documents.validate("training_config", {"config_id": "baseline"})
 ... except errors.ResolutionError as error:
 ...     print(error.code, [problem["pointer"] for problem in error.problems][:2])
-TRAINING_CONFIG_INVALID ['/schema_version', '/revision']
+TRAINING_CONFIG_INVALID ['/revision', '/model']
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from model_factory import _native
+from model_factory import _native, _requests
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
 __all__ = ["canonical", "names", "schema", "validate"]
@@ -50,20 +50,11 @@ def canonical(name: str, document: DocumentLike) -> bytes:
     Raises
     ------
     ModelFactoryError
-        With the document's own code and every problem at once, each with its JSON pointer.
+        With the document's own code and every problem at once, each with its JSON pointer;
+        ``SOURCE_UNREADABLE`` for a file that cannot be read.
     """
-    match document:
-        case bytes():
-            return _native.canonical(name, document)
-        case str():
-            return _native.canonical(name, document.encode())
-        case Mapping():
-            return _native.canonical(name, json.dumps(dict(document)).encode())
-        case _:
-            path = Path(document)
-            if path.suffix == ".toml":
-                return _native.canonical_from_toml(name, path.read_text(encoding="utf-8"))
-            return _native.canonical(name, path.read_bytes())
+    given = document.encode(errors="surrogatepass") if isinstance(document, str) else document
+    return _native.canonical(name, _requests.as_json(name, _requests.read(name, given)).encode())
 
 
 def validate(name: str, document: DocumentLike) -> dict[str, Any]:
@@ -72,6 +63,7 @@ def validate(name: str, document: DocumentLike) -> dict[str, Any]:
     Raises
     ------
     ModelFactoryError
-        With the document's own code and every problem at once, each with its JSON pointer.
+        With the document's own code and every problem at once, each with its JSON pointer;
+        ``SOURCE_UNREADABLE`` for a file that cannot be read.
     """
     return cast("dict[str, Any]", json.loads(canonical(name, document)))

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Code",
+    "DataError",
     "EvidenceError",
     "ExecutionError",
+    "FeatureSchemaError",
     "ImmutabilityError",
     "InputAdmissionError",
     "LeakageError",
     "ModelFactoryError",
+    "NotFittedError",
     "Problem",
     "PublishError",
     "PublishNotEligible",
@@ -97,8 +100,16 @@ class InputAdmissionError(ModelFactoryError, ValueError):
     """What was handed in cannot be taken: mend the request, document, argument or data."""
 
 
+class NotFittedError(InputAdmissionError, AttributeError):
+    """The estimator has no model yet; an ``AttributeError`` too, as in scikit-learn."""
+
+
 class ResolutionError(ModelFactoryError):
     """Something that is referred to is not there, not what was pinned, or does not fit together."""
+
+
+class FeatureSchemaError(ResolutionError, ValueError):
+    """The features at hand are not those that are asked for."""
 
 
 class LeakageError(ModelFactoryError):
@@ -115,6 +126,10 @@ class ImmutabilityError(ModelFactoryError):
 
 class ExecutionError(ModelFactoryError):
     """The work itself could not be done."""
+
+
+class DataError(ExecutionError, ValueError):
+    """The values at hand cannot be worked on: one class alone, or numbers that are none."""
 
 
 class PublishError(ModelFactoryError):
@@ -139,7 +154,13 @@ _BY_CATEGORY: dict[str, type[ModelFactoryError]] = {
     "PUBLISH": PublishError,
     "REGISTRY": RegistryError,
 }
-_BY_CODE: dict[Code, type[ModelFactoryError]] = {Code.PUBLISH_NOT_ELIGIBLE: PublishNotEligible}
+_BY_CODE: dict[Code, type[ModelFactoryError]] = {
+    Code.DEGENERATE_LABELS: DataError,
+    Code.FEATURE_SCHEMA_INCOMPATIBLE: FeatureSchemaError,
+    Code.NON_FINITE_INPUT: DataError,
+    Code.NOT_FITTED: NotFittedError,
+    Code.PUBLISH_NOT_ELIGIBLE: PublishNotEligible,
+}
 
 
 def build(  # noqa: PLR0917 - the native module calls it by position

@@ -4,6 +4,9 @@ They follow scikit-learn's conventions and work in its pipelines, searches and c
 importing it. Hyper-parameters have the names, defaults and ranges of a training config's ``model``. The same
 rows in the same order give the same model, bit for bit, on any number of threads.
 
+They can be copied and pickled, as parallel searches do: a model crosses as the bytes of its arrays, which are
+checked when they are read. The pickle around them is code, though: hand a model on as a bundle.
+
 >>> import numpy as np
 >>> from model_factory.estimators import DecisionTree
 >>> tree = DecisionTree(max_depth=2).fit([[0.0], [1.0], [2.0]], ["genuine", "genuine", "stolen"])
@@ -153,7 +156,7 @@ class _Classifier:
     def _fitted(self) -> _native.Model:
         """Give the model; refuse an estimator that has none yet."""
         if not self.__sklearn_is_fitted__():
-            raise _native.refusal("PARAMETER_INVALID", "estimator", "fitted", "one that is not")
+            raise _native.refusal("NOT_FITTED", type(self).__name__, "fitted", "one that is not")
         return self._model
 
     def _rows(self, X: Any) -> NDArray[np.float64]:
@@ -592,7 +595,7 @@ def _classes(y: ArrayLike) -> NDArray[Any]:
     except TypeError:
         raise _native.refusal("COLUMN_TYPE_INVALID", "y", "labels of one type", "several types") from None
     if len(classes) != 2:
-        raise _native.refusal("DEGENERATE_LABELS", "y", "both classes", f"{len(classes)} classes")
+        raise _native.refusal("DEGENERATE_LABELS", "y", "labels of two classes", f"{len(classes)} classes")
     return classes
 
 

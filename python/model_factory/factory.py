@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from model_factory import _arrays, _native, _requests
+from model_factory import _arguments, _arrays, _native, _requests
 from model_factory._context import Context, Defaults, login_user
 from model_factory._progress import reporting
 from model_factory.datasets import Dataset, Datasets
 from model_factory.registry import Registry
-from model_factory.runs import Bundle, Run
+from model_factory.runs import Bundle, Run, id_of
 from model_factory.scoring import Model
 
 if TYPE_CHECKING:
@@ -65,15 +65,20 @@ def open(  # noqa: A001 - mf.open
     Raises
     ------
     InputAdmissionError
-        ``PARAMETER_INVALID`` for threads that are no whole number of at least one.
+        ``PARAMETER_INVALID`` for threads that are no whole number of at least one, what is no path, or a
+        principal of another form; ``RUN_SCOPE_INVALID`` for a platform run of another form.
     EvidenceError
         ``SIGNING_KEY_UNAVAILABLE`` or ``SIGNATURE_INVALID`` for a key in another form than Ed25519 in PEM.
     ExecutionError
         ``STORE_UNAVAILABLE``, ``STORE_CORRUPT``, ``LEDGER_UNAVAILABLE``, ``LEDGER_CORRUPT``.
     """
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
+    _native.check_defaults(platform_run_id, defaults.principal)
     number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
-    return Factory(Context(_native.Factory(root, keys=keys, threads=number), defaults, progress))
+    folder = _arguments.path(root, "root")
+    own_keys = None if keys is None else _arguments.path(keys, "keys")
+    native = _native.Factory(folder, keys=own_keys, threads=number)
+    return Factory(Context(native, str(folder), defaults, progress))
 
 
 class Factory:
@@ -91,6 +96,10 @@ class Factory:
         self._context = context
         self.datasets = Datasets(context)
         self.registry = Registry(context)
+
+    def __repr__(self) -> str:
+        signer = "signs nothing" if self.signer is None else f"signs as {self.signer}"
+        return f"<Factory in {self._context.root!r}: {signer}>"
 
     @property
     def defaults(self) -> Defaults:
@@ -148,7 +157,7 @@ class Factory:
             worker carries out the same run.
         """
         request = self._request(
-            [dataset] if isinstance(dataset, Dataset) else list(dataset),
+            _datasets(dataset),
             config=config,
             governance=governance,
             scope=scope,
@@ -188,7 +197,7 @@ class Factory:
             raise _native.refusal(
                 "PARAMETER_INVALID", "name", "training_config or governance_profile", "another name"
             )
-        reference = put(self.defaults.platform_run_id, _complete(name, document))
+        reference = put(self.defaults.platform_run_id, _written(name, document))
         return cast("dict[str, str]", json.loads(reference))
 
     def submit(self, request: Given) -> Run:
@@ -224,9 +233,10 @@ class Factory:
             Whatever stopped the run, with its code; the ledger holds it too.
         """
         last = None
+        only = None if run_id is None else _arguments.text(run_id, "run_id")
         while True:
             with reporting(self._context.progress) as report:
-                done = self._context.native.work(self.defaults.worker, run_id, progress=report)
+                done = self._context.native.work(self.defaults.worker, only, progress=report)
             last = last if done is None else done
             if once or done is None:
                 return None if last is None else Run.read(self._context, last)
@@ -239,13 +249,13 @@ class Factory:
         ExecutionError
             ``RUN_NOT_FOUND``.
         """
-        return Run.read(self._context, run_id)
+        return Run.read(self._context, _arguments.text(run_id, "run_id"))
 
     def runs(self, state: str | None = None, limit: int = 100) -> list[Run]:
         """Give the runs in a state, or in any, latest admission first."""
-        if not 1 <= limit < 1 << 32:
-            raise _native.refusal("PARAMETER_INVALID", "limit", "a number of 1 or more", "another number")
-        return [Run(self._context, row) for row in self._context.native.runs(state, limit)]
+        wanted = None if state is None else _arguments.text(state, "state")
+        most = _arrays.whole(limit, "limit", 1, (1 << 32) - 1)
+        return [Run(self._context, row) for row in self._context.native.runs(wanted, most)]
 
     def publish_retry(self, run_id: str) -> Run:
         """Carry on with a publication that is pending; never trains.
@@ -255,6 +265,7 @@ class Factory:
         PublishError
             ``RETRY_NOT_PENDING``, ``PUBLISH_RETRY_EXHAUSTED``, ``PUBLISH_CONFLICT``.
         """
+        _arguments.text(run_id, "run_id")
         with reporting(self._context.progress) as report:
             self._context.native.publish_retry(run_id, self.defaults.worker, progress=report)
         return Run.read(self._context, run_id)
@@ -270,7 +281,7 @@ class Factory:
         RegistryError
             ``BUNDLE_NOT_FOUND``.
         """
-        found = self.registry.find(bundle) if isinstance(bundle, str) else bundle
+        found = bundle if isinstance(bundle, Bundle) else self.registry.find(bundle)
         return Model.load(self._context, found.reference)
 
     def score(self, scope: str, features: Any) -> NDArray[np.float64]:
@@ -291,7 +302,7 @@ class Factory:
             Naming the first object that is missing or changed.
         """
         with reporting(self._context.progress) as report:
-            verified = self._context.native.verify(_id(bundle), progress=report)
+            verified = self._context.native.verify(id_of(bundle), progress=report)
         return cast("dict[str, Any]", json.loads(verified))
 
     def rebuild(self, bundle: Bundle | str) -> None:
@@ -303,7 +314,7 @@ class Factory:
             ``NONDETERMINISM_DETECTED``.
         """
         with reporting(self._context.progress) as report:
-            self._context.native.rebuild(_id(bundle), progress=report)
+            self._context.native.rebuild(id_of(bundle), progress=report)
 
     def fsck(self) -> dict[str, Any]:
         """Check every promise of the whole factory; ``findings`` lists those that do not hold."""
@@ -329,10 +340,10 @@ class Factory:
         defaults = self.defaults
         stored = self._context.native.put_inputs(
             defaults.platform_run_id,
-            _complete("training_config", config),
-            _complete("governance_profile", governance),
+            _written("training_config", config),
+            _written("governance_profile", governance),
         )
-        target = json.loads(_native.scope(scope))
+        target = json.loads(_native.scope(_arguments.text(scope, "scope")))
         return {
             "schema_version": "model_factory.train_request.v1",
             "platform_run_id": defaults.platform_run_id,
@@ -349,11 +360,12 @@ class Factory:
         }
 
 
-def _complete(name: str, document: Given) -> str:
-    """Give a document as text, with its ``schema_version``."""
-    complete = {"schema_version": f"model_factory.{name}.v1"} | _requests.read(name, document)
-    return _requests.as_json(name, complete)
+def _written(name: str, document: Given) -> str:
+    """Give a document as the text that the core reads."""
+    return _requests.as_json(name, _requests.read(name, document))
 
 
-def _id(bundle: Bundle | str) -> str:
-    return bundle.id if isinstance(bundle, Bundle) else bundle
+def _datasets(given: Dataset | Sequence[Dataset]) -> list[Dataset]:
+    if isinstance(given, Dataset):
+        return [given]
+    return _arguments.several(given, "dataset", Dataset, "datasets of factory.datasets")

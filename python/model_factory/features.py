@@ -18,11 +18,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model_factory import _native
+from model_factory import _arguments, _native
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,6 +52,11 @@ class Feature:
     def document(self) -> dict[str, Any]:
         """Give the feature as a request to build a dataset says it."""
         return {"name": self.name, "definition": dict(self.definition)}
+
+
+def definitions(features: Sequence[Feature]) -> list[Feature]:
+    """Take the features of a request."""
+    return _arguments.several(features, "features", Feature, 'features, such as column("amount")')
 
 
 def column(column: str, name: str | None = None) -> Feature:
@@ -210,8 +214,9 @@ def compute(  # noqa: PLR0913 - each with a name
         ``SHAPE_MISMATCH``, ``SOURCE_UNREADABLE``, ``NON_FINITE_INPUT``, ``DUPLICATE_EVENT``,
         ``FEATURE_AFTER_EVENT``, ``RESOURCE_EXHAUSTED``.
     """
-    from model_factory import _arrays, _tables  # noqa: PLC0415 - numpy, which a definition does without
+    from model_factory import _arrays, _requests, _tables  # noqa: PLC0415 - numpy, which a definition does without
 
+    features = definitions(features)
     spec: dict[str, Any] = {
         "event_id": event_id,
         "event_time": event_time,
@@ -228,7 +233,7 @@ def compute(  # noqa: PLR0913 - each with a name
     ]
     wanted = [name for name in (event_id, event_time, *of_features) if name is not None]
     columns = _native.features(
-        json.dumps(spec),
+        _requests.json_of(spec, "PARAMETER_INVALID"),
         _tables.table(events, "events", wanted),
         None if labels is None else _tables.table(labels, "labels", label_columns),
         threads=_arrays.threads(n_jobs),

@@ -17,12 +17,11 @@ take tables of any library, in any order of rows, and give arrays in the order o
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from model_factory import _arrays, _native, _tables
+from model_factory import _arguments, _arrays, _native, _requests, _tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,12 +112,12 @@ def resolve(  # noqa: PLR0913 - each with a name
         "labels": _tables.label_spec(
             label_columns,
             (positive_values, negative_values),
-            _tables.moment(label_asof, "label_asof"),
+            _arguments.moment(label_asof, "label_asof"),
             maturity_days=maturity_days,
         ),
     }
     outcome, value, observed, effective = _native.resolve(
-        json.dumps(spec),
+        _requests.json_of(spec, "PARAMETER_INVALID"),
         _tables.table(events, "events", (event_id, event_time)),
         _tables.table(labels, "labels", label_columns),
         threads=_arrays.threads(n_jobs),
@@ -190,7 +189,7 @@ def asof_join(  # noqa: PLR0913 - each with a name
     }
     wanted = [name for name in (key, event_time, known_by) if name is not None]
     rows, tied = _native.asof_join(
-        json.dumps(spec),
+        _requests.json_of(spec, "PARAMETER_INVALID"),
         _tables.table(events, "events", wanted),
         _tables.table(facts, "facts", (of_facts, effective_time, observed_time)),
         threads=_arrays.threads(n_jobs),

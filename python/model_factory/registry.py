@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from model_factory import _native
-from model_factory.runs import Bundle
+from model_factory import _arguments, _native
+from model_factory.runs import Bundle, id_of
 from model_factory.scoring import Model
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ class Resolution:
 
     document: dict[str, Any]
     _context: Context = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        serves = ", ".join(self.reason_codes) if self.bundle_id is None else self.bundle_id
+        return f"<Resolution {self.outcome}: {serves}>"
 
     @property
     def outcome(self) -> str:
@@ -81,6 +85,9 @@ class Registry:
         self._context = context
         self._native = context.native.registry
 
+    def __repr__(self) -> str:
+        return f"<Registry of the factory in {self._context.root!r}>"
+
     def approve(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
         """Vouch for a published bundle.
 
@@ -89,7 +96,7 @@ class Registry:
         RegistryError
             ``BUNDLE_NOT_FOUND``, ``BUNDLE_RETIRED``, ``ACTOR_NOT_ALLOWED``, ``FOUR_EYES_VIOLATION``.
         """
-        return _event(self._native.approve(*self._named(bundle), self._actor(actor), reason))
+        return _event(self._native.approve(*self._act(bundle, actor, reason)))
 
     def promote(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
         """Make a published bundle the ACTIVE one of its scope.
@@ -102,7 +109,7 @@ class Registry:
         ExecutionError
             ``INVALID_TRANSITION`` where it is ACTIVE already.
         """
-        return _event(self._native.promote(*self._named(bundle), self._actor(actor), reason))
+        return _event(self._native.promote(*self._act(bundle, actor, reason)))
 
     def retire(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
         """Take a bundle out of service for good.
@@ -112,7 +119,7 @@ class Registry:
         RegistryError
             ``BUNDLE_NOT_FOUND``, ``BUNDLE_RETIRED``, ``ACTOR_NOT_ALLOWED``, ``SCOPE_CONFLICT``.
         """
-        return _event(self._native.retire(*self._named(bundle), self._actor(actor), reason))
+        return _event(self._native.retire(*self._act(bundle, actor, reason)))
 
     def rollback(self, scope: str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
         """Make the bundle that was ACTIVE before the present one was promoted ACTIVE again.
@@ -126,11 +133,11 @@ class Registry:
             ``NO_ACTIVE_BUNDLE`` where there is none to return to, ``ACTOR_NOT_ALLOWED``,
             ``FOUR_EYES_VIOLATION``, ``SCOPE_CONFLICT``.
         """
-        return _event(self._native.rollback(scope, self._actor(actor), reason))
+        return _event(self._native.rollback(_arguments.text(scope, "scope"), *self._who(actor, reason)))
 
     def history(self, scope: str) -> list[dict[str, Any]]:
         """Give the scope's events, oldest first, checked as a chain."""
-        return [_event(event) for event in self._native.history(scope)]
+        return [_event(event) for event in self._native.history(_arguments.text(scope, "scope"))]
 
     def resolve(
         self,
@@ -151,9 +158,10 @@ class Registry:
         available : sequence of str, optional
             Features at hand; a bundle that needs others does not serve.
         """
-        named = fallback.id if isinstance(fallback, Bundle) else fallback
-        names = None if available is None else list(available)
-        return Resolution(json.loads(self._native.resolve(scope, named, names)), self._context)
+        named = None if fallback is None else id_of(fallback)
+        names = None if available is None else _arguments.texts(available, "available")
+        answer = self._native.resolve(_arguments.text(scope, "scope"), named, names)
+        return Resolution(json.loads(answer), self._context)
 
     def find(self, bundle_id: str) -> Bundle:
         """Give a published bundle by its id.
@@ -163,14 +171,17 @@ class Registry:
         RegistryError
             ``BUNDLE_NOT_FOUND``.
         """
-        return Bundle.read(self._context, json.loads(self._native.find(bundle_id)))
+        return Bundle.read(self._context, json.loads(self._native.find(id_of(bundle_id))))
 
-    def _named(self, bundle: Bundle | str) -> tuple[str, str]:
-        found = self.find(bundle) if isinstance(bundle, str) else bundle
-        return found.scope, found.id
+    def _act(self, bundle: Bundle | str, actor: str | None, reason: str) -> tuple[str, str, str, str]:
+        """Give scope, bundle, actor and reason as the native verbs take them."""
+        found = bundle if isinstance(bundle, Bundle) else self.find(bundle)
+        return found.scope, found.id, *self._who(actor, reason)
 
-    def _actor(self, actor: str | None) -> str:
-        return self._context.defaults.principal if actor is None else actor
+    def _who(self, actor: str | None, reason: str) -> tuple[str, str]:
+        own = self._context.defaults.principal
+        named = own if actor is None else _arguments.text(actor, "actor")
+        return named, _arguments.text(reason, "reason")
 
 
 def _event(text: str) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from model_factory import _display, _native, errors
+from model_factory import _arguments, _display, _native, errors
 from model_factory._progress import reporting
 
 if TYPE_CHECKING:
     from model_factory._context import Context
 
-__all__ = ["Bundle", "Run"]
+__all__ = ["Bundle", "Run", "id_of"]
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,13 @@ class Run:
 
     def _repr_html_(self) -> str:
         return _display.html("run_html", self)
+
+
+def id_of(bundle: Bundle | str) -> str:
+    """Give the id of a bundle, or an id that is given itself."""
+    if isinstance(bundle, Bundle):
+        return bundle.id
+    return _arguments.one(bundle, "bundle", str, "a Bundle or its id")
 
 
 def _loaded(text: str | None) -> dict[str, Any] | None:

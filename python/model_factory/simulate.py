@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from model_factory import _native
+from model_factory import _arrays, _native
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,9 +43,15 @@ def payments(*, customers: int = 800, terminals: int = 300, days: int = 75, seed
     Raises
     ------
     InputAdmissionError
-        ``PARAMETER_INVALID`` where a number is zero.
+        ``PARAMETER_INVALID`` for what is no whole number, or out of range.
     """
-    events, labels = _native.payments(customers, terminals, days, seed)
+    most = 2**32 - 1
+    events, labels = _native.payments(
+        _arrays.whole(customers, "customers", 1, most),
+        _arrays.whole(terminals, "terminals", 1, most),
+        _arrays.whole(days, "days", 1, most),
+        _arrays.whole(seed, "seed", 0, 2**64 - 1),
+    )
     events["time"] = events["time"].astype("datetime64[ns]")
     events["report_delay"] = events["report_delay"].astype("timedelta64[ns]")
     for name in ("effective_time", "observed_time"):

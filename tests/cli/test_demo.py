@@ -94,23 +94,30 @@ def test_the_gate_passes_on_other_seeds_and_not_the_baseline(seed: int, tmp_path
 def test_without_the_file_of_the_handbook_it_says_so(tmp_path: Path) -> None:
     called = call("demo", "--data", tmp_path, "--root", tmp_path / "root", "--json")
     assert (called.status, called.document["code"]) == (10, "SOURCE_UNREADABLE")
+    assert "transactions.parquet" in called.document["detail"]
     assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", str(1 << 64)])
+def test_a_seed_that_is_none_is_refused(tmp_path: Path, seed: str) -> None:
+    called = call("demo", "--seed", seed, "--root", tmp_path / "root", "--json")
+    assert (called.status, called.document["code"]) == (10, "PARAMETER_INVALID")
+    assert called.document["problems"][0]["pointer"] == "seed"
 
 
 def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    (tmp_path / "transactions.parquet").touch()
     called = call("demo", "--data", tmp_path, "--root", tmp_path / "root", "--json")
     assert called.status == 10
     assert "model-factory[pyarrow]" in json.dumps(called.document)
 
 
 @pytest.mark.parametrize("path", sorted(sources.FILES.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_examples_are_valid_once_the_dataset_s_part_is_filled_in(path: Path) -> None:
-    from model_factory import _requests  # noqa: PLC0415
-
+def test_the_examples_are_valid_to_every_verb_that_takes_one(path: Path, tmp_path: Path) -> None:
     kind = "governance_profile" if path.stem.endswith("governance") else "training_config"
-    document = {"schema_version": f"model_factory.{kind}.v1", **_requests.read(kind, path)}
-    if kind == "training_config":
-        document["feature_definition_set"] = {"feature_set_id": "any", "feature_set_version": "1"}
-        document["label"] = {"family": "any"}
-    mf.documents.validate(kind, document)
+    valid = call("validate", kind, path, "--json")
+    stored = call("store", kind, path, "--root", tmp_path, "--json")
+    assert (valid.status, stored.status) == (0, 0), valid.out + stored.out
+    text = (tmp_path / "objects" / stored.document["uri"]).read_bytes()
+    assert mf.documents.canonical(kind, path) == text

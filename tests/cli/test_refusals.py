@@ -42,8 +42,69 @@ def test_10_input_admission(built: Place, tmp_path: Path) -> None:
     request.write_text("{}", encoding="utf-8")
     refused(10, "REQUEST_INVALID", "submit", request, "--root", built.root)
     request.write_text("[1]", encoding="utf-8")
-    refused(10, "DOCUMENT_INVALID", "submit", request, "--root", built.root)
+    refused(10, "REQUEST_INVALID", "submit", request, "--root", built.root)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("deep", [65, 5_000, 200_000])
+@pytest.mark.parametrize("ending", [".json", ".toml"])
+def test_a_file_of_any_depth_is_refused_by_every_verb_that_reads_one(
+    built: Place, tmp_path: Path, deep: int, ending: str
+) -> None:
+    file = tmp_path / f"deep{ending}"
+    nested = "[" * deep + "]" * deep
+    file.write_text(f"a = {nested}" if ending == ".toml" else f'{{"a": {nested}}}', encoding="utf-8")
+    where = ("--root", tmp_path / "root")
+    files = ("--events", built.folder / "events.parquet", "--labels", built.folder / "labels.parquet")
+    refused(10, "REQUEST_INVALID", "submit", file, *where)
+    refused(11, "TRAINING_CONFIG_INVALID", "store", "training_config", file, *where)
+    refused(11, "TRAINING_CONFIG_INVALID", "validate", "training_config", file)
+    refused(10, "DOCUMENT_INVALID", "dataset", "build", file, *files, *where)
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize(("ending", "text"), [(".json", '{"a":\n1,\n}'), (".toml", "a = 1\n\nb = ")])
+def test_what_is_not_well_formed_is_named_by_its_line(tmp_path: Path, ending: str, text: str) -> None:
+    file = tmp_path / f"wrong{ending}"
+    file.write_text(text, encoding="utf-8")
+    where = ("--root", tmp_path / "root")
+    for status, code, *verb in (
+        (10, "REQUEST_INVALID", "submit", file, *where),
+        (11, "TRAINING_CONFIG_INVALID", "store", "training_config", file, *where),
+        (11, "TRAINING_CONFIG_INVALID", "validate", "training_config", file),
+        (10, "DOCUMENT_INVALID", "dataset", "build", file, "--events", file, "--labels", file, *where),
+    ):
+        assert "at line 3" in refused(status, str(code), *verb)["detail"]
+
+
+def test_a_file_that_cannot_be_read_is_named_without_talk_of_parquet(tmp_path: Path) -> None:
+    for verb in (("validate", "training_config"), ("store", "governance_profile"), ("submit",)):
+        where = () if verb[0] == "validate" else ("--root", tmp_path / "root")
+        for path in (tmp_path / "none.toml", tmp_path):
+            document = refused(10, "SOURCE_UNREADABLE", *verb, path, *where)
+            assert "Parquet" not in document["hint"]
+    missing = refused(10, "SOURCE_UNREADABLE", "runs", "--root", tmp_path / "nowhere")
+    assert "--root" in missing["hint"]
+
+
+def test_native_dates_are_the_texts_that_they_stand_for(built: Place, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.toml"
+    text = (built.folder / "spec.toml").read_text(encoding="utf-8")
+    spec.write_text(text.replace('"2024-03-01T00:00:00Z"', "2024-03-01 00:00:00Z"), encoding="utf-8")
+    files = ("--events", built.folder / "events.parquet", "--labels", built.folder / "labels.parquet")
+    called = call("dataset", "build", spec, *files, "--root", tmp_path / "root", "--json")
+    assert called.status == 0, called.out
+    assert called.document["dataset_manifest_id"] == built.dataset["dataset_manifest_id"]
+
+
+def test_scoring_without_pyarrow_names_it(
+    serving: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    document = refused(
+        10, "SOURCE_UNREADABLE", "score", SCOPE, tmp_path / "a.parquet", "--root", serving.root
+    )
+    assert document["detail"].startswith("pyarrow should be installed")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +197,7 @@ def test_1_what_nobody_expected_is_said_in_full_and_as_a_document(
     called = call("runs", "--json", "--root", built.root)
     assert called.status == 1
     assert called.document["code"] == "INTERNAL_ERROR"
+    assert called.document["detail"] == "the command should be free of defects, found RuntimeError"
     assert "RuntimeError: a defect" in called.err
 
 

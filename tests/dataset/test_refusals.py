@@ -250,6 +250,26 @@ NO_ARGUMENT: dict[str, tuple[str, dict[str, Any]]] = {
     "no such class": ("/privacy_classes/amount", {"privacy_classes": {"amount": "secret"}}),
     "negative days": ("/labels/maturity_days", {"maturity_days": -1}),
     "no slice": ("/slices", {"slices": ["amount", "é"]}),
+    "a moment of numpy": ("label_asof", {"label_asof": np.datetime64("2018-08-15T00:00:00")}),
+    "no moment": ("label_asof", {"label_asof": 5}),
+    "a name of a feature": ("features/0", {"features": ["amount"]}),
+    "features as a text": ("features", {"features": "amount"}),
+    "features of nothing": ("features", {"features": None}),
+    "one entity as a text": ("entities", {"entities": "customer"}),
+    "one slice as a text": ("slices", {"slices": "amount"}),
+    "an entity that is no name": ("entities/0", {"entities": [5]}),
+    "three label columns": ("label_columns", {"label_columns": ("event_id", "fraud", "effective_time")}),
+    "a version that is missing": ("feature_set", {"feature_set": ("cards",)}),
+    "a feature set as a text": ("feature_set", {"feature_set": "v1"}),
+    "one positive value": ("positive_values", {"positive_values": 1}),
+    "an object for a name": ("/event_id", {"event_id": object()}),
+    "a set of classes": ("/privacy_classes", {"privacy_classes": {"amount"}}),
+    "a column as a table": ("events", {"events": pd.Series([1.0], name="amount")}),
+    "a column of polars as a table": ("events", {"events": pl.Series("amount", [1.0])}),
+    "a column of pandas twice": (
+        "events/amount",
+        {"events": pd.DataFrame([[1, 2.0, 2.0]], columns=["event_id", "amount", "amount"])},
+    ),
 }
 
 
@@ -268,6 +288,14 @@ def test_a_length_of_time_is_a_text(arguments: tuple[Any, ...]) -> None:
         mf.window(*arguments)
     assert refused.value.code == "PARAMETER_INVALID"
     assert '"30d"' in refused.value.detail
+
+
+@pytest.mark.parametrize("held", [dict, pd.DataFrame])
+def test_complex_numbers_are_no_column(held: Callable[[Any], Any], tmp_path: Path) -> None:
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        build(opened(tmp_path), events=held(events() | {"amount": events()["amount"] * 1j}))
+    assert refused.value.code == "COLUMN_TYPE_INVALID"
+    assert refused.value.problems[0]["pointer"] == "events/amount"
 
 
 def test_a_lazy_frame_is_to_be_collected(tmp_path: Path) -> None:

@@ -133,12 +133,20 @@ def test_curves_have_axes_and_the_rest_has_its_tables(run: mf.Run) -> None:
     assert "from 50" in text
 
 
+def test_a_head_stands_over_the_number_and_not_over_its_interval() -> None:
+    cell = markup.beside("0.5", "0.4 … 0.6")
+    shown = markup.table(["metric", "test"], [["AUC", cell]], ranged=True)
+    assert f"<th>{markup.beside('test')}</th>" in shown
+    assert f"<td>{cell}</td>" in shown
+    assert '<th class="text">metric</th>' in shown
+
+
 def test_a_run_s_page_shows_verdict_criteria_and_stage_times(run: mf.Run) -> None:
     text = read(run._repr_html_())
     assert run.id in text
     for result in _receipt(run)["criteria"]:
         assert result["criterion"]["name"] in text
-    assert "roc_auc, lower bound (test, amount group 1)" in text
+    assert "roc_auc, lower bound (test, amount from 50)" in text
     assert "PASS" in text
     assert "Stage times" in text
 

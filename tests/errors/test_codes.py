@@ -47,8 +47,9 @@ CODES_MD = """\
 
 Every failure has a stable code: a promise to callers that outlives releases. Codes are only ever added. A
 code's category says what kind of action it asks for; each category is one exception class in
-`model_factory.errors` and one exit status of the command line (1 is a defect, 2 misuse). *Retry* marks codes
-where the same call may succeed later with nothing changed.
+`model_factory.errors` and one exit status of the command line (1 is a defect, 2 misuse); what is wrong with
+the arguments or data of a call is a `ValueError` too. *Retry* marks codes where the same call may succeed
+later with nothing changed. A failure may bring a hint of its own, which then stands for the one given here.
 
 <!-- Written from src/contracts/src/code.rs by tests/errors/test_codes.py. -->
 """

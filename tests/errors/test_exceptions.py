@@ -22,6 +22,14 @@ CLASSES = {
     "REGISTRY": errors.RegistryError,
 }
 
+OF_CODES = {
+    "DEGENERATE_LABELS": errors.DataError,
+    "FEATURE_SCHEMA_INCOMPATIBLE": errors.FeatureSchemaError,
+    "NON_FINITE_INPUT": errors.DataError,
+    "NOT_FITTED": errors.NotFittedError,
+    "PUBLISH_NOT_ELIGIBLE": errors.PublishNotEligible,
+}
+
 
 def refusal(code: str) -> errors.ModelFactoryError:
     return _native.refusal(code, "/a/b", "a number", "a string of 3 characters")
@@ -29,11 +37,14 @@ def refusal(code: str) -> errors.ModelFactoryError:
 
 def test_the_tree() -> None:
     classes = {c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, Exception)}
-    assert classes == {errors.ModelFactoryError, errors.PublishNotEligible, *CLASSES.values()}
+    assert classes == {errors.ModelFactoryError, *CLASSES.values(), *OF_CODES.values()}
     assert {c.__bases__ for c in classes} == {
         (Exception,),
         (errors.ModelFactoryError,),
         (errors.ModelFactoryError, ValueError),
+        (errors.InputAdmissionError, AttributeError),
+        (errors.ExecutionError, ValueError),
+        (errors.ResolutionError, ValueError),
         (errors.PublishError,),
     }
 
@@ -41,8 +52,8 @@ def test_the_tree() -> None:
 @pytest.mark.parametrize(("code", "category", "retryable", "hint"), _native.codes())
 def test_every_code_arrives_as_its_class(code: str, category: str, retryable: bool, hint: str) -> None:
     error = refusal(code)
-    expected = errors.PublishNotEligible if code == "PUBLISH_NOT_ELIGIBLE" else CLASSES[category]
-    assert type(error) is expected
+    assert type(error) is OF_CODES.get(code, CLASSES[category])
+    assert isinstance(error, CLASSES[category])
     assert error.code is Code(code)
     assert error.code == code
     assert f"{error.code}" == code
@@ -76,6 +87,12 @@ def test_an_exception_crosses_processes(again: object) -> None:
     assert type(other) is type(error)
     assert str(other) == str(error)
     assert vars(other) == vars(error)
+
+
+def test_a_refusal_may_carry_its_own_hint() -> None:
+    error = _native.refusal("PARAMETER_INVALID", "a", "b", "c", hint="Do this.")
+    assert error.hint == "Do this."
+    assert str(error).endswith("hint: Do this.")
 
 
 def test_a_code_that_is_none_is_refused() -> None:

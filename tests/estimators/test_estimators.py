@@ -214,7 +214,7 @@ INFINITE[3, 1], MISSING[3, 1] = np.inf, np.nan
         (Code.PARAMETER_INVALID, lambda: RandomForest(random_state=None).fit(FEATURES, LABELS)),  # type: ignore[arg-type]
         (Code.PARAMETER_INVALID, lambda: RandomForest(n_jobs=0).fit(FEATURES, LABELS)),
         (Code.PARAMETER_INVALID, lambda: DecisionTree().set_params(depth=3)),
-        (Code.PARAMETER_INVALID, lambda: DecisionTree().predict(FEATURES)),
+        (Code.NOT_FITTED, lambda: DecisionTree().predict(FEATURES)),
         (Code.PARAMETER_INVALID, lambda: GradientBoosting(early_stopping_rounds=5).fit(FEATURES, LABELS)),
         (Code.PARAMETER_INVALID, lambda: GradientBoosting().fit(FEATURES, LABELS, eval_set=(FEATURES,))),
         (

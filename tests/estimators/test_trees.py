@@ -126,7 +126,7 @@ def test_refusals_are_those_of_scoring(family: Any) -> None:
             assert caught.value.code is Code.NON_FINITE_INPUT
     with pytest.raises(ModelFactoryError) as caught:
         family().shap_values(features)
-    assert caught.value.code is Code.PARAMETER_INVALID
+    assert caught.value.code is Code.NOT_FITTED
     with pytest.raises(ModelFactoryError) as caught:
         _ = family().expected_value
-    assert caught.value.code is Code.PARAMETER_INVALID
+    assert caught.value.code is Code.NOT_FITTED

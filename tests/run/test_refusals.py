@@ -34,7 +34,7 @@ AT_THE_DOOR: dict[str, tuple[str, dict[str, Any]]] = {
     "a scope that climbs": ("TARGET_SCOPE_INVALID", {"scope": "prod/../primary"}),
     "no such intent": ("INTENT_KIND_UNSUPPORTED", {"intent": "guess"}),
     "a short name": ("REQUEST_ID_INVALID", {"request_id": "short"}),
-    "an object in a document": ("DOCUMENT_INVALID", {"config": config(revision=object())}),
+    "an object in a document": ("TRAINING_CONFIG_INVALID", {"config": config(revision=object())}),
 }
 AT_WORK: dict[str, tuple[str, dict[str, Any]]] = {
     "no gap": ("EMBARGO_VIOLATION", {"config": split(test=window(38, 60))}),
@@ -125,8 +125,10 @@ def test_a_state_that_there_is_not(tmp_path: Path) -> None:
 
 
 def test_a_principal_that_is_none(built: tuple[Path, mf.Dataset], copied: Callable[[Path], Path]) -> None:
+    factory = opened(copied(built[0]))
+    request = train(factory, built[1]).request
     with pytest.raises(mf.errors.InputAdmissionError) as refused:
-        train(opened(copied(built[0]), principal=" "), built[1])
+        factory.submit(request | {"request_id": "of-nobody", "requester_principal": " "})
     assert refused.value.code == "REQUESTER_MISSING"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_factory import _requests
 from model_factory import features as define
 from model_factory.cli.answer import Answer, facts
-from model_factory.cli.options import opened, read_mapping, refuse, verb
+from model_factory.cli.options import opened, refuse, verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _build(options: Options) -> Answer:
-    spec = read_mapping(options.spec, "SPEC")
+    spec = _requests.mapping(options.spec, "SPEC")
     unknown = sorted(set(spec) - set(ARGUMENTS))
     if unknown:
         refuse("PARAMETER_INVALID", f"/{unknown[0]}", "one of " + ", ".join(ARGUMENTS), "another name")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from model_factory import documents
 from model_factory.cli.answer import Answer, to_json
-from model_factory.cli.options import refuse, verb
+from model_factory.cli.options import verb
 
 if TYPE_CHECKING:
     from model_factory.cli.options import Options, Verbs
@@ -39,8 +39,5 @@ def _schema(options: Options) -> Answer:
 
 
 def _validate(options: Options) -> Answer:
-    try:
-        document = documents.validate(options.name, options.file)
-    except (OSError, UnicodeDecodeError) as error:
-        refuse("SOURCE_UNREADABLE", "FILE", "a readable text file", type(error).__name__)
+    document = documents.validate(options.name, options.file)
     return Answer({"valid": True, "document": document}, f"{options.file}: a valid {options.name}")

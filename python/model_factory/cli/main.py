@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop: said in full, as the document that scripts expect
         traceback.print_exc()
-        defect = _native.refusal("INTERNAL_ERROR", "", "no defect", type(error).__name__)
+        defect = _native.refusal("INTERNAL_ERROR", "the command", "free of defects", type(error).__name__)
         return _refuse(defect, UNEXPECTED, as_json=options.json)
     return _write(to_json(answer.document) if options.json else answer.text, answer.status)
 

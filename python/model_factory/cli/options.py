@@ -1,10 +1,9 @@
-"""What the verbs have in common: where the factory is, how to answer, and how files are read."""
+"""What the verbs have in common: where the factory is, and how to answer and refuse."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it nowhere else
 
-__all__ = ["Options", "acting", "opened", "read_mapping", "refuse", "verb"]
+__all__ = ["Options", "acting", "opened", "refuse", "verb"]
 
 Options = argparse.Namespace
 
@@ -60,7 +59,10 @@ def acting(parser: argparse.ArgumentParser) -> None:
 def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Factory]:
     """Open the factory of ``--root``; only verbs that ``make`` one may begin it."""
     if not make and not (options.root / "ledger.sqlite").is_file():
-        refuse("SOURCE_UNREADABLE", "--root", "the folder of a factory", "none there")
+        hint = "Name the factory's folder by --root; dataset build, store, submit and demo make one."
+        raise _native.refusal(
+            "SOURCE_UNREADABLE", "--root", "the folder of a factory", "none there", hint=hint
+        )
     if options.json:
         how.setdefault("progress", False)
     yield factories.open(options.root, keys=options.keys, **how)
@@ -69,23 +71,3 @@ def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Fact
 def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:
     """Raise a failure of the command line's own, in the core's words."""
     raise _native.refusal(code, pointer, expected, found)
-
-
-def read_mapping(path: Path, pointer: str) -> dict[str, Any]:
-    """Give a TOML or JSON file that holds one mapping."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        refuse("SOURCE_UNREADABLE", pointer, "a readable text file", type(error).__name__)
-    return _mapping(text, pointer, toml=path.suffix == ".toml")
-
-
-def _mapping(text: str, pointer: str, *, toml: bool) -> dict[str, Any]:
-    language = "TOML" if toml else "JSON"
-    try:
-        value = json.loads(_native.toml_as_json(text) or "" if toml else text)
-    except ValueError as error:
-        refuse("DOCUMENT_INVALID", pointer, f"well-formed {language}", type(error).__name__)
-    if not isinstance(value, dict):
-        refuse("DOCUMENT_INVALID", pointer, "a mapping", type(value).__name__)
-    return value

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_factory import _requests
 from model_factory.cli.answer import Answer, columns, facts
-from model_factory.cli.options import opened, read_mapping, verb
+from model_factory.cli.options import opened, verb
 from model_factory.display.receipt import SIGNS, subject
 
 if TYPE_CHECKING:
@@ -41,14 +42,14 @@ def add(verbs: Verbs) -> None:
 
 
 def _store(options: Options) -> Answer:
-    document = read_mapping(options.file, "FILE")
+    document = _requests.read(options.name, options.file)
     with opened(options, make=True) as factory:
         reference = factory.store(options.name, document)
     return Answer(reference, facts([("uri", reference["uri"]), ("digest", reference["digest"])]))
 
 
 def _submit(options: Options) -> Answer:
-    request = read_mapping(options.request, "REQUEST")
+    request = _requests.read("train_request", options.request)
     with opened(options, make=True) as factory:
         run = factory.submit(request)
     return Answer(_brief(run), _line(run))
@@ -105,7 +106,7 @@ def _shown(run: Run) -> Answer:
         "receipt": run.receipt,
         "events": list(run.events),
     }
-    parts = [_facts(run), _criteria(run.receipt), _metrics(run.metrics), _evidence(run.evidence)]
+    parts = [_facts(run), _criteria(run.receipt, run.report), _metrics(run.metrics), _evidence(run.evidence)]
     return Answer(document, "\n\n".join(part for part in parts if part))
 
 
@@ -123,13 +124,13 @@ def _facts(run: Run) -> str:
     return facts(pairs)
 
 
-def _criteria(receipt: Any) -> str:
+def _criteria(receipt: Any, report: Any) -> str:
     if not receipt or "criteria" not in receipt:
         return ""
 
     def row(result: Any) -> list[object]:
         criterion = result["criterion"]
-        judged = subject(criterion, result.get("group"))
+        judged = subject(criterion, result.get("group"), report)
         asked = f"{SIGNS[criterion['comparison']]} {criterion['threshold']:g}"
         return [criterion["name"], judged, asked, result.get("observed"), result["verdict"]]
 

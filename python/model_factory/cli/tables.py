@@ -21,7 +21,10 @@ def arrow() -> Any:
         import pyarrow as pa  # noqa: PLC0415 - optional, so imported where it is needed
     except ModuleNotFoundError:
         refuse(
-            "SOURCE_UNREADABLE", "", "pyarrow to read Parquet (pip install 'model-factory[pyarrow]')", "none"
+            "SOURCE_UNREADABLE",
+            "pyarrow",
+            "installed (pip install 'model-factory[pyarrow]')",
+            "no such module",
         )
     return pa
 

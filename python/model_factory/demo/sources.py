@@ -164,11 +164,14 @@ def _handbook_features() -> list[Any]:
 def _transactions(path: Path) -> dict[str, Any]:
     """Give the columns of the handbook's file as numpy arrays; the labels' timeline is made of them."""
     refusal = ("SOURCE_UNREADABLE", "--data")
+    if not path.is_file():
+        raise _native.refusal(*refusal, "a folder with transactions.parquet", "none there")
     try:
         import pyarrow as pa  # noqa: PLC0415 - optional, so imported where it is needed
         from pyarrow import parquet  # noqa: PLC0415
     except ModuleNotFoundError:
-        raise _native.refusal(*refusal, "pyarrow (pip install 'model-factory[pyarrow]')", "none") from None
+        wanted = "installed (pip install 'model-factory[pyarrow]')"
+        raise _native.refusal("SOURCE_UNREADABLE", "pyarrow", wanted, "no such module") from None
     names = ["TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD"]
     try:
         table = parquet.read_table(path, columns=names)

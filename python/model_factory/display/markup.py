@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "badge",
     "beside",
+    "between",
     "count",
     "definitions",
     "escape",
@@ -64,7 +65,7 @@ STYLE = """
  background:none;vertical-align:baseline}
 .mf th{font-weight:600;font-size:12px;opacity:.75}
 .mf th.text,.mf td.text{text-align:left}
-.mf td .range{display:inline-block;min-width:128px;text-align:left;opacity:.62;font-size:12px;
+.mf .range{display:inline-block;min-width:128px;text-align:left;opacity:.62;font-size:12px;
  margin-left:6px}
 .mf dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:6px 0;font-size:13px}
 .mf dt{opacity:.68}
@@ -72,6 +73,8 @@ STYLE = """
 .mf details{margin:8px 0}
 .mf summary{cursor:pointer;font-size:13px;font-weight:600;opacity:.85}
 .mf details[open] summary{margin-bottom:6px}
+@media(max-width:600px){.mf td,.mf th{padding-right:8px}
+ .mf td.text{white-space:normal;overflow-wrap:anywhere;min-width:86px}}
 """
 
 PAGE_STYLE = """
@@ -79,6 +82,7 @@ PAGE_STYLE = """
 body{margin:0;padding:28px 32px 60px;background:Canvas;color:CanvasText}
 .mf{margin:0 auto 34px}
 .mf h1{font-size:26px;font-weight:700;margin:0 0 4px}
+@media(max-width:600px){body{padding:16px 12px 40px}}
 """
 
 
@@ -120,6 +124,13 @@ def beside(shown: str, span: str = "") -> str:
     return f'{shown}<span class="range">{span}</span>'
 
 
+def between(lower: float | None, upper: float | None) -> str:
+    """Say which values a group holds: at least ``lower``, and below ``upper``."""
+    if lower is None:
+        return "all" if upper is None else f"below {upper:g}"
+    return f"from {lower:g}" if upper is None else f"{lower:g} to {upper:g}"
+
+
 def short(digest: object) -> str:
     """Give a digest or id as code, shortened where it is long; the whole stands in the tooltip."""
     text = str(digest)
@@ -137,15 +148,19 @@ def badge(text: object) -> str:
     return f'<span class="badge{kind}">{escape(word)}</span>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """Give a table of cells that are HTML already; the first ``texts`` columns are words."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1, ranged: bool = False) -> str:
+    """Give a table of cells that are HTML already; the first ``texts`` columns are words.
+
+    Where the others are ``ranged``, :func:`beside` makes their cells, and their heads stand over the number.
+    """
 
     def cells(tag: str, values: Sequence[str]) -> str:
         marks = [' class="text"' if place < texts else "" for place in range(len(values))]
         return "".join(f"<{tag}{mark}>{value}</{tag}>" for mark, value in zip(marks, values, strict=True))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    heading = cells("th", [escape(name) for name in head])
+    titles = [escape(name) for name in head]
+    heading = cells("th", titles[:texts] + [beside(title) if ranged else title for title in titles[texts:]])
     return f'<div class="scroll"><table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_factory.display.markup import (
     badge,
+    between,
     definitions,
     escape,
     fold,
@@ -33,21 +34,24 @@ def receipt_html(receipt: Mapping[str, Any]) -> str:
     return fragment(heading, receipt_parts(receipt))
 
 
-def receipt_parts(receipt: Mapping[str, Any]) -> str:
-    """Give the criteria, the comparison with the champion, and what the verdict rests on."""
+def receipt_parts(receipt: Mapping[str, Any], report: Mapping[str, Any] | None = None) -> str:
+    """Give the criteria, the comparison with the champion, and what the verdict rests on.
+
+    The ``report`` that was judged, where it is at hand, says which values a group of a slice holds.
+    """
     head = ["criterion", "judged", "asked", "observed", "verdict", ""]
-    rows = [_criterion(result) for result in receipt["criteria"]]
+    rows = [_criterion(result, report) for result in receipt["criteria"]]
     names = ("eval_report", "governance_profile", "model", "train_run_key")
     evidence = definitions((name.replace("_", " "), short(receipt[name])) for name in names)
     criteria = section("Gate criteria", table(head, rows, texts=2))
     return criteria + _champion(receipt.get("champion")) + fold("What the verdict rests on", evidence)
 
 
-def _criterion(result: Mapping[str, Any]) -> list[str]:
+def _criterion(result: Mapping[str, Any], report: Mapping[str, Any] | None) -> list[str]:
     criterion = result["criterion"]
     asked = f"{SIGNS[criterion['comparison']]} {criterion['threshold']:g}"
     reason = "" if result["reason"] == "MET" else escape(result["reason"])
-    judged = escape(subject(criterion, result.get("group")))
+    judged = escape(subject(criterion, result.get("group"), report))
     return [
         escape(criterion["name"]),
         judged,
@@ -58,14 +62,22 @@ def _criterion(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def subject(criterion: Mapping[str, Any], group: int | None) -> str:
-    """Say what a criterion judges: metric, bound, window and group."""
+def subject(criterion: Mapping[str, Any], group: int | None, report: Mapping[str, Any] | None) -> str:
+    """Say what a criterion judges: metric, bound, window and group; of a group its values, by the report."""
     where = criterion.get("split", "test")
     chosen = criterion.get("slice")
     if chosen is not None:
         place = group if group is not None else chosen.get("group")
-        where += f", {chosen['column']}" + ("" if place is None else f" group {place}")
+        where += f", {chosen['column']}" + ("" if place is None else f" {_group(report, chosen, place)}")
     return f"{criterion['metric']}{BOUNDS[criterion.get('judged_on', 'point')]} ({where})"
+
+
+def _group(report: Mapping[str, Any] | None, chosen: Mapping[str, Any], place: int) -> str:
+    for split in () if report is None else report["splits"]:
+        for group in split["slices"]:
+            if (group["column"], group["group"]) == (chosen["column"], place):
+                return between(group.get("lower"), group.get("upper"))
+    return f"group {place}"
 
 
 def _champion(champion: Mapping[str, Any] | None) -> str:

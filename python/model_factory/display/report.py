@@ -12,6 +12,7 @@ from model_factory.display import plot
 from model_factory.display.markup import (
     DASH,
     beside,
+    between,
     count,
     definitions,
     escape,
@@ -189,7 +190,7 @@ def _metrics(splits: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> 
     ]
     level = report.get("interval_level")
     told = f"{100 * level:g} % intervals of {report['replicates']} bootstrap replicates." if level else ""
-    return table(head, rows) + (f"<p class='quiet'>{told}</p>" if told else "")
+    return table(head, rows, ranged=True) + (f"<p class='quiet'>{told}</p>" if told else "")
 
 
 def _importance(name: str) -> tuple[int, str]:
@@ -215,16 +216,8 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
         ["positive", *(beside(count(group["positive"])) for group in groups)],
         *([_metric(name), *(interval(group["metrics"].get(name, {})) for group in groups)] for name in names),
     ]
-    return table(["", *(_range(group) for group in groups)], rows)
-
-
-def _range(group: Mapping[str, Any]) -> str:
-    lower, upper = group.get("lower"), group.get("upper")
-    if lower is None and upper is None:
-        return "all"
-    if lower is None:
-        return f"below {upper:g}"
-    return f"from {lower:g}" if upper is None else f"{lower:g} to {upper:g}"
+    head = ["", *(between(group.get("lower"), group.get("upper")) for group in groups)]
+    return table(head, rows, ranged=True)
 
 
 def _thresholds(rows: Sequence[Mapping[str, float]]) -> str:

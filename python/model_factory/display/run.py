@@ -42,7 +42,7 @@ def run_html(run: Run) -> str:
     parts = [
         _heading(run),
         "" if report is None else overview_parts(report),
-        "" if receipt is None else receipt_parts(receipt),
+        "" if receipt is None else receipt_parts(receipt, report),
         "" if report is None else detail_parts(report),
     ]
     if run.bundle is not None:

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ndarray::ArrayView2;
-use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{Element, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::{exceptions::PyTypeError, prelude::*};
 
 /// Rows x columns of 64-bit floats, seen where they lie whatever their strides.
@@ -92,4 +92,11 @@ impl<'a, 'py, T: Element> FromPyObject<'a, 'py> for Vector<'py, T> {
 /// Reading what is not aligned would be undefined.
 fn aligned(aligned: bool) -> PyResult<()> {
     if aligned { Ok(()) } else { Err(PyTypeError::new_err("expected an aligned numpy array")) }
+}
+
+/// Looks numpy's functions up. Where the core works before the first array is made, an interrupt that came meanwhile
+/// would else be raised within that look, which nothing survives.
+#[pyfunction]
+pub(crate) fn look_numpy_up(py: Python<'_>) {
+    drop(numpy::PyArray1::<f64>::zeros(py, 0, false).readonly());
 }

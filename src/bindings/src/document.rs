@@ -1,9 +1,16 @@
 //! Documents by name: their schemas and their canonical bytes.
 
-use contracts::catalogue::{self, Entry};
+use contracts::{
+    Code,
+    catalogue::{self, Entry},
+    identity::{self, written},
+};
 use pyo3::{prelude::*, types::PyBytes};
 
-use crate::failure::{Error, Result};
+use crate::{
+    failure::{Error, Result},
+    json::json,
+};
 
 /// A kind of document, from its name.
 pub(crate) struct PyEntry(&'static Entry);
@@ -36,13 +43,11 @@ pub(crate) fn canonical<'py>(py: Python<'py>, name: PyEntry, json: &[u8]) -> Res
     Ok(PyBytes::new(py, &bytes))
 }
 
-/// The canonical bytes of a document given as TOML.
+/// A JSON or TOML text as JSON text, well-formed but unchecked; refused with the named kind's own code.
 #[pyfunction]
-pub(crate) fn canonical_from_toml<'py>(
-    py: Python<'py>,
-    name: PyEntry,
-    toml: &str,
-) -> Result<Bound<'py, PyBytes>> {
-    let bytes = py.detach(|| (name.0.canonical_from_toml)(toml))?;
-    Ok(PyBytes::new(py, &bytes))
+#[pyo3(signature = (text, *, toml, name = None))]
+pub(crate) fn as_json(py: Python<'_>, text: &[u8], toml: bool, name: Option<PyEntry>) -> Result<String> {
+    let code = name.map_or(Code::DocumentInvalid, |name| name.0.invalid);
+    let read = if toml { written::read_toml } else { identity::canonical::read };
+    Ok(py.detach(|| json(&read(text).map_err(|failure| failure.with_code(code))?))?)
 }

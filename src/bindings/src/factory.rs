@@ -320,11 +320,13 @@ pub(crate) fn scope(text: Parsed<TargetScope>) -> Result<String> {
     Ok(json(&text.0)?)
 }
 
-/// A TOML text as JSON text; none where it is not well-formed.
+/// Checks what an open factory fills in for its callers, so that nothing fails for it later.
 #[pyfunction]
-pub(crate) fn toml_as_json(toml: &str) -> Result<Option<String>> {
-    let value: Option<Value> = toml::from_str(toml).ok();
-    Ok(value.as_ref().map(json).transpose()?)
+pub(crate) fn check_defaults(platform_run_id: Parsed<PlatformRunId>, principal: &str) -> Result<()> {
+    // Taking it is the check.
+    drop(platform_run_id);
+    let of_argument = |failure: Failure| failure.with_code(Code::ParameterInvalid);
+    Ok(principal.parse::<Principal>().map(drop).map_err(of_argument)?)
 }
 
 /// Name of this release of the code, as requests and manifests carry it.

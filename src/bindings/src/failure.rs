@@ -85,14 +85,23 @@ impl<'a, 'py> FromPyObject<'a, 'py> for PyCode {
     }
 }
 
-/// The exception for something found wrong at one place by the Python package itself.
+/// The exception for something found wrong at one place by the Python package itself; `hint` stands in for the code's.
 #[pyfunction]
+#[pyo3(signature = (code, pointer, expected, found, *, hint = None))]
 pub(crate) fn refusal<'py>(
     py: Python<'py>,
     code: PyCode,
     pointer: &str,
     expected: &str,
     found: &str,
+    hint: Option<&str>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    exception(py, &Failure::at(code.0, pointer, expected, found))
+    let failure = Failure::at(code.0, pointer, expected, found);
+    exception(
+        py,
+        &match hint {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        },
+    )
 }

@@ -1,9 +1,10 @@
 //! What the core hands out as JSON text, and requests that come in as such.
 
-use contracts::{Code, Failure, identity::canonical};
+use contracts::{
+    Code, Failure,
+    identity::{canonical, place::pointer},
+};
 use serde::{Serialize, de::DeserializeOwned};
-
-use crate::place::pointer;
 
 /// A value as canonical JSON text.
 pub(crate) fn json(value: &impl Serialize) -> contracts::Result<String> {

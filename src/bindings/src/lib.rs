@@ -20,7 +20,6 @@ mod json;
 mod metric;
 mod model;
 mod parsed;
-mod place;
 mod progress;
 mod ranking;
 mod registry;
@@ -38,9 +37,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::document::{canonical, canonical_from_toml, documents, schema};
+    use crate::array::look_numpy_up;
     #[pymodule_export]
-    use crate::factory::{PyFactory, release, scope, toml_as_json};
+    use crate::document::{as_json, canonical, documents, schema};
+    #[pymodule_export]
+    use crate::factory::{PyFactory, check_defaults, release, scope};
     #[pymodule_export]
     use crate::failure::{codes, refusal};
     #[pymodule_export]

@@ -1,10 +1,15 @@
 //! Learners and models.
 
 use contracts::{Code, Failure, model_config::ModelConfig};
+use factory::artifact;
 use kernels::{Frame, Learner, Model, Rng, boosting::BoostingModel};
 use ndarray::{Array2, arr2};
 use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
-use pyo3::{exceptions::PyTypeError, prelude::*};
+use pyo3::{
+    exceptions::PyTypeError,
+    prelude::*,
+    types::{PyBytes, PyType},
+};
 
 use crate::{
     array::{Matrix, Rows, Vector, with_view},
@@ -35,6 +40,19 @@ pub(crate) struct PyModel(Model);
 
 #[pymethods]
 impl PyModel {
+    /// Reads a model back from the bytes of its artifact; refuses anything malformed with `MODEL_INVALID`.
+    #[new]
+    fn new(py: Python<'_>, artifact: &[u8]) -> Result<Self> {
+        Ok(Self(py.detach(|| artifact::read(artifact))?.1))
+    }
+
+    /// How it is copied and pickled: as the bytes of its artifact, which `new` checks.
+    fn __reduce__<'py>(model: &Bound<'py, Self>) -> Result<(Bound<'py, PyType>, (Bound<'py, PyBytes>,))> {
+        let own = &model.get().0;
+        let bytes = model.py().detach(|| artifact::write(own.family(), own))?;
+        Ok((model.get_type(), (PyBytes::new(model.py(), &bytes),)))
+    }
+
     /// Number of features a row must have.
     #[getter]
     fn columns(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use contracts::Failure;
-use pyo3::{exceptions::PyTypeError, prelude::*};
+use contracts::{Code, Failure};
+use pyo3::prelude::*;
 
 use crate::failure::Error;
 
@@ -14,7 +14,10 @@ impl<'a, 'py, T: FromStr<Err = Failure>> FromPyObject<'a, 'py> for Parsed<T> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let text: &str = object.extract().map_err(|_| PyTypeError::new_err("expected a text"))?;
+        let text: &str = object.extract().map_err(|_| {
+            let found = object.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
+            Error::Refused(Failure::at(Code::ParameterInvalid, "argument", "text", found))
+        })?;
         Ok(Self(text.parse().map_err(Error::Refused)?))
     }
 }

@@ -16,7 +16,10 @@ use arrow_array::{
 };
 use contracts::{Code, Failure};
 use factory::dataset::Source;
-use pyo3::{exceptions::PyTypeError, prelude::*};
+use pyo3::{
+    exceptions::{PyException, PyTypeError},
+    prelude::*,
+};
 use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::{array::Vector, failure::Result};
@@ -26,6 +29,8 @@ pub(crate) enum PyTable<'py> {
     Stream(AnyRecordBatch),
     Columns(Vec<PyColumn<'py>>),
     Parquet(Vec<PathBuf>),
+    /// An Arrow producer, of this type, that gives no record batches: it is one column, or fails.
+    Other(String),
 }
 
 /// Name, kind, values, and which of them are missing.
@@ -71,7 +76,12 @@ impl<'a, 'py> FromPyObject<'a, 'py> for PyTable<'py> {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let (kind, table): (String, Bound<'py, PyAny>) = object.extract()?;
         match kind.as_str() {
-            "stream" => Ok(Self::Stream(table.extract()?)),
+            "stream" => match table.extract() {
+                Ok(stream) => Ok(Self::Stream(stream)),
+                // An interrupt stays what it is.
+                Err(error) if !error.is_instance_of::<PyException>(table.py()) => Err(error),
+                Err(_) => Ok(Self::Other(table.get_type().name()?.to_string())),
+            },
             "columns" => Ok(Self::Columns(table.extract()?)),
             "parquet" => Ok(Self::Parquet(table.extract()?)),
             _ => Err(PyTypeError::new_err("expected a stream, columns or paths of Parquet files")),
@@ -109,6 +119,9 @@ impl PyTable<'_> {
             }
             Self::Columns(columns) => Ok(vec![batch(columns, name)?]),
             Self::Parquet(_) => Err(unreadable("paths of files").into()),
+            Self::Other(kind) => {
+                Err(Failure::at(Code::ParameterInvalid, name, "a table of named columns", kind).into())
+            }
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct Entry {
     pub schema: fn() -> Value,
     /// Its canonical bytes, if the given JSON is one.
     pub canonical: fn(&[u8]) -> Result<Vec<u8>>,
-    /// Its canonical bytes, if the given TOML is one.
-    pub canonical_from_toml: fn(&str) -> Result<Vec<u8>>,
+    /// The code of one that is not as it should be.
+    pub invalid: Code,
 }
 
 const fn entry<D: Document>() -> Entry {
@@ -40,7 +40,7 @@ const fn entry<D: Document>() -> Entry {
         name: <D as Artifact>::NAME,
         schema: schema::<D>,
         canonical: |bytes| Checked::<D>::parse(bytes).map(|checked| checked.bytes().to_vec()),
-        canonical_from_toml: |text| Checked::<D>::parse_toml(text).map(|checked| checked.bytes().to_vec()),
+        invalid: D::INVALID,
     }
 }
 

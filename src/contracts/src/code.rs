@@ -76,7 +76,8 @@ codes! {
         NullNotAllowed "NULL_NOT_ALLOWED" false "Fill or drop the rows with nulls before building.";
         DatasetEmpty "DATASET_EMPTY" false "There is no row to work on; widen the time window.";
         ShapeMismatch "SHAPE_MISMATCH" false "Give arrays whose lengths agree.";
-        SourceUnreadable "SOURCE_UNREADABLE" false "Give a readable Parquet file or an Arrow table.";
+        SourceUnreadable "SOURCE_UNREADABLE" false "Name what is there and can be read; the detail says what is expected.";
+        NotFitted "NOT_FITTED" false "Call fit before anything that needs a model.";
     }
     Resolution "RESOLUTION" {
         ManifestUnresolved "MANIFEST_UNRESOLVED" true "The manifest is not in the store (yet).";
@@ -86,7 +87,7 @@ codes! {
         PartitionDigestMismatch "PARTITION_DIGEST_MISMATCH" false "A partition's bytes are not those that the manifest pinned.";
         PartitionInvalid "PARTITION_INVALID" false "A partition does not hold what its manifest says.";
         TrainingConfigUnresolved "TRAINING_CONFIG_UNRESOLVED" true "The training config is not in the store (yet).";
-        TrainingConfigInvalid "TRAINING_CONFIG_INVALID" false "Validate the config against schemas/training_config.v1.json.";
+        TrainingConfigInvalid "TRAINING_CONFIG_INVALID" false "Mend the places that are named, as schemas/training_config.v1.json says; label and feature_definition_set can be left out only where a dataset is at hand, in train.";
         TrainingConfigDigestMismatch "TRAINING_CONFIG_DIGEST_MISMATCH" false "The config's bytes are not those that were pinned.";
         GovernanceProfileUnresolved "GOVERNANCE_PROFILE_UNRESOLVED" true "The governance profile is not in the store (yet).";
         GovernanceProfileInvalid "GOVERNANCE_PROFILE_INVALID" false "Validate the profile against schemas/governance_profile.v1.json.";
@@ -143,23 +144,23 @@ codes! {
     Execution "EXECUTION" {
         TrainingDiverged "TRAINING_DIVERGED" false "The fit did not converge; regularise more, or look for a feature that separates the classes.";
         DegenerateLabels "DEGENERATE_LABELS" false "Both classes are needed in each window that is fitted or judged.";
-        NonFiniteInput "NON_FINITE_INPUT" false "This family takes finite numbers only; fill missing values or use gradient_boosting.";
+        NonFiniteInput "NON_FINITE_INPUT" false "Mend or drop the values at the place that the detail names; it says which numbers are taken there.";
         ResourceExhausted "RESOURCE_EXHAUSTED" true "Free disk or memory and run again.";
         NondeterminismDetected "NONDETERMINISM_DETECTED" false "The same inputs gave other bytes; keep both and report it.";
         LeaseLost "LEASE_LOST" true "Another worker holds the run, or one that died did until a moment ago; run again once its lease is over.";
         InvalidTransition "INVALID_TRANSITION" false "The run is not in a state from which this is possible.";
         RunNotFound "RUN_NOT_FOUND" false "No run has this id in this ledger.";
-        StoreUnavailable "STORE_UNAVAILABLE" true "The object store did not answer; run again.";
+        StoreUnavailable "STORE_UNAVAILABLE" true "The object store did not answer; mend what the detail names, such as a permission, or else run again.";
         StoreKeyInvalid "STORE_KEY_INVALID" false "A store key is segments of letters, digits and _ . : = - joined by slashes.";
         StoreCorrupt "STORE_CORRUPT" false "A link or special file stands in the store's folder; find out who put it there.";
-        LedgerUnavailable "LEDGER_UNAVAILABLE" true "The ledger did not answer; run again.";
+        LedgerUnavailable "LEDGER_UNAVAILABLE" true "The ledger did not answer; mend what the detail names, such as a permission or a link, or else run again.";
         LedgerCorrupt "LEDGER_CORRUPT" false "A ledger row does not match its digest or the chain; restore the ledger from a backup.";
         InternalError "INTERNAL_ERROR" false "This is a defect; please report it with the detail.";
         Interrupted "INTERRUPTED" true "The caller stopped the work; run again.";
     }
     Publish "PUBLISH" {
         PublishNotEligible "PUBLISH_NOT_ELIGIBLE" false "The gate said FAIL; its receipt names the criteria.";
-        PublishNotAllowed "PUBLISH_NOT_ALLOWED" false "Send a request for the same run with publish_allowed = true.";
+        PublishNotAllowed "PUBLISH_NOT_ALLOWED" false "Publishing takes a request with publish_allowed = true of somebody whom the governance profile lists in roles.publish.";
         PublishConflict "PUBLISH_CONFLICT" false "This bundle id and version are published with other bytes.";
         PublishRetryExhausted "PUBLISH_RETRY_EXHAUSTED" false "The bounded publish retries are used up; find out why the registry refuses.";
         RetryNotPending "RETRY_NOT_PENDING" false "Only a run in PUBLISH_PENDING can be retried.";
@@ -169,7 +170,7 @@ codes! {
         BundleIncompatible "BUNDLE_INCOMPATIBLE" false "The bundle does not fit what the caller can score.";
         BundleRetired "BUNDLE_RETIRED" false "A retired bundle is never active again.";
         BundleNotFound "BUNDLE_NOT_FOUND" false "No such bundle is published in this scope.";
-        NoActiveBundle "NO_ACTIVE_BUNDLE" false "Promote a bundle in this scope: it has none to serve, or none to return to.";
+        NoActiveBundle "NO_ACTIVE_BUNDLE" false "Nothing may serve in this scope; promote a published bundle in it.";
         ScopeConflict "SCOPE_CONFLICT" true "Another change came first; read the scope again and decide.";
         ApprovalMissing "APPROVAL_MISSING" false "The profile asks for an approval before promotion.";
         FourEyesViolation "FOUR_EYES_VIOLATION" false "The approver must be neither the requester nor the one who promotes.";

@@ -51,8 +51,17 @@ impl Failure {
         found: impl Into<String>,
     ) -> Self {
         let problem = Problem { pointer: pointer.into(), expected: expected.into(), found: found.into() };
-        let detail = format!("{} should be {}, found {}", problem.pointer, problem.expected, problem.found);
-        Self { code, detail, problems: vec![problem], hint: None }
+        Self { code, detail: sentence(&problem), problems: vec![problem], hint: None }
+    }
+
+    /// The same failure of one place, under the name by which the caller knows that place.
+    #[must_use]
+    pub fn with_place(mut self, pointer: impl Into<String>) -> Self {
+        if let [problem] = &mut self.problems[..] {
+            problem.pointer = pointer.into();
+            self.detail = sentence(problem);
+        }
+        self
     }
 
     /// The same failure under the code of the place where it was met.
@@ -85,6 +94,10 @@ impl Failure {
     pub fn retryable(&self) -> bool {
         self.code.retryable()
     }
+}
+
+fn sentence(problem: &Problem) -> String {
+    format!("{} should be {}, found {}", problem.pointer, problem.expected, problem.found)
 }
 
 impl fmt::Display for Failure {

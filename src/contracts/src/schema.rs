@@ -22,7 +22,8 @@ use serde_json::Value;
 
 use crate::{
     Code, Failure, Problem, Result,
-    identity::{canonical, digest::Digest},
+    identity::{canonical, digest::Digest, place},
+    time,
 };
 
 /// Something that stands in the store, with the codes of what can be wrong with it.
@@ -104,17 +105,20 @@ impl Problems {
 impl Problems {
     /// Refuses with `code` if any problem was noted; `name` says what was looked at.
     pub fn refuse(self, code: Code, name: &str) -> Result<()> {
-        let Some(first) = self.0.first() else { return Ok(()) };
-        let detail = match self.0.len() {
-            1 => format!(
+        if self.0.is_empty() { Ok(()) } else { Err(Self::failure(self.0, code, name)) }
+    }
+
+    fn failure(problems: Vec<Problem>, code: Code, name: &str) -> Failure {
+        let detail = match &problems[..] {
+            [only] => format!(
                 "{name}: {} should be {}, found {}",
-                pointer_text(&first.pointer),
-                first.expected,
-                first.found
+                pointer_text(&only.pointer),
+                only.expected,
+                only.found
             ),
-            count => format!("{name}: {count} problems"),
+            several => format!("{name}: {} problems", several.len()),
         };
-        Err(Failure::new(code, detail).with_problems(self.0))
+        Failure::new(code, detail).with_problems(problems)
     }
 }
 
@@ -139,29 +143,19 @@ impl<D: Document> Checked<D> {
         Self::from_value(value)
     }
 
-    /// Checks the text of a TOML document, which is read into the same value.
-    pub fn parse_toml(text: &str) -> Result<Self> {
-        let value: Value = toml::from_str(text).map_err(|error| {
-            let place = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count());
-            Failure::new(D::INVALID, format!("not well-formed TOML near line {place}"))
-        })?;
-        Self::parse(&canonical::to_bytes(&value)?)
-    }
-
     /// Checks a JSON value.
+    #[allow(clippy::needless_pass_by_value, reason = "callers make the value for this call alone")]
     pub fn from_value(value: Value) -> Result<Self> {
         Self::validate(&value)?;
-        let document: D = serde_json::from_value(value).map_err(|error| {
-            Failure::new(D::INVALID, format!("{} passed its schema but not its type: {error}", D::NAME))
-        })?;
+        let document: D =
+            typed(&value).map_err(|problem| Problems::failure(vec![problem], D::INVALID, D::NAME))?;
         let bytes = canonical::to_bytes(&document)?;
         Self::finish(document, bytes)
     }
 
     fn validate(value: &Value) -> Result<()> {
         let validator = validator::<D>()?;
-        let problems: Vec<_> = validator.iter_errors(value).flat_map(|error| explain(&error)).collect();
-        refuse::<D>(problems)
+        refuse::<D>(found_by(&validator, value))
     }
 
     fn finish(document: D, bytes: Vec<u8>) -> Result<Self> {
@@ -220,11 +214,31 @@ pub fn read_part<T: JsonSchema + DeserializeOwned>(name: &'static str, bytes: &[
     let validator = compiled(name, || {
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
     })?;
-    Problems(validator.iter_errors(&value).flat_map(|error| explain(&error)).collect())
-        .refuse(Code::ParameterInvalid, name)?;
-    serde_json::from_value(value).map_err(|error| {
-        Failure::new(Code::ParameterInvalid, format!("{name} passed its schema but not its type: {error}"))
+    Problems(found_by(&validator, &value)).refuse(Code::ParameterInvalid, name)?;
+    typed(&value).map_err(|problem| Problems::failure(vec![problem], Code::ParameterInvalid, name))
+}
+
+/// Reads what passed its schema into its type, or says which place the type does not take.
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    T::deserialize(value).map_err(|error| {
+        // Only a reader of text knows where it stands; below a tagged form it knows the form alone.
+        let text = value.to_string();
+        let column = serde_json::from_str::<T>(&text).err().map_or(0, |error| error.column());
+        let pointer = place::pointer(&text, column);
+        let found = value.pointer(&pointer).map(shape).unwrap_or_default();
+        // What stands before it in serde's own texts may be the value itself.
+        let said = error.to_string();
+        let expected = said.rsplit_once(", expected ").map_or(said.as_str(), |(_, expected)| expected);
+        Problem { pointer, expected: expected.to_owned(), found }
     })
+}
+
+/// Everything that a schema has against a value.
+fn found_by(validator: &Validator, value: &Value) -> Vec<Problem> {
+    let mut problems: Vec<_> = validator.iter_errors(value).flat_map(|error| explain(&error)).collect();
+    // Form and meaning of a moment are two rules of one place.
+    problems.dedup();
+    problems
 }
 
 static VALIDATORS: Mutex<BTreeMap<&'static str, Arc<Validator>>> = Mutex::new(BTreeMap::new());
@@ -239,9 +253,13 @@ fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Va
     if let Some(validator) = validators.get(name) {
         return Ok(Arc::clone(validator));
     }
-    let validator = jsonschema::draft202012::options().build(&schema()).map_err(|error| {
-        Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
-    })?;
+    let validator = jsonschema::draft202012::options()
+        .should_validate_formats(true)
+        .with_format("date-time", |text: &str| text.parse::<time::Timestamp>().is_ok())
+        .build(&schema())
+        .map_err(|error| {
+            Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
+        })?;
     let validator = Arc::new(validator);
     validators.insert(name, Arc::clone(&validator));
     Ok(validator)
@@ -277,6 +295,10 @@ fn explain(error: &ValidationError<'_>) -> Vec<Problem> {
                 _ => tags(context)
                     .unwrap_or_else(|| problem(pointer, format!("one of {} forms", context.len()), found)),
             }
+        }
+        ValidationErrorKind::Format { .. } => problem(pointer, time::FORM.to_owned(), found),
+        ValidationErrorKind::Pattern { pattern } if pattern == time::PATTERN => {
+            problem(pointer, time::FORM.to_owned(), found)
         }
         ValidationErrorKind::Pattern { pattern } => {
             problem(pointer, format!("text of the form {pattern}"), found)

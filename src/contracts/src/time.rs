@@ -10,6 +10,12 @@ use crate::{Code, Failure, Result};
 /// Nanoseconds of a day: UTC has no other days.
 pub const DAY: i64 = 86_400_000_000_000;
 
+/// What a moment looks like, as schemas say it.
+pub(crate) const PATTERN: &str =
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\\.[0-9]{1,9})?Z$";
+/// What a moment looks like, as refusals say it.
+pub(crate) const FORM: &str = "RFC 3339 in UTC, such as 2018-08-15T00:00:00Z";
+
 /// A moment in UTC, with nanoseconds, between the years 1678 and 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -42,7 +48,7 @@ impl FromStr for Timestamp {
             Failure::at(
                 Code::DocumentInvalid,
                 "timestamp",
-                "RFC 3339 in UTC, such as 2018-08-15T00:00:00Z",
+                FORM,
                 format!("a string of {} characters", text.chars().count()),
             )
             .with_hint("Write times in UTC with a Z; a naive time has no meaning.")
@@ -82,7 +88,8 @@ impl JsonSchema for Timestamp {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](?:\\.[0-9]{1,9})?Z$" })
+        // A pattern cannot count the days of a month; the format does, for readers that look at it.
+        json_schema!({ "type": "string", "pattern": PATTERN, "format": "date-time" })
     }
 }
 

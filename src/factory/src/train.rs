@@ -3,8 +3,13 @@
 //! Nothing here writes or publishes; what is to be written is named by its run and pinned by digest.
 
 use contracts::{
-    Checked, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
-    metric::SplitName, names::Name, resolved_plan::ResolvedTrainPlan, schema::SchemaVersion,
+    Checked, Failure, Reference, Result,
+    artifacts::ModelArtifact,
+    execution_record::ExecutionRecord,
+    metric::SplitName,
+    names::{ColumnName, Name},
+    resolved_plan::ResolvedTrainPlan,
+    schema::SchemaVersion,
 };
 use kernels::{Frame, Learner, Model, Progress, Rng};
 
@@ -72,7 +77,21 @@ pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Pr
         rng: Rng::from_seed(*plan.train_seed.as_bytes()),
     };
     let validation = guarded.windows.validation.as_ref().map(frame).transpose()?;
-    learner.fit(&frame(&guarded.windows.train)?, validation.as_ref(), progress)
+    learner
+        .fit(&frame(&guarded.windows.train)?, validation.as_ref(), progress)
+        .map_err(|failure| with_feature(failure, &plan.features))
+}
+
+/// The failure with a feature's name, where a kernel, which knows no names, numbers it.
+fn with_feature(failure: Failure, features: &[ColumnName]) -> Failure {
+    let number = match &failure.problems[..] {
+        [problem] => problem.pointer.strip_prefix("features/").and_then(|number| number.parse().ok()),
+        _ => None,
+    };
+    match number.and_then(|number: usize| features.get(number)) {
+        Some(name) => failure.with_place(format!("features/{name}")),
+        None => failure,
+    }
 }
 
 /// The rows of one window as a learner takes them.

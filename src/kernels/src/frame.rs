@@ -123,12 +123,8 @@ impl<'a> Frame<'a> {
         for (column, values) in self.features.columns().into_iter().enumerate() {
             let missing = values.iter().filter(|value| value.is_nan()).count();
             if missing > 0 {
-                return Err(Failure::at(
-                    Code::NonFiniteInput,
-                    format!("features/{column}"),
-                    "finite numbers",
-                    format!("{missing} missing values"),
-                ));
+                let found = format!("{missing} missing values");
+                return Err(not_finite(column, &found).with_hint(FILL_MISSING));
             }
         }
         Ok(())
@@ -160,6 +156,18 @@ pub fn without_missing_or_infinite<T: Value>(features: ArrayView2<'_, T>) -> Res
     let Some((column, value)) = values.find(|(_, value): &(usize, f64)| !value.is_finite()) else {
         return Ok(());
     };
-    let found = if value.is_nan() { "a missing value" } else { "an infinity" };
-    Err(Failure::at(Code::NonFiniteInput, format!("features/{column}"), "finite numbers", found))
+    Err(if value.is_nan() {
+        not_finite(column, "a missing value").with_hint(FILL_MISSING)
+    } else {
+        not_finite(column, "an infinity")
+    })
 }
+
+/// The refusal of a value in a column.
+pub(crate) fn not_finite(column: usize, found: &str) -> Failure {
+    Failure::at(Code::NonFiniteInput, format!("features/{column}"), "finite numbers", found)
+}
+
+/// What to do about a missing value, for families that cannot use one.
+pub(crate) const FILL_MISSING: &str =
+    "This family takes no missing values; fill them, or use gradient_boosting.";

@@ -25,6 +25,15 @@ pub enum Model {
 }
 
 impl Model {
+    /// A name by which [`Self::from_arrays`] reads it back. A tree and a forest are one kind of model.
+    pub const fn family(&self) -> &'static str {
+        match self {
+            Self::Logistic(_) => "logistic_regression",
+            Self::Forest(_) => "random_forest",
+            Self::Boosting(_) => "gradient_boosting",
+        }
+    }
+
     /// Number of features a row must have.
     pub fn columns(&self) -> usize {
         match self {

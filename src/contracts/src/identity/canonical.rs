@@ -24,12 +24,8 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 
 /// Reads strict JSON; refuses with `DOCUMENT_INVALID`.
 pub fn read(bytes: &[u8]) -> Result<Value> {
-    let refuse = |detail: String| Failure::new(Code::DocumentInvalid, detail);
-    if bytes.len() > MAX_BYTES {
-        return Err(refuse(format!("a document has at most {MAX_BYTES} bytes, found {}", bytes.len())));
-    }
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| refuse(format!("a document is UTF-8 text: {error}")))?;
+    check_size(bytes)?;
+    let text = utf8(bytes)?;
     scan(bytes).map_err(refuse)?;
     serde_json::from_str::<Strict>(text).map(|strict| strict.0).map_err(|error| {
         refuse(format!(
@@ -41,13 +37,28 @@ pub fn read(bytes: &[u8]) -> Result<Value> {
     })
 }
 
+pub(super) fn check_size(bytes: &[u8]) -> Result<()> {
+    if bytes.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(refuse(format!("a document has at most {MAX_BYTES} bytes, found {}", bytes.len())))
+}
+
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| refuse(format!("a document is UTF-8 text: {error}")))
+}
+
+fn refuse(detail: String) -> Failure {
+    Failure::new(Code::DocumentInvalid, detail)
+}
+
 /// Canonical bytes of a value; refuses NaN and infinities with `NON_FINITE_INPUT`.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     finite::check(value)
         .map_err(|error| Failure::new(Code::NonFiniteInput, format!("no canonical form: {error}")))?;
     let bytes = serde_json_canonicalizer::to_vec(value)
         .map_err(|error| Failure::new(Code::NonFiniteInput, format!("no canonical form: {error}")))?;
-    scan(&bytes).map_err(|detail| Failure::new(Code::DocumentInvalid, detail))?;
+    scan(&bytes).map_err(refuse)?;
     Ok(bytes)
 }
 
@@ -154,6 +165,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Strict, E> {
+        // JSON has one kind of number: 10.0 is the integer that its canonical form says.
+        if value.fract() == 0.0 && value.abs() <= MAX_INTEGER as f64 {
+            return Ok(Strict(Value::from(value as i64)));
+        }
         Number::from_f64(value)
             .map(|number| Strict(Value::Number(number)))
             .ok_or_else(|| E::custom("number out of range"))

@@ -9,4 +9,6 @@ pub mod digest;
 mod finite;
 pub mod hex;
 pub mod ids;
+pub mod place;
 pub mod recipe;
+pub mod written;

@@ -196,6 +196,7 @@ fn damaged(place: &str, kind: &str) -> Failure {
         "a well-formed Parquet file",
         format!("a damaged one ({kind})"),
     )
+    .with_hint("Write the file again, or give an Arrow table.")
 }
 
 fn positions(wanted: &Wanted, schema: &Schema) -> Vec<usize> {

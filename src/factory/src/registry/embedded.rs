@@ -212,6 +212,7 @@ impl Registry for EmbeddedRegistry {
         let seen = self.history(scope)?;
         let bundle = seen.before_active().ok_or_else(|| {
             Failure::new(Code::NoActiveBundle, format!("{scope} has no earlier bundle to return to"))
+                .with_hint("A rollback returns to what was ACTIVE before; promote another bundle instead.")
         })?;
         let (kind, to) = (LifecycleKind::BundleRolledBack, BundleState::Active);
         self.act(scope, bundle, act, kind, to, |history| {

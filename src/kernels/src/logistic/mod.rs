@@ -24,7 +24,7 @@ use rayon::prelude::*;
 
 use crate::{
     arrays::{Array, Arrays},
-    frame::Frame,
+    frame::{self, Frame},
     logistic::{newton::Minimum, objective::Objective, scaling::Scaling},
     math,
     progress::Progress,
@@ -155,10 +155,13 @@ fn counted(name: &str, expected: usize, found: usize) -> Result<()> {
 /// Why a row has no finite logit.
 fn not_finite(row: ArrayView1<'_, f64>) -> Failure {
     let at_fault = row.iter().enumerate().find(|(_, value)| !value.is_finite());
-    let (pointer, found) = match at_fault {
-        Some((column, value)) if value.is_nan() => (format!("features/{column}"), "a missing value"),
-        Some((column, _)) => (format!("features/{column}"), "an infinity"),
-        None => ("features".to_owned(), "a row whose logit overflows"),
-    };
-    Failure::at(Code::NonFiniteInput, pointer, "finite numbers", found)
+    match at_fault {
+        Some((column, value)) if value.is_nan() => {
+            frame::not_finite(column, "a missing value").with_hint(frame::FILL_MISSING)
+        }
+        Some((column, _)) => frame::not_finite(column, "an infinity"),
+        None => {
+            Failure::at(Code::NonFiniteInput, "features", "finite numbers", "a row whose logit overflows")
+        }
+    }
 }

@@ -8,7 +8,7 @@ enum Level {
 
 /// The pointer of the value that ends or breaks off after so many bytes of a JSON text of one line: the value that is
 /// wrong or, where it is the last of its array or object, that array or object.
-pub(crate) fn pointer(text: &str, bytes: usize) -> String {
+pub fn pointer(text: &str, bytes: usize) -> String {
     let mut levels = Vec::new();
     let mut rest = text.as_bytes().get(..bytes).unwrap_or_default().trim_ascii_end();
     rest = rest.strip_suffix(b",").unwrap_or(rest);
