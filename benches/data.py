@@ -16,6 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from benches.published import AMOUNT, duckdb_sql
+
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "target" / "bench"
 TRAIN_DAYS, TEST_DAYS = (0, 122), (129, 136)
@@ -23,9 +25,6 @@ TRAIN_DAYS, TEST_DAYS = (0, 122), (129, 136)
 LAST_WEEK = (115, 122)
 """The handbook's own training week, 2018-07-25 to 2018-07-31."""
 SIMULATED = {"customers": 9_600, "terminals": 10_000, "days": 136}
-DAYS, DELAY = (1, 7, 30), 7
-DAY = 86_400
-AMOUNT = "TX_AMOUNT"
 
 
 class Split(NamedTuple):
@@ -104,7 +103,6 @@ def _simulate(path: Path) -> None:
     """Write simulated payments of like size; what is known of a label is known seven days later."""
     import duckdb
 
-    from benches.windows import duckdb_sql
     from model_factory import simulate
 
     events = simulate.payments(**SIMULATED, seed=0).events

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 import model_factory as mf
-from benches import data
+from benches import data, published
 from benches.protocol import Contestant, Outcome, Timing, check, race
 from model_factory import simulate
 
@@ -67,8 +67,8 @@ class _Line:
             naive_times_are_utc=True,
             features=[
                 mf.column("amount"),
-                *(mf.window("customer", f"{days}d").mean("amount") for days in data.DAYS),
-                *(mf.window("terminal", f"{days}d", delay="7d").rate("label") for days in data.DAYS),
+                *(mf.window("customer", f"{days}d").mean("amount") for days in published.DAYS),
+                *(mf.window("terminal", f"{days}d", delay="7d").rate("label") for days in published.DAYS),
             ],
         )
         self.seeds = itertools.count(1)
@@ -215,7 +215,7 @@ def _published(root: Path, threads: int) -> tuple[mf.Factory, mf.Bundle]:
     random = np.random.default_rng(1)
     ids = np.arange(NOISE_ROWS)
     start = np.datetime64("2024-01-01T00:00:00", "ns")
-    times = start + (ids * 75 * data.DAY // NOISE_ROWS).astype("timedelta64[s]")
+    times = start + (ids * 75 * published.DAY // NOISE_ROWS).astype("timedelta64[s]")
     columns = dict(_noise(NOISE_ROWS, NOISE_COLUMNS))
     # Only so many rows are labelled that fit and evaluation are short.
     labelled = random.permutation(ids)[:20_000]

@@ -22,13 +22,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 import model_factory as mf
-from benches import boosting, data, windows
+from benches import boosting, data, published, windows
 from benches.run import machine, versions
 
 SIZES = (0.125, 0.25, 0.5, 1.0, 8.0)
 TASKS = ("boosting fit", "window features", "dataset build")
 THREADS = 2
-FEATURES = [mf.column(data.AMOUNT), *windows.features()]
+FEATURES = [mf.column(published.AMOUNT), *windows.features()]
 DOCS = data.ROOT / "docs"
 JITTER_SECONDS = 3_600
 
@@ -65,7 +65,7 @@ def repeated(size: float) -> pa.Table:
         made = {name: values + copy * (int(values.max()) + 1) for name, values in ids.items()}
         made["TX_DATETIME"] = payments["TX_DATETIME"].to_numpy() + jitter
         noise = random.normal(1.0, 0.01 if copy else 0.0, payments.num_rows)
-        made[data.AMOUNT] = payments[data.AMOUNT].to_numpy() * noise
+        made[published.AMOUNT] = payments[published.AMOUNT].to_numpy() * noise
         made["TX_FRAUD"] = payments["TX_FRAUD"].to_numpy()
         copies.append(pa.table(made))
     return pa.concat_tables(copies)

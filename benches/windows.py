@@ -9,33 +9,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 import model_factory as mf
-from benches import data
+from benches import data, published
 from benches.protocol import Contestant, Outcome, check, race
 from model_factory import features as definitions
 
 Columns = dict[str, NDArray[Any]]
 
 
-def names(days: int) -> tuple[str, str, str, str]:
-    """Give the published names of a window's features."""
-    return (
-        f"CUSTOMER_ID_NB_TX_{days}DAY_WINDOW",
-        f"CUSTOMER_ID_AVG_AMOUNT_{days}DAY_WINDOW",
-        f"TERMINAL_ID_NB_TX_{days}DAY_WINDOW",
-        f"TERMINAL_ID_RISK_{days}DAY_WINDOW",
-    )
-
-
 def features() -> list[mf.Feature]:
     """Give the 12 features as a dataset defines them."""
     defined = []
-    for days in data.DAYS:
+    for days in published.DAYS:
         customer = mf.window("CUSTOMER_ID", f"{days}d")
-        terminal = mf.window("TERMINAL_ID", f"{days}d", delay=f"{data.DELAY}d")
-        count, mean, visits, risk = names(days)
+        terminal = mf.window("TERMINAL_ID", f"{days}d", delay=f"{published.DELAY}d")
+        count, mean, visits, risk = published.names(days)
         defined += [
             customer.count(count),
-            customer.mean(data.AMOUNT, mean),
+            customer.mean(published.AMOUNT, mean),
             terminal.count(visits),
             terminal.rate("label", risk),
         ]
@@ -50,7 +40,7 @@ def labels(payments: pa.Table) -> pa.Table:
             "event_id": payments["TRANSACTION_ID"],
             "value": payments["TX_FRAUD"],
             "effective_time": times,
-            "observed_time": times + np.timedelta64(data.DELAY, "D"),
+            "observed_time": times + np.timedelta64(published.DELAY, "D"),
         }
     )
 
@@ -64,7 +54,7 @@ def build(factory: mf.Factory, events: Any, known: pa.Table, defined: list[mf.Fe
         event_time="TX_DATETIME",
         label_asof="2025-01-01T00:00:00Z",
         label_family="card_fraud",
-        maturity_days=data.DELAY,
+        maturity_days=published.DELAY,
         features=defined,
         naive_times_are_utc=True,
     )
@@ -89,21 +79,21 @@ def compute_polars(payments: pa.Table) -> Columns:
     import polars as pl
 
     defined = []
-    delay = f"{data.DELAY}d"
-    for days in data.DAYS:
-        count, mean, visits, risk = names(days)
+    delay = f"{published.DELAY}d"
+    for days in published.DAYS:
+        count, mean, visits, risk = published.names(days)
 
         def rolled(column: str, window: str, entity: str) -> pl.Expr:
             return pl.col(column).rolling_sum_by("TX_DATETIME", window, closed="right").over(entity)
 
         number = rolled("one", f"{days}d", "CUSTOMER_ID")
         seen = [
-            rolled(of, f"{days + data.DELAY}d", "TERMINAL_ID") - rolled(of, delay, "TERMINAL_ID")
+            rolled(of, f"{days + published.DELAY}d", "TERMINAL_ID") - rolled(of, delay, "TERMINAL_ID")
             for of in ("one", "TX_FRAUD")
         ]
         defined += [
             number.alias(count),
-            (rolled(data.AMOUNT, f"{days}d", "CUSTOMER_ID") / number).alias(mean),
+            (rolled(published.AMOUNT, f"{days}d", "CUSTOMER_ID") / number).alias(mean),
             seen[0].alias(visits),
             pl.when(seen[0] > 0).then(seen[1] / seen[0]).otherwise(0.0).alias(risk),
         ]
@@ -114,41 +104,13 @@ def compute_polars(payments: pa.Table) -> Columns:
     return {name: table[name].to_numpy() for name in table.columns}
 
 
-def duckdb_sql(table: str, *, calendar: bool = False) -> str:
-    """Give the features as window functions; a second less opens the left end, as times are whole seconds."""
-    defined = []
-    for days in data.DAYS:
-        count, mean, visits, risk = names(days)
-        customer, terminal = f"c{days}", f"t{days}"
-        defined += [
-            f"count(*) OVER {customer} AS {count}",
-            f"avg({data.AMOUNT}) OVER {customer} AS {mean}",
-            f"count(*) OVER {terminal} AS {visits}",
-            f"coalesce(avg(TX_FRAUD) OVER {terminal}, 0) AS {risk}",
-        ]
-    if calendar:
-        defined += [
-            "CAST(isodow(TX_DATETIME) >= 6 AS BIGINT) AS TX_DURING_WEEKEND",
-            "CAST(hour(TX_DATETIME) <= 6 AS BIGINT) AS TX_DURING_NIGHT",
-        ]
-    order = "ORDER BY TX_DATETIME RANGE BETWEEN INTERVAL"
-    frames = [
-        f"c{days} AS (PARTITION BY CUSTOMER_ID {order} {days * data.DAY - 1} SECOND PRECEDING "
-        f"AND CURRENT ROW), "
-        f"t{days} AS (PARTITION BY TERMINAL_ID {order} {(days + data.DELAY) * data.DAY - 1} SECOND PRECEDING "
-        f"AND INTERVAL {data.DELAY} DAY PRECEDING)"
-        for days in data.DAYS
-    ]
-    return f"SELECT TRANSACTION_ID, {', '.join(defined)} FROM {table} WINDOW {', '.join(frames)}"  # noqa: S608
-
-
 def compute_duckdb(payments: pa.Table, threads: int) -> Columns:
     """Window functions over ranges of time."""
     import duckdb
 
     with duckdb.connect(config={"threads": threads}) as connection:
         connection.register("payments", payments)
-        relation = connection.sql(duckdb_sql("payments"))
+        relation = connection.sql(published.duckdb_sql("payments"))
         assert relation is not None
         table = relation.to_arrow_table()
     return {name: table[name].to_numpy() for name in table.column_names}
@@ -156,15 +118,15 @@ def compute_duckdb(payments: pa.Table, threads: int) -> Columns:
 
 def agreement(computed: Columns, payments: pa.Table) -> float:
     """Share of rows equal to the published ones; seconds in which one customer pays twice are left out."""
-    published = data.published()
+    theirs = data.published()
     order = np.argsort(computed["TRANSACTION_ID"], kind="stable")
     rows = payments.sort_by("TRANSACTION_ID").select(["CUSTOMER_ID", "TX_DATETIME"]).to_pandas()
     tied = rows.duplicated(keep=False).to_numpy()
     same = np.ones(len(tied), dtype=bool)
-    for name in (name for days in data.DAYS for name in names(days)):
+    for name in (name for days in published.DAYS for name in published.names(days)):
         ours = np.asarray(computed[name], dtype=float)[order]
         # A mean of amounts of nothing is published as what is left of a running sum.
-        same &= np.isclose(ours, published[name], rtol=1e-9, atol=1e-12 if "AVG" in name else 0.0)
+        same &= np.isclose(ours, theirs[name], rtol=1e-9, atol=1e-12 if "AVG" in name else 0.0)
     return float((same | tied).mean())
 
 
