@@ -124,8 +124,8 @@ class Registry:
     def rollback(self, scope: str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
         """Make the bundle that was ACTIVE before the present one was promoted ACTIVE again.
 
-        Done again it goes further back, never to what was rolled back from; retired bundles are left out. Under
-        four eyes the bundle's approver cannot bring it back.
+        Done again it goes further back, never to what was rolled back from; retired bundles are left out.
+        Under four eyes the bundle's approver cannot bring it back.
 
         Raises
         ------
@@ -153,8 +153,8 @@ class Registry:
         scope : str
             Such as ``prod/card/primary``.
         fallback : Bundle or str, optional
-            Published bundle that serves where the scope has none: of the same environment, of no other tenant,
-            not retired, and approved where its profile asks for an approval.
+            Published bundle that serves where the scope has none: of the same environment, of no other
+            tenant, not retired, and approved where its profile asks for an approval.
         available : sequence of str, optional
             Features at hand; a bundle that needs others does not serve.
         """
