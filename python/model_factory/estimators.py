@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionTree", "GradientBoosting", "LogisticRegression", "RandomForest"]
 
-_NO_HYPER_PARAMETERS = ("n_jobs", "random_state")
+_NO_HYPER_PARAMETERS = ("categorical_features", "n_jobs", "random_state")
 
 
 class _Classifier:
@@ -94,7 +94,7 @@ class _Classifier:
             ``PARAMETER_INVALID``, ``SHAPE_MISMATCH``, ``COLUMN_TYPE_INVALID``, ``NULL_NOT_ALLOWED``,
             ``DATASET_EMPTY``.
         ExecutionError
-            ``DEGENERATE_LABELS``, ``NON_FINITE_INPUT``, ``TRAINING_DIVERGED``.
+            ``DEGENERATE_LABELS``, ``NON_FINITE_INPUT``, ``CATEGORY_INVALID``, ``TRAINING_DIVERGED``.
         """
         features, names = _arrays.matrix(X, "X"), _feature_names(X)
         classes = _classes(y)
@@ -104,11 +104,13 @@ class _Classifier:
                 raise _native.refusal("PARAMETER_INVALID", "eval_set", "(X, y) or (X, y, weights)", "another")
             _check_names(names, _feature_names(eval_set[0]))
             validation = _frame(_arrays.matrix(eval_set[0], "eval_set/0"), *eval_set[1:], classes=classes)
+        categorical = _positions(getattr(self, "categorical_features", None), features.shape[1], names)
         self._model = _native.fit(
-            self._config(),
+            self._config(categorical),
             _arrays.whole(getattr(self, "random_state", 0), "random_state", 0, 2**64 - 1),
             _frame(features, y, sample_weight, classes=classes),
             validation=validation,
+            categorical=list(categorical.values()),
             threads=_arrays.threads(self.n_jobs),
             progress=progress,
         )
@@ -160,9 +162,11 @@ class _Classifier:
         _check_names(getattr(self, "feature_names_in_", None), _feature_names(X))
         return _arrays.matrix(X, "X")
 
-    def _config(self) -> str:
+    def _config(self, categorical: dict[str, int]) -> str:
         """Hyper-parameters as JSON; the core checks them."""
         config: dict[str, Any] = {"family": self._family}
+        if categorical:
+            config["categorical_features"] = list(categorical)
         for name, value in self.get_params().items():
             if name in _NO_HYPER_PARAMETERS:
                 continue
@@ -429,10 +433,22 @@ class GradientBoosting(_Trees):
         Stop when the log loss on ``eval_set`` has not improved for so many trees.
     class_weight : {"none", "balanced"}
         Whether each class counts half.
+    categorical_features : array of int, bool or str, optional
+        Columns whose values are names and no amounts: their positions, a mask of all columns, or, for a
+        dataframe, their names. They hold whole numbers from 0 and below ``max_bins``; NaN is missing. A split
+        sends a set of categories left; one of which it has seen fewer than ten rows goes where missing values
+        go.
     random_state : int
         Seed of every random choice, zero or more.
     n_jobs : int, optional
         Threads; all cores by default.
+
+    Notes
+    -----
+    A split on a categorical column looks at the sets that cut the categories in two in the order of their
+    gradient over their curvature, which for a convex loss hold the best of all sets: Fisher, "On grouping for
+    maximum homogeneity", Journal of the American Statistical Association 53 (1958). As in LightGBM and
+    scikit-learn, 10 is added to the curvature, which keeps rare categories from the ends of the order.
     """
 
     _family = "gradient_boosting"
@@ -455,6 +471,7 @@ class GradientBoosting(_Trees):
         colsample: float = 1.0,
         early_stopping_rounds: int | None = None,
         class_weight: Literal["none", "balanced"] = "none",
+        categorical_features: ArrayLike | None = None,
         random_state: int = 0,
         n_jobs: int | None = None,
     ) -> None:
@@ -472,6 +489,7 @@ class GradientBoosting(_Trees):
         self.colsample = colsample
         self.early_stopping_rounds = early_stopping_rounds
         self.class_weight = class_weight
+        self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -560,6 +578,35 @@ def _feature_names(table: Any) -> NDArray[np.object_] | None:
     if names and not isinstance(names[0], str):
         names = list(getattr(table, "column_names", ()))
     return np.array(names, dtype=object) if names and all(isinstance(name, str) for name in names) else None
+
+
+def _positions(columns: Any, count: int, names: NDArray[np.object_] | None) -> dict[str, int]:
+    """Find categorical columns given by position, mask or name: their positions, by what refusals call them.
+
+    Raises
+    ------
+    InputAdmissionError
+        ``PARAMETER_INVALID`` for what names no column, or one twice.
+    """
+    if columns is None:
+        return {}
+    chosen = np.asarray(columns)
+    known = [] if names is None else list(names)
+    positions: list[int] | None = None
+    if chosen.size == 0:
+        positions = []
+    elif chosen.ndim == 1 and chosen.dtype.kind == "b" and len(chosen) == count:
+        positions = np.flatnonzero(chosen).tolist()
+    elif chosen.ndim == 1 and chosen.dtype.kind in "iu" and ((chosen >= 0) & (chosen < count)).all():
+        positions = chosen.tolist()
+    elif chosen.ndim == 1 and chosen.dtype.kind in "UO" and all(name in known for name in chosen):
+        positions = [known.index(name) for name in chosen]
+    if positions is None or len(set(positions)) < len(positions):
+        expected = f"different ones of {count} columns: positions, a mask, or names of a dataframe's columns"
+        raise _native.refusal("PARAMETER_INVALID", "categorical_features", expected, "something else")
+    # What the core takes as a name: printable ASCII.
+    plain = all(name.isascii() and name.isprintable() and name == name.strip() for name in known)
+    return {known[at] if known and plain else str(at): at for at in positions}
 
 
 def _check_names(fitted: NDArray[np.object_] | None, given: NDArray[np.object_] | None) -> None:

@@ -37,6 +37,8 @@ def test_defaults_are_the_cores(family: Any) -> None:
     params = {name: each.default for name, each in inspect.signature(family).parameters.items()}
     params.pop("n_jobs")
     params.pop("random_state", None)
+    # Positions or names in a table, of which a document knows only names.
+    assert params.pop("categorical_features", None) is None
     assert params == defaults
 
 

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, schema::read_part};
+use crate::{Result, names::ColumnName, schema::read_part};
 
 /// How classes are weighted while fitting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,14 @@ impl ModelConfig {
             Self::DecisionTree(_) => "decision_tree",
             Self::RandomForest(_) => "random_forest",
             Self::GradientBoosting(_) => "gradient_boosting",
+        }
+    }
+
+    /// The features whose values are names and no amounts.
+    pub fn categorical_features(&self) -> &[ColumnName] {
+        match self {
+            Self::GradientBoosting(config) => &config.categorical_features,
+            Self::LogisticRegression(_) | Self::DecisionTree(_) | Self::RandomForest(_) => &[],
         }
     }
 }
@@ -210,6 +218,11 @@ pub struct GradientBoosting {
     pub early_stopping_rounds: Option<u32>,
     /// How classes are weighted.
     pub class_weight: ClassWeight,
+    /// Features whose values are names and no amounts: whole numbers from 0 up to below `max_bins`. A split
+    /// sends a set of them left; one of which a split has seen fewer than ten rows goes where missing values go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub categorical_features: Vec<ColumnName>,
 }
 
 impl Default for GradientBoosting {
@@ -229,6 +242,7 @@ impl Default for GradientBoosting {
             colsample: 1.0,
             early_stopping_rounds: None,
             class_weight: ClassWeight::None,
+            categorical_features: Vec::new(),
         }
     }
 }

@@ -5,8 +5,9 @@
 //! ```
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result,
+    Checked, Code, Failure, Problems, Reference, Result,
     dataset_manifest::{ColumnRole, DatasetManifest},
+    feature::Definition,
     names::ColumnName,
     resolved_plan::ResolvedTrainPlan,
     schema::SchemaVersion,
@@ -72,6 +73,7 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
     }
     let first = check_alike(&manifests)?;
     let features = select_features(first, config)?;
+    check_categorical(first, config, &features)?;
     check_columns(first, config)?;
     let key = admitted.key().clone();
     let seed = config.seed_policy.base_seed;
@@ -235,6 +237,30 @@ fn select_features(manifest: &DatasetManifest, config: &TrainingConfig) -> Resul
             "nothing",
         )),
     }
+}
+
+/// Categorical features must be used, and be columns of the event itself: a window's aggregate is an amount.
+fn check_categorical(
+    manifest: &DatasetManifest,
+    config: &TrainingConfig,
+    features: &[ColumnName],
+) -> Result<()> {
+    let defined = &manifest.feature_definition_set.features;
+    let is_column = |name: &ColumnName| {
+        defined
+            .iter()
+            .any(|feature| feature.name == *name && matches!(feature.definition, Definition::Column { .. }))
+    };
+    let mut problems = Problems::default();
+    for (index, name) in config.model.categorical_features().iter().enumerate() {
+        problems.require(
+            features.contains(name) && is_column(name),
+            format!("/model/categorical_features/{index}"),
+            "a feature that is used and that is a column of the event",
+            if features.contains(name) { "a computed feature" } else { "another name" },
+        );
+    }
+    problems.refuse(Code::FeatureSchemaIncompatible, "training_config")
 }
 
 /// Entities and slices that the config names must be in the data.

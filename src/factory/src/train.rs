@@ -3,10 +3,10 @@
 //! Nothing here can publish; what it writes is named by its run and pinned by digest.
 
 use contracts::{
-    Checked, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
+    Checked, Code, Failure, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
     metric::SplitName, names::Name, resolved_plan::ResolvedTrainPlan, schema::SchemaVersion,
 };
-use kernels::{Frame, Learner, Model, Progress, Rng};
+use kernels::{Frame, Learner, Model, Progress, Rng, frame::Categorical};
 
 use crate::{
     artifact,
@@ -73,8 +73,27 @@ pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Pr
         config: plan.training_config.model.clone(),
         rng: Rng::from_seed(*plan.train_seed.as_bytes()),
     };
-    let validation = validation.as_ref().map(Rows::frame).transpose()?;
-    learner.fit(&train.frame()?, validation.as_ref(), progress)
+    let categorical = categorical(plan)?;
+    let validation = validation.as_ref().map(|rows| rows.frame(&categorical)).transpose()?;
+    learner.fit(&train.frame(&categorical)?, validation.as_ref(), progress)
+}
+
+/// The config's categorical features by their position among the plan's.
+fn categorical(plan: &ResolvedTrainPlan) -> Result<Vec<Categorical>> {
+    let names = plan.training_config.model.categorical_features().iter();
+    names
+        .map(|name| {
+            let column = plan.features.iter().position(|feature| feature == name).ok_or_else(|| {
+                Failure::at(
+                    Code::FeatureSchemaIncompatible,
+                    name.as_str(),
+                    "a feature of the plan",
+                    "nothing",
+                )
+            })?;
+            Ok(Categorical { column, name: name.to_string() })
+        })
+        .collect()
 }
 
 /// The rows of one window as a learner takes them.
@@ -88,7 +107,8 @@ impl Rows {
         Self { table: table.select(&window.rows), positive: window.positive(table) }
     }
 
-    fn frame(&self) -> Result<Frame<'_>> {
-        Frame::new(self.table.features.view(), &self.positive, self.table.weights.as_deref())
+    fn frame<'a>(&'a self, categorical: &'a [Categorical]) -> Result<Frame<'a>> {
+        Frame::new(self.table.features.view(), &self.positive, self.table.weights.as_deref())?
+            .with_categorical(categorical)
     }
 }
