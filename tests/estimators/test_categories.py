@@ -53,7 +53,8 @@ def test_positions_a_mask_and_names_say_the_same() -> None:
     for table, categorical in given:
         model = GradientBoosting(n_estimators=10, categorical_features=categorical, n_jobs=3).fit(table, y)
         assert model.predict_proba(table).tobytes() == scores
-    for none in (None, [], np.zeros(4, dtype=bool)):
+    nothing: list[Any] = [None, [], np.zeros(4, dtype=bool)]
+    for none in nothing:
         model = GradientBoosting(n_estimators=10, categorical_features=none).fit(features, y)
         assert model.predict_proba(features).tobytes() != scores
 
@@ -130,7 +131,7 @@ def fit(categorical: Any, table: Any = FEATURES, **options: Any) -> GradientBoos
 
 
 def holding(value: float) -> NDArray[np.float64]:
-    features = FEATURES.copy()
+    features: NDArray[np.float64] = FEATURES.copy()
     features[5, 1] = value
     return features
 
