@@ -28,6 +28,7 @@ from benches.run import machine, versions
 SIZES = (0.125, 0.25, 0.5, 1.0, 8.0)
 TASKS = ("boosting fit", "window features", "dataset build")
 THREADS = 2
+FEATURES = [mf.column(data.AMOUNT), *windows.features()]
 DOCS = data.ROOT / "docs"
 JITTER_SECONDS = 3_600
 
@@ -43,6 +44,11 @@ class Figure:
     peak_bytes: int
     before_bytes: int
     """Peak memory before the work: interpreter, libraries and input."""
+    bound_bytes: int | None = None
+    """What a build should take beyond that: its features in bins of a byte, half as much again, and one row
+    group of the input."""
+    columns_bytes: int | None = None
+    """The columns of the dataset as a reader holds them, of which the bound is a small part."""
 
 
 def repeated(size: float) -> pa.Table:
@@ -114,10 +120,18 @@ def task(name: str, folder: Path) -> dict[str, float]:
         windows.compute_ours(payments, known, THREADS)
     else:
         factory = mf.open(folder / "factory", threads=THREADS, progress=False)
-        defined = [mf.column(data.AMOUNT), *windows.features()]
         before, start = peak(), time.perf_counter()
-        windows.build(factory, folder / "events.parquet", folder / "labels.parquet", defined)
+        windows.build(factory, folder / "events.parquet", folder / "labels.parquet", FEATURES)
     return {"seconds": time.perf_counter() - start, "peak_bytes": peak(), "before_bytes": before}
+
+
+def bounds(rows: int, folder: Path) -> dict[str, int]:
+    """Give the memory that a build is held against, in bytes."""
+    metadata = parquet.read_metadata(folder / "events.parquet")
+    row_group = max(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    # Id, two entities, two times, features, and the label with its outcome and its time.
+    columns = rows * (8 * (5 + len(FEATURES)) + 1 + 1 + 8)
+    return {"bound_bytes": rows * len(FEATURES) * 3 // 2 + row_group, "columns_bytes": columns}
 
 
 def measure() -> list[Figure]:
@@ -129,7 +143,8 @@ def measure() -> list[Figure]:
             for name in TASKS:
                 command = [sys.executable, "-m", "benches.scaling", name, folder]
                 done = subprocess.run(command, cwd=data.ROOT, check=True, stdout=subprocess.PIPE, text=True)
-                each = Figure(name, size, rows, **json.loads(done.stdout))
+                held = bounds(rows, Path(folder)) if name == "dataset build" else {}
+                each = Figure(name, size, rows, **json.loads(done.stdout), **held)
                 figures.append(each)
                 print(
                     f"{name:16} {rows:11,} rows {each.seconds:8.2f} s {each.peak_bytes / 1e9:6.2f} GB",
@@ -154,12 +169,18 @@ def plot(figures: list[Figure]) -> None:
         memory.loglog(rows, [each.peak_bytes / 1e9 for each in of_task], marker="o", label=name)
         steepest = taken[0] * rows * np.log(rows) / (rows[0] * np.log(rows[0]))
         seconds.loglog(rows, steepest, color="grey", linestyle=":", linewidth=1)
+    for line, told in (("bound_bytes", "bound of the build"), ("columns_bytes", "columns of the dataset")):
+        of_build = [each for each in figures if each.bound_bytes is not None]
+        held = [(each.before_bytes + getattr(each, line)) / 1e9 for each in of_build]
+        memory.loglog(rows, held, linestyle="--", linewidth=1, label=told)
     seconds.set_title("dotted: n log n from the first point", fontsize="small")
     for axes, label in ((seconds, "seconds"), (memory, "peak memory, GB")):
         axes.set_xlabel("rows")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3, which="both")
+    memory.set_title("dashed: beyond what the interpreter and libraries take", fontsize="small")
     seconds.legend()
+    memory.legend()
     drawing.savefig(DOCS / "scaling.svg", metadata={"Date": None})
 
 

@@ -90,7 +90,7 @@ def fit(
     train: _Frame,
     *,
     validation: _Frame | None = None,
-    categorical: Sequence[int] = ...,
+    start: Model | None = None,
     threads: int | None = None,
     progress: _Progress | None = None,
 ) -> Model: ...

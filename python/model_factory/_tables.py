@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -55,19 +55,35 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
 
 
 def label_spec(
-    columns: Sequence[str], label_asof: str, maturity_days: int = 0, family: str = "label"
+    columns: Sequence[str],
+    values: tuple[Iterable[int], Iterable[int]],
+    label_asof: str,
+    *,
+    maturity_days: int = 0,
+    family: str = "label",
 ) -> dict[str, Any]:
-    """Say which columns hold the labels, and as of when, as a request of the core does."""
+    """Say where the labels are, which values mean what, and as of when, as a request of the core does."""
     event_id, value, effective_time, observed_time = columns
+    positive_values, negative_values = values
     return {
         "family": family,
         "event_id": event_id,
         "value": value,
+        "positive_values": _integers(positive_values, "positive_values"),
+        "negative_values": _integers(negative_values, "negative_values"),
         "effective_time": effective_time,
         "observed_time": observed_time,
         "label_asof_utc": label_asof,
         "maturity_days": maturity_days,
     }
+
+
+def _integers(values: Iterable[int], name: str) -> list[int]:
+    """Give the values as JSON does; ``name`` is their argument in the refusal of others."""
+    given = list(values)
+    if not all(isinstance(value, (int, np.integer)) for value in given):
+        raise _native.refusal("PARAMETER_INVALID", name, "whole numbers", "something else")
+    return sorted({int(value) for value in given})
 
 
 def moment(value: str | datetime, name: str) -> str:

@@ -59,7 +59,7 @@ class Dataset:
         return [feature["name"] for feature in self.manifest["feature_definition_set"]["features"]]
 
     def _repr_html_(self) -> str:
-        return _display.html("dataset_html", self)
+        return _display.html("dataset_html", self.manifest)
 
 
 class Datasets:
@@ -87,6 +87,8 @@ class Datasets:
         naive_times_are_utc: bool = False,
         partition_rows: int | None = None,
         label_columns: tuple[str, str, str, str] = ("event_id", "value", "effective_time", "observed_time"),
+        positive_values: Iterable[int] = (1,),
+        negative_values: Iterable[int] = (0,),
     ) -> Dataset:
         """Build a dataset: the same rows and arguments give the same dataset, whatever held the rows.
 
@@ -120,6 +122,8 @@ class Datasets:
             Most rows of one Parquet file.
         label_columns : tuple of str
             Columns of the labels: event id, value, when it became true, when it became known.
+        positive_values, negative_values : iterable of int
+            Label values that make an event positive, and negative; true and false count as 1 and 0.
 
         Raises
         ------
@@ -138,7 +142,11 @@ class Datasets:
             "naive_times_are_utc": naive_times_are_utc,
             "entities": sorted(set(entities)),
             "labels": _tables.label_spec(
-                label_columns, _tables.moment(label_asof, "label_asof"), maturity_days, label_family
+                label_columns,
+                (positive_values, negative_values),
+                _tables.moment(label_asof, "label_asof"),
+                maturity_days=maturity_days,
+                family=label_family,
             ),
             "feature_definition_set": {"feature_set_id": set_id, "feature_set_version": set_version},
             "features": [feature.document() for feature in features],

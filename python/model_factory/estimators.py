@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from model_factory import _arrays, _native
+from model_factory._columns import Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
 
 __all__ = ["DecisionTree", "GradientBoosting", "LogisticRegression", "RandomForest"]
 
-_NO_HYPER_PARAMETERS = ("categorical_features", "n_jobs", "random_state")
+_NO_HYPER_PARAMETERS = ("n_jobs", "random_state", "warm_start")
 
 
 class _Classifier:
@@ -93,6 +94,9 @@ class _Classifier:
         InputAdmissionError
             ``PARAMETER_INVALID``, ``SHAPE_MISMATCH``, ``COLUMN_TYPE_INVALID``, ``NULL_NOT_ALLOWED``,
             ``DATASET_EMPTY``.
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where ``eval_set`` or the fit that is carried on has others, or
+            that fit other categorical ones.
         ExecutionError
             ``DEGENERATE_LABELS``, ``NON_FINITE_INPUT``, ``CATEGORY_INVALID``, ``TRAINING_DIVERGED``.
         """
@@ -104,13 +108,12 @@ class _Classifier:
                 raise _native.refusal("PARAMETER_INVALID", "eval_set", "(X, y) or (X, y, weights)", "another")
             _check_names(names, _feature_names(eval_set[0]))
             validation = _frame(_arrays.matrix(eval_set[0], "eval_set/0"), *eval_set[1:], classes=classes)
-        categorical = _positions(getattr(self, "categorical_features", None), features.shape[1], names)
         self._model = _native.fit(
-            self._config(categorical),
+            self._config(Columns(names, features.shape[1])),
             _arrays.whole(getattr(self, "random_state", 0), "random_state", 0, 2**64 - 1),
             _frame(features, y, sample_weight, classes=classes),
             validation=validation,
-            categorical=list(categorical.values()),
+            start=self._start(names, classes),
             threads=_arrays.threads(self.n_jobs),
             progress=progress,
         )
@@ -162,21 +165,35 @@ class _Classifier:
         _check_names(getattr(self, "feature_names_in_", None), _feature_names(X))
         return _arrays.matrix(X, "X")
 
-    def _config(self, categorical: dict[str, int]) -> str:
-        """Hyper-parameters as JSON; the core checks them."""
+    def _start(self, names: NDArray[np.object_] | None, classes: NDArray[Any]) -> _native.Model | None:
+        """Give the model that a fit carries on with, if it does."""
+        warm = getattr(self, "warm_start", False)
+        if not isinstance(warm, (bool, np.bool_)):
+            raise _native.refusal("PARAMETER_INVALID", "warm_start", "true or false", "something else")
+        if not warm or not self.__sklearn_is_fitted__():
+            return None
+        _check_names(getattr(self, "feature_names_in_", None), names)
+        if not np.array_equal(classes, self.classes_):
+            expected = "the labels of the fit that is carried on"
+            raise _native.refusal("PARAMETER_INVALID", "y", expected, "others")
+        return self._model
+
+    def _config(self, columns: Columns) -> str:
+        """Hyper-parameters as JSON, which speaks of columns by position; the core checks them."""
         config: dict[str, Any] = {"family": self._family}
-        if categorical:
-            config["categorical_features"] = list(categorical)
         for name, value in self.get_params().items():
             if name in _NO_HYPER_PARAMETERS:
                 continue
-            config[name] = value.item() if isinstance(value, np.generic) else value
+            config[name] = self._plain(name, value, columns)
             try:
                 json.dumps(config[name], allow_nan=False)
             except (TypeError, ValueError):
                 found = "something that JSON cannot say"
                 raise _native.refusal("PARAMETER_INVALID", name, "a plain value", found) from None
         return json.dumps(config)
+
+    def _plain(self, name: str, value: Any, columns: Columns) -> Any:  # noqa: ARG002 - for those that name columns
+        return value.item() if isinstance(value, np.generic) else value
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
@@ -403,7 +420,7 @@ class RandomForest(_Trees):
 
 
 class GradientBoosting(_Trees):
-    """Histogram gradient boosting on the logistic loss, grown leaf by leaf; takes missing values.
+    """Histogram gradient boosting on the logistic loss; takes missing values.
 
     Parameters
     ----------
@@ -411,6 +428,9 @@ class GradientBoosting(_Trees):
         Number of trees at the most.
     learning_rate : float
         Shrinkage of each tree.
+    grow_policy : {"leaf_wise", "depth_wise"}
+        Which leaf is split next: the one that gains most, or all of a level before any of the next (where
+        leaves run out within a level, those that gain most).
     max_leaf_nodes : int
         Leaves of a tree at the most.
     max_depth : int, optional
@@ -429,6 +449,13 @@ class GradientBoosting(_Trees):
         Share of rows drawn, without replacement, for each tree.
     colsample : float
         Share of features drawn for each tree.
+    monotonic_cst : array of shape (columns,) or dict of name to direction, optional
+        Which way the score may go as a feature grows and the others stay: 1 is never down, -1 never up, 0
+        either. A missing value is compared with none, and categorical features have no direction.
+    interaction_cst : {"pairwise", "no_interactions"} or sequence of groups of columns, optional
+        Columns, by position or by name, that may be looked at together on one path from the root of a tree to
+        a leaf. Groups may overlap; columns that are in none form one group more, as in scikit-learn's
+        ``HistGradientBoostingClassifier``. "pairwise" allows any two, "no_interactions" one.
     early_stopping_rounds : int, optional
         Stop when the log loss on ``eval_set`` has not improved for so many trees.
     class_weight : {"none", "balanced"}
@@ -440,6 +467,9 @@ class GradientBoosting(_Trees):
         go.
     random_state : int
         Seed of every random choice, zero or more.
+    warm_start : bool
+        Whether a further fit adds trees to those there are until they are ``n_estimators``. On the same rows
+        and with all else unchanged that gives the same model, bit for bit, as fitting them all at once.
     n_jobs : int, optional
         Threads; all cores by default.
 
@@ -459,6 +489,7 @@ class GradientBoosting(_Trees):
         *,
         n_estimators: int = 100,
         learning_rate: float = 0.1,
+        grow_policy: Literal["leaf_wise", "depth_wise"] = "leaf_wise",
         max_leaf_nodes: int = 31,
         max_depth: int | None = None,
         min_samples_leaf: int = 20,
@@ -469,14 +500,18 @@ class GradientBoosting(_Trees):
         max_bins: int = 255,
         subsample: float = 1.0,
         colsample: float = 1.0,
+        monotonic_cst: ArrayLike | dict[str, int] | None = None,
+        interaction_cst: Literal["pairwise", "no_interactions"] | Sequence[Iterable[int | str]] | None = None,
         early_stopping_rounds: int | None = None,
         class_weight: Literal["none", "balanced"] = "none",
         categorical_features: ArrayLike | None = None,
         random_state: int = 0,
+        warm_start: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
+        self.grow_policy = grow_policy
         self.max_leaf_nodes = max_leaf_nodes
         self.max_depth = max_depth
         self.min_samples_leaf = min_samples_leaf
@@ -487,11 +522,23 @@ class GradientBoosting(_Trees):
         self.max_bins = max_bins
         self.subsample = subsample
         self.colsample = colsample
+        self.monotonic_cst = monotonic_cst
+        self.interaction_cst = interaction_cst
         self.early_stopping_rounds = early_stopping_rounds
         self.class_weight = class_weight
         self.categorical_features = categorical_features
         self.random_state = random_state
+        self.warm_start = warm_start
         self.n_jobs = n_jobs
+
+    def _plain(self, name: str, value: Any, columns: Columns) -> Any:
+        if value is not None and name == "monotonic_cst":
+            return columns.directions(value)
+        if value is not None and name == "interaction_cst" and not isinstance(value, str):
+            return columns.groups(value)
+        if name == "categorical_features":
+            return [] if value is None else columns.several(value, name)
+        return super()._plain(name, value, columns)
 
     def apply(self, X: Any) -> NDArray[np.uint32]:
         """Give the number of the leaf that each row falls into, of shape (rows, trees).
@@ -578,35 +625,6 @@ def _feature_names(table: Any) -> NDArray[np.object_] | None:
     if names and not isinstance(names[0], str):
         names = list(getattr(table, "column_names", ()))
     return np.array(names, dtype=object) if names and all(isinstance(name, str) for name in names) else None
-
-
-def _positions(columns: Any, count: int, names: NDArray[np.object_] | None) -> dict[str, int]:
-    """Find categorical columns given by position, mask or name: their positions, by what refusals call them.
-
-    Raises
-    ------
-    InputAdmissionError
-        ``PARAMETER_INVALID`` for what names no column, or one twice.
-    """
-    if columns is None:
-        return {}
-    chosen = np.asarray(columns)
-    known = [] if names is None else list(names)
-    positions: list[int] | None = None
-    if chosen.size == 0:
-        positions = []
-    elif chosen.ndim == 1 and chosen.dtype.kind == "b" and len(chosen) == count:
-        positions = np.flatnonzero(chosen).tolist()
-    elif chosen.ndim == 1 and chosen.dtype.kind in "iu" and ((chosen >= 0) & (chosen < count)).all():
-        positions = chosen.tolist()
-    elif chosen.ndim == 1 and chosen.dtype.kind in "UO" and all(name in known for name in chosen):
-        positions = [known.index(name) for name in chosen]
-    if positions is None or len(set(positions)) < len(positions):
-        expected = f"different ones of {count} columns: positions, a mask, or names of a dataframe's columns"
-        raise _native.refusal("PARAMETER_INVALID", "categorical_features", expected, "something else")
-    # What the core takes as a name: printable ASCII.
-    plain = all(name.isascii() and name.isprintable() and name == name.strip() for name in known)
-    return {known[at] if known and plain else str(at): at for at in positions}
 
 
 def _check_names(fitted: NDArray[np.object_] | None, given: NDArray[np.object_] | None) -> None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from model_factory import _native
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -161,7 +161,7 @@ class Window:
         )
 
 
-def compute(
+def compute(  # noqa: PLR0913 - each with a name
     events: Any,
     features: Sequence[Feature],
     *,
@@ -169,6 +169,8 @@ def compute(
     event_id: str | None = None,
     labels: Any = None,
     label_columns: tuple[str, str, str, str] = ("event_id", "value", "effective_time", "observed_time"),
+    positive_values: Iterable[int] = (1,),
+    negative_values: Iterable[int] = (0,),
     naive_times_are_utc: bool = False,
     n_jobs: int | None = None,
 ) -> dict[str, NDArray[np.float64]]:
@@ -188,7 +190,9 @@ def compute(
         One row an assertion about an event's label; needed by rates. A row uses those that were known by its
         time.
     label_columns : tuple of str
-        Columns of the labels: event id, value (1 or 0), when it became true, when it became known.
+        Columns of the labels: event id, value, when it became true, when it became known.
+    positive_values, negative_values : iterable of int
+        Label values that make an event positive, and negative; true and false count as 1 and 0.
     naive_times_are_utc : bool
         Whether times without a zone are UTC; they are refused otherwise.
     n_jobs : int, optional
@@ -215,7 +219,7 @@ def compute(
         "features": [feature.document() for feature in features],
     }
     if labels is not None:
-        spec["labels"] = _tables.label_spec(label_columns, _FOREVER)
+        spec["labels"] = _tables.label_spec(label_columns, (positive_values, negative_values), _FOREVER)
     of_features = [
         feature.definition[key]
         for feature in features

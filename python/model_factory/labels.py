@@ -25,6 +25,7 @@ import numpy as np
 from model_factory import _arrays, _native, _tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -66,6 +67,8 @@ def resolve(  # noqa: PLR0913 - each with a name
     label_asof: str | datetime,
     maturity_days: int = 0,
     label_columns: tuple[str, str, str, str] = ("event_id", "value", "effective_time", "observed_time"),
+    positive_values: Iterable[int] = (1,),
+    negative_values: Iterable[int] = (0,),
     naive_times_are_utc: bool = False,
     n_jobs: int | None = None,
 ) -> Labels:
@@ -88,7 +91,9 @@ def resolve(  # noqa: PLR0913 - each with a name
     maturity_days : int
         Days that a label needs before it counts as final.
     label_columns : tuple of str
-        Columns of the labels: event id, value (1 or 0), when it became true, when it became known.
+        Columns of the labels: event id, value, when it became true, when it became known.
+    positive_values, negative_values : iterable of int
+        Label values that make an event positive, and negative; true and false count as 1 and 0.
     naive_times_are_utc : bool
         Whether times without a zone are UTC; they are refused otherwise.
     n_jobs : int, optional
@@ -105,7 +110,12 @@ def resolve(  # noqa: PLR0913 - each with a name
         "event_id": event_id,
         "event_time": event_time,
         "naive_times_are_utc": naive_times_are_utc,
-        "labels": _tables.label_spec(label_columns, _tables.moment(label_asof, "label_asof"), maturity_days),
+        "labels": _tables.label_spec(
+            label_columns,
+            (positive_values, negative_values),
+            _tables.moment(label_asof, "label_asof"),
+            maturity_days=maturity_days,
+        ),
     }
     outcome, value, observed, effective = _native.resolve(
         json.dumps(spec),

@@ -115,12 +115,16 @@ class Registry:
         return _event(self._native.retire(*self._named(bundle), self._actor(actor), reason))
 
     def rollback(self, scope: str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
-        """Make the bundle that was ACTIVE before the present one ACTIVE again.
+        """Make the bundle that was ACTIVE before the present one was promoted ACTIVE again.
+
+        Done again it goes further back, never to what was rolled back from; retired bundles are left out. Under
+        four eyes the bundle's approver cannot bring it back.
 
         Raises
         ------
         RegistryError
-            ``NO_ACTIVE_BUNDLE`` where there is none to return to, ``ACTOR_NOT_ALLOWED``, ``SCOPE_CONFLICT``.
+            ``NO_ACTIVE_BUNDLE`` where there is none to return to, ``ACTOR_NOT_ALLOWED``,
+            ``FOUR_EYES_VIOLATION``, ``SCOPE_CONFLICT``.
         """
         return _event(self._native.rollback(scope, self._actor(actor), reason))
 
@@ -142,7 +146,8 @@ class Registry:
         scope : str
             Such as ``prod/card/primary``.
         fallback : Bundle or str, optional
-            Bundle that serves where the scope has none.
+            Published bundle that serves where the scope has none: of the same environment, of no other tenant,
+            not retired, and approved where its profile asks for an approval.
         available : sequence of str, optional
             Features at hand; a bundle that needs others does not serve.
         """

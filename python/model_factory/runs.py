@@ -56,7 +56,7 @@ class Bundle:
         return "/".join(name for name in names if name is not None)
 
     def _repr_html_(self) -> str:
-        return _display.html("bundle_html", self)
+        return _display.html("bundle_html", self.document)
 
 
 class Run:

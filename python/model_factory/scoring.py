@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from model_factory import _arrays, _tables
+from model_factory.features import Feature
 from model_factory.runs import Bundle
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ class Model:
     def feature_names(self) -> list[str]:
         """Names of the features, in the model's order."""
         return self._loaded.feature_names
+
+    @property
+    def features(self) -> list[Feature]:
+        """How the features are computed, in the model's order: for ``model_factory.features.compute``.
+
+        Their events are the history that the windows reach back to and those to be scored.
+        """
+        pinned = self.bundle.document["feature_definition_set"]["features"]
+        definitions = {each["name"]: each["definition"] for each in pinned}
+        return [Feature(name, definitions[name]) for name in self.feature_names]
 
     def predict_proba(self, features: Any) -> NDArray[np.float64]:
         """Give the probability of the positive class for each row, of shape (rows,).

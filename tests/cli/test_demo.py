@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from pyarrow import parquet
 
 import model_factory as mf
-from model_factory.demo import sources, today
+from model_factory.demo import sources
 from tests.cli.payments import Called, call
 
 KEYS = {
@@ -91,25 +89,6 @@ def test_the_page_shows_the_run_and_needs_nothing_from_outside(done: Done) -> No
 def test_the_gate_passes_on_other_seeds_and_not_the_baseline(seed: int, tmp_path: Path) -> None:
     document = call("demo", "--json", "--seed", seed, "--root", tmp_path / "root").document
     assert (document["gate"], document["baseline"]["gate"]) == ("PASS", "FAIL")
-
-
-def test_a_decision_service_s_features_are_the_builder_s(tmp_path: Path) -> None:
-    source = sources.simulated(1)
-    factory = mf.open(tmp_path, progress=False)
-    dataset = factory.datasets.build(**source.arguments)
-    definitions = dataset.manifest["feature_definition_set"]["features"]
-    day = np.datetime64("2024-03-29T00:00:00", "ns").astype(np.int64)
-    past = source.history.time < source.today
-    found = {
-        name: values[: int(past.sum() - np.searchsorted(source.history.time, day))]
-        for name, values in today.features(definitions, source.history, int(day)).items()
-    }
-    paths = [tmp_path / "objects" / part["uri"] for part in dataset.manifest["partitions"]]
-    table = parquet.ParquetDataset(paths).read()
-    chosen = table["time"].to_numpy().astype("datetime64[ns]").astype(np.int64) >= day
-    assert chosen.sum() > 1_000
-    for name, values in found.items():
-        np.testing.assert_allclose(values, table[name].to_numpy()[chosen], rtol=1e-12, err_msg=name)
 
 
 def test_without_the_file_of_the_handbook_it_says_so(tmp_path: Path) -> None:

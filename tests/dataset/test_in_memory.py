@@ -140,6 +140,24 @@ def test_labels_resolve_as_in_a_dataset(built: tuple[Path, mf.Dataset]) -> None:
     assert (resolved.observed_time[known] <= np.datetime64(bench.day(CUT)[:-1])).all()
 
 
+def test_other_label_values_give_the_same_features_and_labels() -> None:
+    coded = bench.labels()
+    coded["fraud"] = np.where(coded["fraud"] == 1, 9, -1)
+    means: dict[str, Any] = {"positive_values": [9], "negative_values": [-1]}
+    same(computed(bench.events(), coded, **means), computed(bench.events(), bench.labels()))
+    arguments: dict[str, Any] = {
+        "event_id": "event_id",
+        "event_time": "time",
+        "label_asof": bench.day(CUT),
+        "label_columns": LABELS,
+        "naive_times_are_utc": True,
+    }
+    ours = mf.labels.resolve(bench.events(), coded, **arguments, **means)
+    theirs = mf.labels.resolve(bench.events(), bench.labels(), **arguments)
+    np.testing.assert_array_equal(ours.value, theirs.value)
+    np.testing.assert_array_equal(ours.outcome, theirs.outcome)
+
+
 def facts(rows: int, keys: int, seed: int) -> dict[str, NDArray[Any]]:
     random = np.random.default_rng(seed)
     start = np.datetime64("2024-01-01", "ns")

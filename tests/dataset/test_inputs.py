@@ -167,3 +167,18 @@ def test_what_progress_raises_stops_the_build(tmp_path: Path) -> None:
     with pytest.raises(EnoughError):
         build(mf.open(tmp_path, principal="alice", progress=stop), partition_rows=1)
     assert [key for key in objects(tmp_path) if "manifests" in key] == []
+
+
+def test_label_values_mean_what_the_caller_says(built: tuple[Path, mf.Dataset], tmp_path: Path) -> None:
+    _, dataset = built
+    coded = labels()
+    # Two ways to be fraudulent, and genuine is not 0.
+    coded["fraud"] = np.where(coded["fraud"] == 1, np.where(coded["event_id"] % 2 == 0, 7, 8), 3)
+    means = {"positive_values": (8, 7), "negative_values": np.array([3])}
+    other = build(opened(tmp_path), labels=arrow(coded), **means)
+    assert other.label_counts == dataset.label_counts
+    assert other.manifest["label_basis"]["positive_values"] == [7, 8]
+    assert [part["digest"] for part in other.manifest["partitions"]] == [
+        part["digest"] for part in dataset.manifest["partitions"]
+    ]
+    assert other.id != dataset.id

@@ -124,6 +124,21 @@ REFUSED: dict[str, tuple[str, str, Change]] = {
         "labels/fraud",
         lambda: {"labels": labels() | {"fraud": one(labels()["fraud"].astype(int), 2)}},
     ),
+    "label values that are no numbers": (
+        "PARAMETER_INVALID",
+        "positive_values",
+        lambda: {"positive_values": ["fraud"]},
+    ),
+    "a label value that means both": (
+        "PARAMETER_INVALID",
+        "/labels/negative_values",
+        lambda: {"positive_values": [0, 1]},
+    ),
+    "no positive value": (
+        "PARAMETER_INVALID",
+        "/labels/positive_values",
+        lambda: {"positive_values": ()},
+    ),
     "labels named by text": (
         "COLUMN_TYPE_INVALID",
         "labels/event_id",

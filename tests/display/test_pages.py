@@ -161,8 +161,8 @@ def test_no_text_of_a_document_becomes_markup(run: mf.Run, bundle: mf.Bundle, da
     pages = [
         display.report_html(report),
         display.receipt_html(receipt),
-        display.bundle_html(_with(bundle, "document", hostile(bundle.document))),
-        display.dataset_html(_with(dataset, "manifest", hostile(dataset.manifest))),
+        display.bundle_html(hostile(bundle.document)),
+        display.dataset_html(hostile(dataset.manifest)),
         display.page(HOSTILE),
         plot.draw(HOSTILE, plot.Axis(HOSTILE, 0, 1), plot.Axis(HOSTILE, 0, 1), [], note=HOSTILE),
     ]
@@ -170,12 +170,6 @@ def test_no_text_of_a_document_becomes_markup(run: mf.Run, bundle: mf.Bundle, da
         read(html)
         assert "<script" not in html
         assert "alert(1)" in html
-
-
-def _with(value: Any, name: str, document: Any) -> Any:
-    other = copy.copy(value)
-    object.__setattr__(other, name, document)
-    return other
 
 
 def test_what_is_not_defined_is_a_dash(run: mf.Run) -> None:

@@ -116,6 +116,44 @@ def test_early_stopping_scores_categories() -> None:
     np.testing.assert_array_equal(hasty.predict_proba(later[0]), same.predict_proba(later[0]))
 
 
+def test_categories_go_with_constraints() -> None:
+    """Two by two at the most, none with the hour, and none safer the larger its amount."""
+    features, y = rows(3_000, 9)
+    options: dict[str, Any] = {"n_estimators": 20, "categorical_features": [1, 3]}
+    model = GradientBoosting(**options, monotonic_cst=[1, 0, 0, 0], interaction_cst=[[0, 1, 3], [2]])
+    of = model.fit(features, y).decision_function
+    fresh = np.repeat(rows(50, 10)[0], 200, axis=0)
+    fresh[:, 0] = np.tile(np.linspace(-4.0, 4.0, 200), 50)
+    assert (np.diff(of(fresh).reshape(50, 200)) >= 0.0).all()
+    one, other = rows(200, 11)[0], rows(200, 12)[0]
+    crossed, crossed_back = one.copy(), other.copy()
+    crossed[:, 2], crossed_back[:, 2] = other[:, 2], one[:, 2]
+    np.testing.assert_allclose(of(one) + of(other), of(crossed) + of(crossed_back), atol=1e-9)
+    frame = pd.DataFrame(dict(zip(NAMES, features.T, strict=True)))
+    named = GradientBoosting(
+        n_estimators=20,
+        categorical_features=["merchant", "channel"],
+        monotonic_cst={"amount": 1},
+        interaction_cst=[["channel", "amount", "merchant"], ["hour"]],
+    ).fit(frame, y)
+    assert named.decision_function(fresh).tobytes() == of(fresh).tobytes()
+
+
+def test_a_fit_with_categories_is_carried_on() -> None:
+    features, y = rows(2_000, 13)
+    options: dict[str, Any] = {"categorical_features": [1, 3], "subsample": 0.7, "random_state": 5}
+    at_once = GradientBoosting(n_estimators=20, **options).fit(features, y)
+    model = GradientBoosting(n_estimators=6, warm_start=True, **options).fit(features, y)
+    for count in (13, 20):
+        model.set_params(n_estimators=count).fit(features, y)
+    assert model.shap_values(features).tobytes() == at_once.shap_values(features).tobytes()
+    for others in (None, [1], [3], [1, 2, 3]):
+        with pytest.raises(ModelFactoryError) as caught:
+            model.set_params(n_estimators=25, categorical_features=others).fit(features, y)
+        assert caught.value.code is Code.FEATURE_SCHEMA_INCOMPATIBLE
+        assert [problem["pointer"] for problem in caught.value.problems] == ["categorical_features"]
+
+
 def test_works_as_scikit_learn_expects() -> None:
     features, y = rows(900, 7)
     model = GradientBoosting(n_estimators=5, categorical_features=[1, 3])
@@ -150,11 +188,17 @@ FRAME = pd.DataFrame(dict(zip(NAMES, FEATURES.T, strict=True)))
         (Code.PARAMETER_INVALID, "categorical_features", lambda: fit(["merchant"])),
         (Code.PARAMETER_INVALID, "categorical_features", lambda: fit(["shop"], FRAME)),
         (Code.PARAMETER_INVALID, "categorical_features", lambda: fit("merchant", FRAME)),
+        (Code.PARAMETER_INVALID, "/monotonic_cst/1", lambda: fit([1], monotonic_cst=[1, 1, 0, 0])),
+        (
+            Code.PARAMETER_INVALID,
+            "/monotonic_cst/3",
+            lambda: fit(["merchant", "channel"], FRAME, monotonic_cst={"channel": -1}),
+        ),
         (Code.CATEGORY_INVALID, "features/1", lambda: fit([1], holding(0.5))),
         (Code.CATEGORY_INVALID, "features/1", lambda: fit([1], holding(-2.0))),
         (Code.CATEGORY_INVALID, "features/1", lambda: fit([1], holding(255.0))),
-        (Code.CATEGORY_INVALID, "features/merchant", lambda: fit(["merchant"], FRAME, max_bins=30)),
-        (Code.CATEGORY_INVALID, "features/amount", lambda: fit(["amount"], FRAME)),
+        (Code.CATEGORY_INVALID, "features/1", lambda: fit(["merchant"], FRAME, max_bins=30)),
+        (Code.CATEGORY_INVALID, "features/0", lambda: fit(["amount"], FRAME)),
         (Code.CATEGORY_INVALID, "features/1", lambda: fit([1]).predict(holding(0.5))),
         (Code.CATEGORY_INVALID, "features/1", lambda: fit([1]).apply(holding(-1.0))),
         (Code.CATEGORY_INVALID, "features/1", lambda: fit([1]).shap_values(holding(np.inf))),

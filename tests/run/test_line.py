@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 import model_factory as mf
@@ -99,6 +100,35 @@ def test_config_and_governance_may_be_files(
         governance=tmp_path / "governance.json",
     )
     assert of_files.id == train(opened(root), built[1]).id
+
+
+def test_constraints_find_features_by_name(
+    built: tuple[Path, mf.Dataset], copied: Callable[[Path], Path]
+) -> None:
+    factory = opened(copied(built[0]))
+    names = built[1].feature_names
+    # In another order than the dataset's, so that a position is no name.
+    backwards = names[::-1]
+    falling = {
+        "family": "gradient_boosting",
+        "monotonic_cst": {"amount": -1},
+        "interaction_cst": [["amount", backwards[0]]],
+    }
+    run = train(
+        factory,
+        built[1],
+        config=config(model=falling, features=backwards),
+        governance=governance(0.0),
+    )
+    assert run.plan is not None
+    assert run.plan["training_config"]["model"]["monotonic_cst"] == {"amount": -1}
+    factory.registry.promote(run.publish(), actor="carol", reason="it falls")
+    model = factory.registry.resolve(SCOPE).load()
+    rows = {name: np.repeat(np.arange(20.0), 300) for name in names}
+    rows["amount"] = np.tile(np.linspace(-10.0, 500.0, 300), 20)
+    steps = np.diff(model.predict_proba(rows).reshape(20, 300), axis=1)
+    assert (steps <= 1e-15).all()
+    assert (steps < -1e-3).any()
 
 
 def test_stages_are_reported_in_order(built: tuple[Path, mf.Dataset], copied: Callable[[Path], Path]) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import model_factory as mf
-from tests.bench import SCOPE, config, governance, opened, train
+from tests.bench import SCOPE, arrow, config, events, governance, labels, opened, train
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,19 @@ def test_other_families_refuse_what_is_missing(
     with pytest.raises(mf.errors.ExecutionError) as refused:
         model.predict_proba(some)
     assert refused.value.code == "NON_FINITE_INPUT"
+
+
+def test_a_bundle_says_how_its_features_are_computed(serving: mf.Factory, table: pa.Table) -> None:
+    model = serving.registry.resolve(SCOPE).load()
+    computed = mf.features.compute(
+        arrow(events()),
+        model.features,
+        event_id="event_id",
+        event_time="time",
+        labels=arrow(labels()),
+        label_columns=("event_id", "fraud", "effective_time", "observed_time"),
+    )
+    assert list(computed) == model.feature_names
+    order = np.argsort(events()["event_id"])
+    ours = {name: values[order] for name, values in computed.items()}
+    np.testing.assert_array_equal(model.predict_proba(ours), model.predict_proba(table.sort_by("event_id")))

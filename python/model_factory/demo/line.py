@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_factory import factory as factories
-from model_factory.demo import pages, sources, today
+from model_factory.demo import pages, sources
 from model_factory.demo.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -138,10 +138,7 @@ def _served(factory: Factory, source: Source, outcome: Outcome, steps: _Steps) -
         told(f"approved by {APPROVER}, ACTIVE in {source.scope} by {PROMOTER}")
     with steps.step("score") as told:
         model = factory.registry.resolve(source.scope).load()
-        features = today.features(
-            outcome.dataset.manifest["feature_definition_set"]["features"], source.history, source.today
-        )
-        outcome.scores = model.predict_proba(features)
+        outcome.scores = model.predict_proba(source.features_of_today(model.features))
         threshold = bundle.document["decision_policy"]["alert_threshold"]
         alerts = int((outcome.scores >= threshold).sum())
         told(f"{outcome.scores.size:,} payments of today, {alerts} alerts at {threshold:g} or more")

@@ -24,7 +24,7 @@ def report(outcome: Outcome, source: Source) -> str:
         markup.fragment(f"<p>{markup.escape(source.told)}.</p>"),
         display.run_html(outcome.run),
         markup.fragment(_compared(outcome), _scored(outcome)),
-        display.dataset_html(outcome.dataset),
+        display.dataset_html(outcome.dataset.manifest),
     )
 
 

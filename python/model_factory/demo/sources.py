@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model_factory import _native, features, simulate
-from model_factory.demo.today import History
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from model_factory.features import Feature
 
 __all__ = ["FILES", "Source", "handbook", "simulated"]
 
@@ -37,18 +40,25 @@ class Source:
         Where the model is to serve.
     arguments : dict
         Arguments of ``factory.datasets.build``.
-    history : History
-        The same payments for a decision service, today's included.
-    today : int
-        First moment of the day that is scored, in nanoseconds since the epoch.
+    events : object
+        All payments, today's included, which a decision service looks back on.
+    of_today : array of bool
+        Which of them are today's, and are scored.
     """
 
     told: str
     files: str
     scope: str
     arguments: Mapping[str, Any]
-    history: History
-    today: int
+    events: Any
+    of_today: NDArray[np.bool_]
+
+    def features_of_today(self, definitions: Sequence[Feature]) -> dict[str, NDArray[np.float64]]:
+        """Compute features of today's payments as a decision service does: from what is known by now."""
+        names = ("event_id", "event_time", "labels", "label_columns", "naive_times_are_utc")
+        arguments = {name: self.arguments[name] for name in names}
+        values = features.compute(self.events, definitions, **arguments)
+        return {name: column[self.of_today] for name, column in values.items()}
 
 
 def simulated(seed: int) -> Source:
@@ -58,14 +68,6 @@ def simulated(seed: int) -> Source:
     past = events["time"] < today
     columns = {name: events[name] for name in ("event_id", "time", "customer", "terminal", "amount")}
     known = labels["observed_time"] < today
-    order = np.argsort(labels["observed_time"], kind="stable")
-    history = History(
-        time=events["time"].astype(np.int64),
-        columns=columns,
-        judged=labels["event_id"][order].astype(np.int64),
-        positive=labels["fraud"][order].astype(np.bool_),
-        observed=labels["observed_time"][order].astype(np.int64),
-    )
     share = 100 * events["fraud"].mean()
     return Source(
         told=f"{past.size:,} simulated payments in {SCALE['days']} days, {share:.1f} % of them fraudulent",
@@ -86,8 +88,8 @@ def simulated(seed: int) -> Source:
             "slices": ("amount",),
             "features": _simulated_features(),
         },
-        history=history,
-        today=int(today.astype(np.int64)),
+        events=columns,
+        of_today=~past,
     )
 
 
@@ -111,15 +113,6 @@ def handbook(folder: Path) -> Source:
     path = folder / "transactions.parquet"
     table = _transactions(path)
     time, fraud = table["TX_DATETIME"], table["TX_FRAUD"].astype(np.bool_)
-    today = time.max().astype("datetime64[D]").astype("datetime64[ns]")
-    order = np.argsort(time, kind="stable")
-    history = History(
-        time=time[order].astype(np.int64),
-        columns={name: table[name][order] for name in ("CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT")},
-        judged=np.arange(time.size, dtype=np.int64),
-        positive=fraud[order],
-        observed=(time + HANDBOOK_DELAY)[order].astype(np.int64),
-    )
     labels = {
         "event_id": table["TRANSACTION_ID"],
         "value": fraud,
@@ -135,6 +128,7 @@ def handbook(folder: Path) -> Source:
             "labels": labels,
             "event_id": "TRANSACTION_ID",
             "event_time": "TX_DATETIME",
+            "label_columns": ("event_id", "value", "effective_time", "observed_time"),
             "label_asof": "2018-08-22T00:00:00Z",
             "label_family": "card_fraud",
             "maturity_days": 7,
@@ -144,8 +138,8 @@ def handbook(folder: Path) -> Source:
             "slices": ("TX_AMOUNT",),
             "features": _handbook_features(),
         },
-        history=history,
-        today=int(today.astype(np.int64)),
+        events=path,
+        of_today=time >= time.max().astype("datetime64[D]"),
     )
 
 

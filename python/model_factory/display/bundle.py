@@ -9,8 +9,6 @@ from model_factory.display.markup import count, definitions, escape, fold, fragm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from model_factory.runs import Bundle
-
 __all__ = ["bundle_html", "bundle_parts"]
 
 EVIDENCE = (
@@ -25,13 +23,13 @@ EVIDENCE = (
 )
 
 
-def bundle_html(bundle: Bundle) -> str:
-    """Show a bundle as HTML for a notebook's cell."""
+def bundle_html(bundle: Mapping[str, Any]) -> str:
+    """Show a ``bundle`` document as HTML for a notebook's cell."""
     heading = (
-        f"<h2>Bundle {short(bundle.id)}</h2>"
-        f"<p class='quiet'>version {escape(bundle.version)}, for {escape(bundle.scope)}</p>"
+        f"<h2>Bundle {short(bundle['bundle_id'])}</h2>"
+        f"<p class='quiet'>version {escape(bundle['bundle_version'])}, for {escape(scope_text(bundle))}</p>"
     )
-    return fragment(heading, bundle_parts(bundle.document))
+    return fragment(heading, bundle_parts(bundle))
 
 
 def bundle_parts(bundle: Mapping[str, Any]) -> str:
@@ -64,7 +62,7 @@ def bundle_parts(bundle: Mapping[str, Any]) -> str:
 
 
 def scope_text(bundle: Mapping[str, Any]) -> str:
-    """Give the scope as ``environment/mode/bundle_slot``, with the tenant where there is one."""
+    """Give a document's scope as ``environment/mode/bundle_slot``, with the tenant where there is one."""
     scope = bundle["target_scope"]
     parts = [scope["environment"], scope["mode"], scope["bundle_slot"], scope.get("tenant_id")]
     return "/".join(part for part in parts if part)

@@ -9,14 +9,11 @@ from model_factory.display.markup import count, definitions, escape, fold, fragm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from model_factory.datasets import Dataset
-
 __all__ = ["dataset_html"]
 
 
-def dataset_html(dataset: Dataset) -> str:
-    """Show a dataset as HTML for a notebook's cell."""
-    manifest = dataset.manifest
+def dataset_html(manifest: Mapping[str, Any]) -> str:
+    """Show a ``dataset_manifest`` document as HTML for a notebook's cell."""
     rows = sum(partition["rows"] for partition in manifest["partitions"])
     named = manifest["feature_definition_set"]
     heading = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from model_factory.display.bundle import bundle_parts, scope_text
 from model_factory.display.markup import badge, count, definitions, escape, fold, fragment, number, short
@@ -12,9 +12,28 @@ from model_factory.display.report import detail_parts, overview_parts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from model_factory.runs import Run
-
 __all__ = ["run_html"]
+
+
+class Run(Protocol):
+    """What is shown of a run; ``model_factory.runs.Run`` says what each is."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def report(self) -> Mapping[str, Any] | None: ...
+    @property
+    def receipt(self) -> Mapping[str, Any] | None: ...
+    @property
+    def bundle(self) -> Mapping[str, Any] | None: ...
+    @property
+    def measurements(self) -> Mapping[str, Any] | None: ...
 
 
 def run_html(run: Run) -> str:

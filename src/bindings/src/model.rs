@@ -1,7 +1,7 @@
 //! Learners and models.
 
 use contracts::{Code, Failure, model_config::ModelConfig};
-use kernels::{Frame, Learner, Model, Rng, boosting::BoostingModel, frame::Categorical};
+use kernels::{Frame, Learner, Model, Rng, boosting::BoostingModel};
 use ndarray::{Array2, arr2};
 use numpy::{IntoPyArray, PyArray1, PyArray2, ToPyArray};
 use pyo3::{exceptions::PyTypeError, prelude::*};
@@ -149,34 +149,30 @@ fn both_classes<'py>(py: Python<'py>, positive: &[f64]) -> Bound<'py, PyArray2<f
     Array2::from(both).into_pyarray(py)
 }
 
-/// Fits a model; `validation` serves early stopping alone, `categorical` are the positions of the categorical
-/// features that the configuration names, in its order.
+/// Fits a model; `validation` serves early stopping alone, and `start` is a boosted model to carry on with.
 #[pyfunction]
-#[pyo3(signature = (config, seed, train, *, validation = None, categorical = Vec::new(), threads = None, progress = None))]
-#[allow(clippy::too_many_arguments, reason = "named arguments of Python")]
+#[pyo3(signature = (config, seed, train, *, validation = None, start = None, threads = None, progress = None))]
+#[allow(clippy::too_many_arguments, reason = "the Python package gives them names")]
 pub(crate) fn fit(
     py: Python<'_>,
     config: PyModelConfig,
     seed: u64,
     train: PyFrame<'_>,
     validation: Option<PyFrame<'_>>,
-    categorical: Vec<usize>,
+    start: Option<Py<PyModel>>,
     threads: Threads,
     progress: Option<Py<PyAny>>,
 ) -> Result<PyModel> {
-    let names = config.0.categorical_features();
-    if names.len() != categorical.len() {
-        let (expected, found) = (format!("{} positions", names.len()), categorical.len().to_string());
-        return Err(Failure::at(Code::ParameterInvalid, "categorical", expected, found).into());
-    }
-    let named = names.iter().map(ToString::to_string).zip(categorical);
-    let categorical: Vec<Categorical> = named.map(|(name, column)| Categorical { column, name }).collect();
-    let learner = Learner { config: config.0, rng: Rng::from_u64(seed) };
+    let learner = Learner { config: config.0, columns: Vec::new(), rng: Rng::from_u64(seed) };
     let train = Parts::of(&train);
     let validation = validation.as_ref().map(Parts::of);
     let model = watch(py, threads, progress, |progress| {
-        let validation = validation.as_ref().map(|rows| rows.frame(&categorical)).transpose()?;
-        learner.fit(&train.frame(&categorical)?, validation.as_ref(), progress)
+        let validation = validation.as_ref().map(Parts::frame).transpose()?;
+        let (train, validation) = (train.frame()?, validation.as_ref());
+        match &start {
+            None => learner.fit(&train, validation, progress),
+            Some(start) => learner.carry_on(&start.get().0, &train, validation, progress),
+        }
     })?;
     Ok(PyModel(model))
 }
@@ -194,9 +190,8 @@ impl<'a> Parts<'a> {
         Self { features: features.view(), positive: positive.values(), weights }
     }
 
-    fn frame<'f>(&'f self, categorical: &'f [Categorical]) -> contracts::Result<Frame<'f>> {
-        Frame::new(self.features.reborrow(), &self.positive, self.weights.as_deref())?
-            .with_categorical(categorical)
+    fn frame(&self) -> contracts::Result<Frame<'_>> {
+        Frame::new(self.features.reborrow(), &self.positive, self.weights.as_deref())
     }
 }
 

@@ -104,7 +104,7 @@ codes! {
         LabelImmature "LABEL_IMMATURE" false "Labels in a window had less than the maturity time before the as-of cut.";
         FeatureAfterEvent "FEATURE_AFTER_EVENT" false "A feature uses knowledge from after its event.";
         SplitOverlap "SPLIT_OVERLAP" false "Train, validation and test windows must not overlap and must follow in time.";
-        EmbargoViolation "EMBARGO_VIOLATION" false "Leave at least the stated gap between the windows.";
+        EmbargoViolation "EMBARGO_VIOLATION" false "Leave at least the stated gap, and the labels' maturity, between the windows.";
         EntityOverlap "ENTITY_OVERLAP" false "An entity stands in both train and test.";
         DuplicateEvent "DUPLICATE_EVENT" false "An event id stands more than once.";
         TargetLeakageSuspected "TARGET_LEAKAGE_SUSPECTED" false "A feature separates the classes almost perfectly; show that it is known at the event's time or leave it out.";
@@ -119,7 +119,7 @@ codes! {
         GateInvalid "GATE_INVALID" false "Validate the receipt against schemas/gate_receipt.v1.json.";
         GateDecisionMismatch "GATE_DECISION_MISMATCH" false "Judging the evidence again gives another decision than the receipt.";
         SignatureInvalid "SIGNATURE_INVALID" false "The document was changed, or signed by a key that is not trusted here; a signer's public key goes into the key folder's trusted/.";
-        SigningKeyUnavailable "SIGNING_KEY_UNAVAILABLE" false "The key folder holds no private key of Ed25519 as PKCS#8 PEM that its owner alone can read: signing.pem, mode 0600.";
+        SigningKeyUnavailable "SIGNING_KEY_UNAVAILABLE" false "The key folder holds no private key of Ed25519 as PKCS#8 PEM that can be read here: signing.pem.";
         ModelInvalid "MODEL_INVALID" false "The model artifact is not a well-formed model of its family.";
     }
     Immutability "IMMUTABILITY" {
@@ -147,7 +147,7 @@ codes! {
         NonFiniteInput "NON_FINITE_INPUT" false "This family takes finite numbers only; fill missing values or use gradient_boosting.";
         ResourceExhausted "RESOURCE_EXHAUSTED" true "Free disk or memory and run again.";
         NondeterminismDetected "NONDETERMINISM_DETECTED" false "The same inputs gave other bytes; keep both and report it.";
-        LeaseLost "LEASE_LOST" true "Another worker took the run over; its result stands.";
+        LeaseLost "LEASE_LOST" true "Another worker holds the run, or one that died did until a moment ago; run again once its lease is over.";
         InvalidTransition "INVALID_TRANSITION" false "The run is not in a state from which this is possible.";
         RunNotFound "RUN_NOT_FOUND" false "No run has this id in this ledger.";
         StoreUnavailable "STORE_UNAVAILABLE" true "The object store did not answer; run again.";
@@ -170,7 +170,7 @@ codes! {
         BundleIncompatible "BUNDLE_INCOMPATIBLE" false "The bundle does not fit what the caller can score.";
         BundleRetired "BUNDLE_RETIRED" false "A retired bundle is never active again.";
         BundleNotFound "BUNDLE_NOT_FOUND" false "No such bundle is published in this scope.";
-        NoActiveBundle "NO_ACTIVE_BUNDLE" false "Promote a published bundle in this scope first.";
+        NoActiveBundle "NO_ACTIVE_BUNDLE" false "Promote a bundle in this scope: it has none to serve, or none to return to.";
         ScopeConflict "SCOPE_CONFLICT" true "Another change came first; read the scope again and decide.";
         ApprovalMissing "APPROVAL_MISSING" false "The profile asks for an approval before promotion.";
         FourEyesViolation "FOUR_EYES_VIOLATION" false "The approver must be neither the requester nor the one who promotes.";

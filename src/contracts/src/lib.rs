@@ -10,6 +10,7 @@ pub mod artifacts;
 pub mod bundle;
 pub mod catalogue;
 pub mod code;
+pub mod constraint;
 pub mod dataset_manifest;
 pub mod error_response;
 pub mod eval_report;

@@ -3,10 +3,17 @@
 //! Flows in: JSON or TOML. Flows out: a family with every default written out. Ranges stand in the
 //! schema, so one validation reports all of them at once. Names follow scikit-learn.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, names::ColumnName, schema::read_part};
+use crate::{
+    Result,
+    constraint::{Direction, Interactions},
+    names::ColumnName,
+    schema::read_part,
+};
 
 /// How classes are weighted while fitting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +34,17 @@ pub enum MaxFeatures {
     All,
     /// The square root of their number, rounded down, at least one.
     Sqrt,
+}
+
+/// Which leaf of a growing tree is split next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrowPolicy {
+    /// The one that gains most, wherever it stands.
+    #[default]
+    LeafWise,
+    /// All of a level before any of the next; where leaves run out within a level, those that gain most.
+    DepthWise,
 }
 
 /// A model family with its hyper-parameters.
@@ -172,7 +190,10 @@ impl Default for RandomForest {
     }
 }
 
-/// Histogram gradient boosting on the logistic loss, grown leaf by leaf.
+/// Histogram gradient boosting on the logistic loss.
+///
+/// What came after the first release stands in a document only where it is not the default, so that a
+/// configuration that says nothing of it keeps its digest, its runs' ids and its seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradientBoosting {
@@ -182,6 +203,10 @@ pub struct GradientBoosting {
     /// Shrinkage of each tree.
     #[schemars(range(min = 1e-6, max = 1.0))]
     pub learning_rate: f64,
+    /// Which leaf is split next.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = "leaf_wise"))]
+    pub grow_policy: GrowPolicy,
     /// Leaves of a tree at the most.
     #[schemars(range(min = 2, max = 65_536))]
     pub max_leaf_nodes: u32,
@@ -212,6 +237,16 @@ pub struct GradientBoosting {
     /// Share of features drawn for each tree.
     #[schemars(range(min = 1e-6, max = 1.0))]
     pub colsample: f64,
+    /// Which way the score may go as a feature grows and the others stay, by feature: 1 is never down, -1 never
+    /// up, 0 either. A missing value is compared with none, and categories have no order to go by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = null))]
+    pub monotonic_cst: Option<BTreeMap<ColumnName, Direction>>,
+    /// Features that may be looked at together on one path from the root of a tree to a leaf: groups of them,
+    /// those in none forming one group more; or only one (`no_interactions`) or two (`pairwise`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = null))]
+    pub interaction_cst: Option<Interactions>,
     /// Stop when the validation log loss has not improved for so many trees; null never stops early.
     /// Needs a validation window.
     #[schemars(range(min = 1, max = 100_000))]
@@ -230,6 +265,7 @@ impl Default for GradientBoosting {
         Self {
             n_estimators: 100,
             learning_rate: 0.1,
+            grow_policy: GrowPolicy::LeafWise,
             max_leaf_nodes: 31,
             max_depth: None,
             min_samples_leaf: 20,
@@ -240,11 +276,17 @@ impl Default for GradientBoosting {
             max_bins: 255,
             subsample: 1.0,
             colsample: 1.0,
+            monotonic_cst: None,
+            interaction_cst: None,
             early_stopping_rounds: None,
             class_weight: ClassWeight::None,
             categorical_features: Vec::new(),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]

@@ -165,13 +165,39 @@ fn written_out_defaults_change_no_digest() {
     let spelled = with(
         config(),
         "/model",
-        json!({"family": "gradient_boosting", "learning_rate": 0.1, "max_bins": 255}),
+        json!({
+            "family": "gradient_boosting", "learning_rate": 0.1, "max_bins": 255,
+            "grow_policy": "leaf_wise", "monotonic_cst": null, "interaction_cst": null
+        }),
     );
     let (plain, spelled) = (
         Checked::<TrainingConfig>::from_value(config()).unwrap(),
         Checked::<TrainingConfig>::from_value(spelled).unwrap(),
     );
     assert_eq!(plain.digest(), spelled.digest());
+}
+
+#[test]
+fn groups_are_sets_and_directions_three() {
+    let digest = |interactions: Value| {
+        let model = json!({"family": "gradient_boosting", "interaction_cst": interactions});
+        Checked::<TrainingConfig>::from_value(with(config(), "/model", model)).unwrap().digest()
+    };
+    assert_eq!(digest(json!([["a", "b"], ["c"]])), digest(json!([["c"], ["b", "a"]])));
+    assert_ne!(digest(json!([["a", "b"], ["c"]])), digest(json!("pairwise")));
+    let refused = [
+        ("/model/monotonic_cst/a", json!({"monotonic_cst": {"a": 2, "b": -1}})),
+        ("/model/interaction_cst/1", json!({"interaction_cst": [["a"], []]})),
+        ("/model/interaction_cst/0", json!({"interaction_cst": [["a", "a"]]})),
+        ("/model/grow_policy", json!({"grow_policy": "breadth_first"})),
+    ];
+    for (pointer, mut model) in refused {
+        model["family"] = json!("gradient_boosting");
+        let failure = Checked::<TrainingConfig>::from_value(with(config(), "/model", model)).unwrap_err();
+        assert_eq!(failure.code, Code::TrainingConfigInvalid);
+        let pointers: Vec<_> = failure.problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(pointers, [pointer], "{failure}");
+    }
 }
 
 #[test]

@@ -92,6 +92,9 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
         }
     }
     for owner in owners {
+        // A link or special file anywhere below is found by walking there.
+        let walked = ObjectKey::new(owner.to_string()).and_then(|below| line.store.list(&below));
+        checkup.note("I1", owner.as_str(), walked.map(drop));
         for folder in ["job_requests", "training_configs", "governance_profiles"] {
             for key in line.store.list(&ObjectKey::new(format!("{owner}/mf/{folder}"))?)? {
                 checkup.note("I1", key.as_str(), check_content(&*line.store, &key));
@@ -111,12 +114,15 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
     Ok(checkup)
 }
 
-/// The request that made the run stands in the store as the ledger has it.
+/// The request that made the run stands in the store as the ledger has it, and what it names as it names it.
 fn check_request(line: &Line, run: &Run) -> Result<PlatformRunId> {
     let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
     let digest = request.digest();
     let uri = layout::by_content(&request.platform_run_id, "job_requests", &digest)?;
     store::read_document(&*line.store, &Reference { uri, digest })?;
+    // Admission read both; the manifests may come later.
+    store::read_document(&*line.store, &request.training_config)?;
+    store::read_document(&*line.store, &request.governance_profile)?;
     Ok(request.platform_run_id.clone())
 }
 
@@ -195,7 +201,9 @@ fn check_publication(line: &Line, key: &ObjectKey) -> Result<()> {
             "another's",
         ));
     }
-    verify(&*line.store, &line.keys, &record.bundle, &Silent).map(drop)
+    verify(&*line.store, &line.keys, &record.bundle, &Silent)?;
+    let bundle = store::read_document(&*line.store, &record.bundle)?;
+    line.ledger.run(&bundle.train_run_id).map(drop)
 }
 
 /// Each event of a scope names the published bundle, and whoever acted might do so then.

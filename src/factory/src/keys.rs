@@ -49,7 +49,7 @@ pub struct Keys {
 
 impl Keys {
     /// Reads a key folder. One that is empty, or not there, gets a new key: a factory that nobody gave a key has its
-    /// own. A folder that cannot be written to is only read.
+    /// own. One with public keys alone verifies and does not sign.
     ///
     /// Refuses with `SIGNING_KEY_UNAVAILABLE` a private key of another form or that cannot be read, or that is not the
     /// other half of `signing.pub.pem`, and with `SIGNATURE_INVALID` a trusted key of another form.
@@ -59,8 +59,14 @@ impl Keys {
             trusted.insert(public_key(&path)?);
         }
         let secret = folder.join(PRIVATE);
+        let of_signer = folder.join(PUBLIC);
         let signing = match read(&secret)? {
             Some(text) => Some(private_key(&text)?),
+            // The private half was taken away: what it signed stays valid, and nobody signs here.
+            None if of_signer.exists() => {
+                trusted.insert(public_key(&of_signer)?);
+                None
+            }
             None if trusted.is_empty() => {
                 LocalStore::open(folder)?.put_if_absent(&ObjectKey::new(PRIVATE)?, fresh()?.as_bytes())?;
                 // Another process may have been first: the key that stands is everybody's.
@@ -69,13 +75,12 @@ impl Keys {
             None => None,
         };
         if let Some(key) = &signing {
-            let path = folder.join(PUBLIC);
-            if !path.exists() {
+            if !of_signer.exists() {
                 let text =
                     key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|_| unavailable())?;
                 LocalStore::open(folder)?.put_if_absent(&ObjectKey::new(PUBLIC)?, text.as_bytes())?;
             }
-            if public_key(&path)? != public(key) {
+            if public_key(&of_signer)? != public(key) {
                 return Err(Failure::at(
                     Code::SigningKeyUnavailable,
                     PUBLIC,
@@ -383,6 +388,18 @@ mod tests {
         fs::rename(path(PUBLIC), path("trusted/former.pem")).unwrap();
         let keys = Keys::open(own.path()).unwrap();
         assert_eq!(keys.signer(), heir);
+        keys.verify(&key("a"), &*signed).unwrap();
+    }
+
+    /// A private key that was taken away or lost is not made up for: what it signed stays valid, nobody signs.
+    #[test]
+    fn a_public_half_alone_verifies() {
+        let own = folder();
+        let signed = Keys::open(own.path()).unwrap().sign(receipt()).unwrap();
+        fs::remove_file(own.path().join(PRIVATE)).unwrap();
+        let keys = Keys::open(own.path()).unwrap();
+        assert!(!own.path().join(PRIVATE).exists());
+        assert_eq!((keys.signer(), code(keys.sign(receipt()))), (None, Code::SigningKeyUnavailable));
         keys.verify(&key("a"), &*signed).unwrap();
     }
 

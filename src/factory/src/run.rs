@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Invariants: every effect on the ledger carries the lease; a run that died is carried on from the evidence
-//! that the ledger holds by digest; a code raised in a stage stays that code; a transient failure leaves the run
-//! to be claimed again, a conflict ends it.
+//! that the ledger holds by digest; a code raised in a stage stays that code; a transient failure, or damage to what
+//! the run names, leaves it to be claimed again, a conflict ends it.
 
 use std::{
     collections::BTreeMap,
@@ -72,6 +72,7 @@ impl Line {
     pub fn submit(&self, request: Checked<TrainBuildRequest>) -> Result<Admission> {
         let admitted = admit(&*self.store, request)?;
         let request = admitted.request();
+        self.require_superseded(request)?;
         let payload_hash = request.payload_hash()?;
         let key = layout::by_content(&request.platform_run_id, "job_requests", &request.digest())?;
         store::write_document(&*self.store, &key, request)?;
@@ -86,6 +87,17 @@ impl Line {
         })?;
         failpoint::hit(Failpoint::AfterSubmit)?;
         Ok(admission)
+    }
+
+    /// A correction names a run that there is.
+    fn require_superseded(&self, request: &TrainBuildRequest) -> Result<()> {
+        let Some(run) = &request.supersedes else { return Ok(()) };
+        self.ledger.run(run).map(drop).map_err(|failure| match failure.code {
+            Code::RunNotFound => {
+                Failure::at(Code::RequestInvalid, "/supersedes", "a run of this factory", "another id")
+            }
+            _ => failure,
+        })
     }
 
     /// Claims one run, or only the given one, and carries it as far as it goes. `None` where nothing is to do.
@@ -292,8 +304,8 @@ impl Job<'_> {
         self.line.ledger.advance(self.lease, to, reason, json!({ "evidence": evidence }))
     }
 
-    /// Records what stopped the run. A transient failure leaves it to be claimed again; what it left behind
-    /// stays.
+    /// Records what stopped the run. A transient failure or damage leaves it to be claimed again; what it left
+    /// behind stays.
     fn record(&self, failure: &Failure) -> Result<()> {
         if failure.code == Code::LeaseLost {
             return Ok(());
@@ -307,7 +319,7 @@ impl Job<'_> {
             (run.progress.state, run.progress.mode),
             (State::Running, Mode::PublishOnly) | (State::PublishPending, _)
         );
-        let to = match (publishing, failure.retryable()) {
+        let to = match (publishing, leaves_open(failure.code)) {
             (true, true) if run.progress.state == State::PublishPending => {
                 return self.line.ledger.release(self.lease).map(|_| ());
             }
@@ -339,6 +351,22 @@ impl Job<'_> {
         seconds.insert(stage.as_str().to_owned(), watch.seconds());
         Ok(result)
     }
+}
+
+/// Whether a run may go on after this failure, with nothing about it changed: what stopped it was away, or is not
+/// what was pinned and can be put back. Neither says anything about the run's content.
+const fn leaves_open(code: Code) -> bool {
+    code.retryable()
+        || matches!(
+            code,
+            Code::ManifestDigestMismatch
+                | Code::PartitionDigestMismatch
+                | Code::TrainingConfigDigestMismatch
+                | Code::GovernanceProfileDigestMismatch
+                | Code::EvidenceDigestMismatch
+                | Code::SignatureInvalid
+                | Code::StoreCorrupt
+        )
 }
 
 impl Progress for Job<'_> {

@@ -3,14 +3,13 @@
 //! Nothing here can publish; what it writes is named by its run and pinned by digest.
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
+    Checked, Reference, Result, artifacts::ModelArtifact, execution_record::ExecutionRecord,
     metric::SplitName, names::Name, resolved_plan::ResolvedTrainPlan, schema::SchemaVersion,
 };
-use kernels::{Frame, Learner, Model, Progress, Rng, frame::Categorical};
+use kernels::{Frame, Learner, Model, Progress, Rng};
 
 use crate::{
     artifact,
-    dataset::Table,
     failpoint::{self, Failpoint},
     guard::{Guarded, Window},
     layout,
@@ -67,48 +66,16 @@ pub fn train(store: &dyn Store, guarded: Guarded, progress: &dyn Progress) -> Re
 
 /// Fits in memory and writes nothing: what `rebuild` compares with the stored model.
 pub(crate) fn fit(plan: &ResolvedTrainPlan, guarded: &Guarded, progress: &dyn Progress) -> Result<Model> {
-    let train = Rows::of(&guarded.table, &guarded.windows.train);
-    let validation = guarded.windows.validation.as_ref().map(|window| Rows::of(&guarded.table, window));
     let learner = Learner {
         config: plan.training_config.model.clone(),
+        columns: plan.features.clone(),
         rng: Rng::from_seed(*plan.train_seed.as_bytes()),
     };
-    let categorical = categorical(plan)?;
-    let validation = validation.as_ref().map(|rows| rows.frame(&categorical)).transpose()?;
-    learner.fit(&train.frame(&categorical)?, validation.as_ref(), progress)
-}
-
-/// The config's categorical features by their position among the plan's.
-fn categorical(plan: &ResolvedTrainPlan) -> Result<Vec<Categorical>> {
-    let names = plan.training_config.model.categorical_features().iter();
-    names
-        .map(|name| {
-            let column = plan.features.iter().position(|feature| feature == name).ok_or_else(|| {
-                Failure::at(
-                    Code::FeatureSchemaIncompatible,
-                    name.as_str(),
-                    "a feature of the plan",
-                    "nothing",
-                )
-            })?;
-            Ok(Categorical { column, name: name.to_string() })
-        })
-        .collect()
+    let validation = guarded.windows.validation.as_ref().map(frame).transpose()?;
+    learner.fit(&frame(&guarded.windows.train)?, validation.as_ref(), progress)
 }
 
 /// The rows of one window as a learner takes them.
-struct Rows {
-    table: Table,
-    positive: Vec<bool>,
-}
-
-impl Rows {
-    fn of(table: &Table, window: &Window) -> Self {
-        Self { table: table.select(&window.rows), positive: window.positive(table) }
-    }
-
-    fn frame<'a>(&'a self, categorical: &'a [Categorical]) -> Result<Frame<'a>> {
-        Frame::new(self.table.features.view(), &self.positive, self.table.weights.as_deref())?
-            .with_categorical(categorical)
-    }
+fn frame(window: &Window) -> Result<Frame<'_>> {
+    Frame::new(window.rows.features.view(), &window.positive, window.rows.weights.as_deref())
 }

@@ -99,7 +99,10 @@ impl<'a> Frame<'a> {
     ///
     /// Refuses with `PARAMETER_INVALID` a column that is not there or named twice, and with `CATEGORY_INVALID` any
     /// other value.
-    pub fn with_categorical(self, categorical: &'a [Categorical]) -> Result<Self> {
+    pub fn with_categorical<'b>(&self, categorical: &'b [Categorical]) -> Result<Frame<'b>>
+    where
+        'a: 'b,
+    {
         for (index, Categorical { column, name }) in categorical.iter().enumerate() {
             let repeated = categorical[..index].iter().any(|other| other.column == *column);
             if *column >= self.columns() || repeated {
@@ -112,7 +115,8 @@ impl<'a> Frame<'a> {
             }
             require_categories(self.features.column(*column), name)?;
         }
-        Ok(Self { categorical, ..self })
+        let features = self.features.reborrow();
+        Ok(Frame { features, positive: self.positive, weights: self.weights, categorical })
     }
 
     /// The columns whose values are names and no amounts.

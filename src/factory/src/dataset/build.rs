@@ -1,4 +1,4 @@
-//! The conductor of a build: read, order, label, compute, and only then write.
+//! The conductor of a build: read, order, label, and only then compute and write, a stretch of rows at a time.
 
 use std::ops::Range;
 
@@ -18,12 +18,13 @@ use contracts::{
 use kernels::{
     Progress,
     label::{Outcome, Resolved, Timeline, resolve},
+    progress::Silent,
 };
 use rayon::prelude::*;
 
 use super::{
     events::{self, Events},
-    features,
+    features::Features,
     labels::{self, Joined, POSITIVE},
     layout,
     meter::Meter,
@@ -54,11 +55,12 @@ pub struct Built {
     pub reference: Reference<DatasetManifest>,
 }
 
-/// Everything that goes into the partitions, checked.
+/// Everything that goes into the partitions, checked, but the features: these are computed as they are written.
 struct Content {
     events: Events,
-    features: Vec<Vec<f64>>,
     labels: Resolved,
+    /// What was known of each label at any time, where a feature looks at it.
+    timeline: Option<Timeline>,
     orphans: u64,
 }
 
@@ -93,7 +95,7 @@ pub fn build(
     let meter = Meter::new(progress, events.saturating_mul(passes).saturating_add(assertions));
     let content = content(spec, sources, &meter)?;
     let schema = layout::columns(spec, |name| content.events.ids(spec, name))?;
-    let partitions = write(store, spec, &content, &schema, &meter)?;
+    let partitions = Writing::new(spec, &content, &schema)?.write(store, &meter)?;
     let manifest = Checked::new(manifest(spec, &content, schema, partitions)?)?;
     // One dataset may be described more than once, say by two revisions of a request: the manifest stands under
     // its own digest too.
@@ -118,14 +120,13 @@ fn content(spec: &DatasetSpec, sources: Sources, meter: &Meter<'_>) -> Result<Co
     drop(index);
     let cut = spec.labels.label_asof_utc.nanoseconds();
     let assertions = joined.assertions(events.len())?;
-    let labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
+    let mut labels = resolve(&events.times, &assertions, cut, i64::from(spec.labels.maturity_days) * DAY)?;
     require_observed(&labels, cut)?;
+    // No partition holds it.
+    labels.effective_time = Vec::new();
     let looks_at_labels = spec.features.iter().any(spec::uses_labels);
     let timeline = looks_at_labels.then(|| Timeline::new(&assertions, cut)).transpose()?;
-    let orphans = joined.orphans;
-    drop(joined);
-    let features = features::compute(&spec.features, &events, timeline.as_ref(), meter)?;
-    Ok(Content { events, features, labels, orphans })
+    Ok(Content { events, labels, timeline, orphans: joined.orphans })
 }
 
 fn require_weights(spec: &DatasetSpec, events: &Events) -> Result<()> {
@@ -149,39 +150,78 @@ fn require_observed(labels: &Resolved, cut: i64) -> Result<()> {
     Err(Failure::at(Code::LabelAfterAsof, "labels", "labels observed by the cut", format!("{late} later")))
 }
 
-/// Encodes and writes the partitions: as many at a time as there are threads, in the order of their rows.
-fn write(
-    store: &dyn Store,
-    spec: &DatasetSpec,
-    content: &Content,
-    schema: &[Column],
-    meter: &Meter<'_>,
-) -> Result<Vec<PartitionEntry>> {
-    let times = &content.events.times;
-    let values = content.values(spec, schema)?;
-    let arrow_schema = layout::arrow_schema(schema);
-    let stretches = partition::split(times, spec.partition_rows as usize);
-    let mut entries = Vec::with_capacity(stretches.len());
-    for together in stretches.chunks(rayon::current_num_threads().max(1)) {
-        let encoded: Vec<Vec<u8>> = together
-            .par_iter()
-            .map(|rows| partition::encode(&arrow_schema, &values, rows.clone()))
-            .collect::<Result<_>>()?;
-        for (rows, bytes) in together.iter().zip(encoded) {
-            let digest: Digest<Partition> = Digest::of(&bytes);
-            let key = format!("{}/ofs/partitions/{}.parquet", spec.platform_run_id, digest.hex());
-            let reference: Reference<Partition> = store::write_once(store, &ObjectKey::new(key)?, &bytes)?;
-            entries.push(PartitionEntry {
-                uri: reference.uri,
-                digest: reference.digest,
-                rows: rows.len() as u64,
-                bytes: bytes.len() as u64,
-                time_window: window(times, rows)?,
-            });
-            meter.advance(rows.len() as u64)?;
-        }
+/// The partitions on their way from content to bytes.
+struct Writing<'a> {
+    spec: &'a DatasetSpec,
+    content: &'a Content,
+    schema: &'a [Column],
+    features: Features<'a>,
+    partitions: Vec<Range<usize>>,
+}
+
+impl<'a> Writing<'a> {
+    fn new(spec: &'a DatasetSpec, content: &'a Content, schema: &'a [Column]) -> Result<Self> {
+        let features = Features::new(&spec.features, &content.events, content.timeline.as_ref())?;
+        let partitions = partition::split(&content.events.times, spec.partition_rows as usize);
+        Ok(Self { spec, content, schema, features, partitions })
     }
-    Ok(entries)
+
+    /// Computes the features, encodes and writes, a stretch of rows at a time, in their order.
+    fn write(&self, store: &dyn Store, meter: &Meter<'_>) -> Result<Vec<PartitionEntry>> {
+        if self.features.may_overflow() {
+            // Nothing is written before every check has passed, and this one takes the whole computation.
+            let unseen = Meter::new(&Silent, 0);
+            self.stretches().try_for_each(|stretch| self.features.of(rows(stretch), &unseen).map(drop))?;
+        }
+        let arrow_schema = layout::arrow_schema(self.schema);
+        let mut entries = Vec::with_capacity(self.partitions.len());
+        for stretch in self.stretches() {
+            let computed = self.features.of(rows(stretch), meter)?;
+            let values = self.content.values(self.spec, self.schema, (rows(stretch).start, &computed))?;
+            for together in stretch.chunks(rayon::current_num_threads().max(1)) {
+                let encode = |rows: &Range<usize>| partition::encode(&arrow_schema, &values, rows.clone());
+                let encoded: Vec<Vec<u8>> = together.par_iter().map(encode).collect::<Result<_>>()?;
+                for (rows, bytes) in together.iter().zip(encoded) {
+                    entries.push(self.put(store, rows, &bytes)?);
+                    meter.advance(rows.len() as u64)?;
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The partitions by stretches: a partition a thread at least, and half as many rows as the windows look back on, so
+    /// that looking back costs no more than three times the rows.
+    fn stretches(&self) -> impl Iterator<Item = &[Range<usize>]> {
+        let mut rest = self.partitions.as_slice();
+        std::iter::from_fn(move || {
+            let first = rest.first()?.start;
+            let history = first - self.features.reach(first);
+            let enough = rest.iter().position(|partition| partition.end - first >= history / 2);
+            let least = enough.map_or(rest.len(), |last| last + 1).max(rayon::current_num_threads());
+            let (stretch, others) = rest.split_at(least.min(rest.len()));
+            rest = others;
+            Some(stretch)
+        })
+    }
+
+    fn put(&self, store: &dyn Store, rows: &Range<usize>, bytes: &[u8]) -> Result<PartitionEntry> {
+        let digest: Digest<Partition> = Digest::of(bytes);
+        let key = format!("{}/ofs/partitions/{}.parquet", self.spec.platform_run_id, digest.hex());
+        let reference: Reference<Partition> = store::write_once(store, &ObjectKey::new(key)?, bytes)?;
+        Ok(PartitionEntry {
+            uri: reference.uri,
+            digest: reference.digest,
+            rows: rows.len() as u64,
+            bytes: bytes.len() as u64,
+            time_window: window(&self.content.events.times, rows)?,
+        })
+    }
+}
+
+/// The rows of some partitions in a row.
+fn rows(partitions: &[Range<usize>]) -> Range<usize> {
+    partitions.first().map_or(0, |rows| rows.start)..partitions.last().map_or(0, |rows| rows.end)
 }
 
 /// From the first event to just after the last; `times` are in order and the rows are not none.
@@ -198,9 +238,14 @@ fn window(times: &[i64], rows: &Range<usize>) -> Result<TimeWindow> {
 }
 
 impl Content {
-    /// The values of each column of the schema.
-    fn values(&self, spec: &DatasetSpec, schema: &[Column]) -> Result<Vec<Values<'_>>> {
-        let mut features = self.features.iter();
+    /// The values of each column of the schema; features are those of the rows from the first one given on.
+    fn values<'a>(
+        &'a self,
+        spec: &DatasetSpec,
+        schema: &[Column],
+        (first, features): (usize, &'a [Vec<f64>]),
+    ) -> Result<Vec<Values<'a>>> {
+        let mut features = features.iter();
         schema
             .iter()
             .map(|column| {
@@ -209,7 +254,9 @@ impl Content {
                         Values::Ids(self.events.ids(spec, column.name.as_str())?)
                     }
                     ColumnRole::EventTime | ColumnRole::FeatureAsof => Values::Times(&self.events.times),
-                    ColumnRole::Feature => Values::Numbers(features.next().map_or(&[], Vec::as_slice)),
+                    ColumnRole::Feature => {
+                        Values::NumbersFrom(first, features.next().map_or(&[], Vec::as_slice))
+                    }
                     ColumnRole::Slice | ColumnRole::Weight => {
                         Values::Numbers(self.events.numbers(&column.name)?)
                     }

@@ -13,6 +13,8 @@ use contracts::{Code, Failure, Problems, Result, names::ColumnName};
 
 use super::ids::{Ids, Texts};
 
+/// Largest whole number below which each has a 64-bit float of its own.
+const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 /// Longest text that is taken as an identifier, in bytes.
 const MAX_ID_BYTES: usize = 4_096;
 /// Names of the zone in which times are taken.
@@ -306,6 +308,10 @@ fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(),
 fn append_numbers(filling: &mut Filling<Vec<f64>>, array: &ArrayRef) -> Result<(), String> {
     filling.nulls += array.logical_null_count();
     let numbers = convert::<Float64Type>(array, &DataType::Float64).ok_or_else(|| "numbers".to_owned())?;
+    let inexact = |number: &f64| number.abs() > MAX_EXACT;
+    if value_type(array.data_type()).is_integer() && numbers.values().iter().any(inexact) {
+        return Err("whole numbers below 2^53, beyond which a 64-bit float rounds".to_owned());
+    }
     // Adding 0.0 makes -0.0 positive: equal content, equal bytes.
     if numbers.null_count() == 0 {
         filling.not_finite += numbers.values().iter().filter(|number| !number.is_finite()).count();

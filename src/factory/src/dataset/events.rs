@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{
     columns::{Columns, Wanted},
-    ids::Ids,
+    ids::{Ids, NOWHERE},
     spec::DatasetSpec,
 };
 
@@ -54,18 +54,14 @@ impl Events {
             return Err(Failure::at(Code::DatasetEmpty, TABLE, "at least one row", "none"));
         }
         let mut index = EventIndex::new(&spec.event_id, ids.clone())?;
-        let times = columns.times(&spec.event_time)?;
+        let times = columns.take_times(&spec.event_time)?;
         let mut order = index.rows.clone();
         // The sort is stable: events of one instant stay in the order of their ids.
         order.par_sort_by_key(|&row| times[row as usize]);
-        let mut places = vec![0_u32; order.len()];
-        for (place, &row) in order.iter().enumerate() {
-            places[row as usize] = place as u32;
-        }
-        index.rows.iter_mut().for_each(|row| *row = places[*row as usize]);
+        index.renumber(&order);
         let mut events = Self {
             ids: ids.select(&order),
-            times: pick(times, &order),
+            times: pick(&times, &order),
             entities: BTreeMap::new(),
             numbers: BTreeMap::new(),
         };
@@ -123,10 +119,22 @@ impl EventIndex {
         self.sorted.len()
     }
 
-    /// The row of each event named; `None` if the ids are of another type than the events'.
-    pub(super) fn rows(&self, ids: &Ids) -> Option<Vec<Option<u32>>> {
-        let found = self.sorted.positions(ids)?;
-        Some(found.into_iter().map(|place| place.map(|place| self.rows[place as usize])).collect())
+    /// Names rows by their place in `order`.
+    fn renumber(&mut self, order: &[u32]) {
+        let mut places = vec![0_u32; order.len()];
+        for (place, &row) in (0_u32..).zip(order) {
+            places[row as usize] = place;
+        }
+        self.rows.iter_mut().for_each(|row| *row = places[*row as usize]);
+    }
+
+    /// The row of each event named, [`NOWHERE`] for others; `None` if the ids are of another type than the events'.
+    pub(super) fn rows(&self, ids: &Ids) -> Option<Vec<u32>> {
+        let mut rows = self.sorted.positions(ids)?;
+        for row in rows.iter_mut().filter(|row| **row != NOWHERE) {
+            *row = self.rows[*row as usize];
+        }
+        Some(rows)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The feature columns of a dataset, each from what is known at the event's time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use contracts::{
     Code, Failure, Result,
@@ -14,54 +17,157 @@ use kernels::{
 };
 use rayon::prelude::*;
 
-use super::{events::Events, labels::POSITIVE, meter::Meter};
+use super::{events::Events, ids::Ids, labels::POSITIVE, meter::Meter};
 
 const HOUR: i64 = DAY / 24;
 /// Days from a Monday to 1970-01-01, a Thursday.
 const THURSDAY: i64 = 3;
 
-/// Computes every feature: one column each, in their order, NaN meaning missing.
+/// What is to be computed of some events, resolved against their columns.
 ///
-/// `timeline` says what was known of each event's label at any time up to the cut; only features that look at
-/// labels need it. Refuses with
-/// `NON_FINITE_INPUT` a feature that overflows.
-pub(super) fn compute(
-    features: &[Feature],
-    events: &Events,
-    timeline: Option<&Timeline>,
-    meter: &Meter<'_>,
-) -> Result<Vec<Vec<f64>>> {
-    let mut windowed = windows(features, events, timeline, meter)?;
-    let mut columns = Vec::with_capacity(features.len());
-    for (index, feature) in features.iter().enumerate() {
-        let column = match &feature.definition {
-            Definition::Column { column } => events.numbers(column)?.to_vec(),
-            Definition::Window { .. } => windowed.remove(&index).unwrap_or_default(),
-            Definition::Weekend => flags(&events.times, |time| weekday(time) >= 5),
-            Definition::HourBetween { first, last } => {
-                flags(&events.times, |time| within(hour(time), i64::from(*first), i64::from(*last)))
+/// Windows look back, never beyond their instant. So a stretch of the ordered rows is done with the rows before it
+/// that its windows reach and those of its last instant, and no more than one stretch of features has to be in memory.
+pub(super) struct Features<'a> {
+    definitions: &'a [Feature],
+    events: &'a Events,
+    columns: Vec<Column<'a>>,
+    labels: Vec<Labels<'a>>,
+    windows: Vec<Windowed<'a>>,
+}
+
+/// The windows over one entity.
+struct Windowed<'a> {
+    ids: &'a Ids,
+    /// Which of the features they are.
+    positions: Vec<usize>,
+    asked: Vec<window::Feature>,
+}
+
+impl<'a> Features<'a> {
+    /// Resolves the features; `timeline` says what was known of each event's label at any time up to the cut, and only
+    /// features that look at labels need it.
+    pub(super) fn new(
+        features: &'a [Feature],
+        events: &'a Events,
+        timeline: Option<&'a Timeline>,
+    ) -> Result<Self> {
+        let names: BTreeSet<&ColumnName> = features
+            .iter()
+            .filter_map(|feature| match &feature.definition {
+                Definition::Window { column, .. } => column.as_ref(),
+                _ => None,
+            })
+            .collect();
+        let columns = names.iter().map(|name| Column::new(name.as_str(), events.numbers(name)?));
+        let windows = events.entities.iter().map(|(entity, ids)| {
+            let mut of_entity = Windowed { ids, positions: Vec::new(), asked: Vec::new() };
+            for (position, feature) in features.iter().enumerate() {
+                if let Some(kernel) = kernel(feature, entity, &names)? {
+                    of_entity.positions.push(position);
+                    of_entity.asked.push(kernel);
+                }
             }
-        };
-        // Counts, shares and values that were there before are finite.
-        let overflows = matches!(
-            feature.definition,
-            Definition::Window { aggregate: Asked::Sum | Asked::Mean | Asked::Std, .. }
-        );
-        let infinite =
-            if overflows { column.par_iter().filter(|value| value.is_infinite()).count() } else { 0 };
-        if infinite > 0 {
-            let pointer = format!("features/{}", feature.name);
-            return Err(Failure::at(
-                Code::NonFiniteInput,
-                pointer,
-                "finite numbers",
-                format!("{infinite} others"),
-            )
-            .with_hint("The sum of a window is beyond the range of a float; scale the column."));
-        }
-        columns.push(column);
+            Ok(of_entity)
+        });
+        let mut windows = windows.collect::<Result<Vec<_>>>()?;
+        windows.retain(|windows| !windows.asked.is_empty());
+        Ok(Self {
+            definitions: features,
+            events,
+            columns: columns.collect::<Result<_>>()?,
+            labels: timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect(),
+            windows,
+        })
     }
-    Ok(columns)
+
+    /// Computes every feature of some rows: one column each, in their order, NaN meaning missing.
+    ///
+    /// Rows that do not start with the first must be in order of time. Refuses with `NON_FINITE_INPUT` a feature that
+    /// overflows.
+    pub(super) fn of(&self, rows: Range<usize>, meter: &Meter<'_>) -> Result<Vec<Vec<f64>>> {
+        let mut windowed = self.windowed(&rows, meter)?;
+        let times = &self.events.times[rows.clone()];
+        let mut columns = Vec::with_capacity(self.definitions.len());
+        for (index, feature) in self.definitions.iter().enumerate() {
+            let column = match &feature.definition {
+                Definition::Column { column } => self.events.numbers(column)?[rows.clone()].to_vec(),
+                Definition::Window { .. } => windowed.remove(&index).unwrap_or_default(),
+                Definition::Weekend => flags(times, |time| weekday(time) >= 5),
+                Definition::HourBetween { first, last } => {
+                    flags(times, |time| within(hour(time), i64::from(*first), i64::from(*last)))
+                }
+            };
+            require_finite(feature, &column)?;
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+
+    /// The first of the rows that the windows of the row `first` reach, which must be in order of time.
+    pub(super) fn reach(&self, first: usize) -> usize {
+        let asked = self.windows.iter().flat_map(|windows| &windows.asked);
+        let (Some(horizon), Some(&time)) =
+            (asked.map(|feature| feature.window.horizon()).max(), self.events.times.get(first))
+        else {
+            return first;
+        };
+        self.events.times[..first].partition_point(|&earlier| time.abs_diff(earlier) >= horizon)
+    }
+
+    /// Whether a feature may be beyond the range of a float, so that only computing it tells.
+    pub(super) fn may_overflow(&self) -> bool {
+        self.definitions.iter().any(sums_up) && self.columns.iter().any(Column::may_overflow)
+    }
+
+    /// The window features by position: events are grouped once an entity, then all its features are swept.
+    fn windowed(&self, rows: &Range<usize>, meter: &Meter<'_>) -> Result<BTreeMap<usize, Vec<f64>>> {
+        let start = self.reach(rows.start);
+        let seen = start..self.same_instant(rows.end);
+        let columns: Vec<_> = self.columns.iter().map(|column| column.range(seen.clone())).collect();
+        let labels: Vec<_> = self.labels.iter().map(|labels| labels.range(seen.clone())).collect();
+        let inputs = Inputs { columns: &columns, labels: &labels };
+        let group = |windows: &Windowed<'_>| -> Result<Grouped> {
+            let codes = windows.ids.codes(seen.clone());
+            let grouped = Grouped::new(&codes.codes, codes.count, &self.events.times[seen.clone()])?;
+            Ok(grouped.asking(rows.start - start..rows.end - start))
+        };
+        let grouped: Vec<Result<Grouped>> = self.windows.par_iter().map(group).collect();
+        let mut computed = BTreeMap::new();
+        for (windows, grouped) in self.windows.iter().zip(grouped) {
+            let columns = window::compute(&grouped?, &inputs, &windows.asked)?;
+            computed.extend(windows.positions.iter().copied().zip(columns));
+            meter.advance(rows.len() as u64)?;
+        }
+        // No window may be over an entity that only stands in the dataset.
+        let others = self.events.entities.len() - self.windows.len();
+        meter.advance((rows.len() * others) as u64)?;
+        Ok(computed)
+    }
+
+    /// The end of the rows of the instant of the one before `end`: they stand in its windows too.
+    fn same_instant(&self, end: usize) -> usize {
+        let times = &self.events.times;
+        let last = end.checked_sub(1).map_or(i64::MIN, |last| times[last]);
+        end + times[end..].partition_point(|&time| time <= last)
+    }
+}
+
+/// Whether the feature can be infinite: counts, shares and values that were there before are finite.
+const fn sums_up(feature: &Feature) -> bool {
+    matches!(feature.definition, Definition::Window { aggregate: Asked::Sum | Asked::Mean | Asked::Std, .. })
+}
+
+fn require_finite(feature: &Feature, column: &[f64]) -> Result<()> {
+    if !sums_up(feature) {
+        return Ok(());
+    }
+    let infinite = column.par_iter().filter(|value| value.is_infinite()).count();
+    if infinite == 0 {
+        return Ok(());
+    }
+    let pointer = format!("features/{}", feature.name);
+    Err(Failure::at(Code::NonFiniteInput, pointer, "finite numbers", format!("{infinite} others"))
+        .with_hint("The sum of a window is beyond the range of a float; scale the column."))
 }
 
 fn flags(times: &[i64], holds: impl Fn(i64) -> bool + Sync) -> Vec<f64> {
@@ -82,47 +188,8 @@ const fn within(hour: i64, first: i64, last: i64) -> bool {
     if first <= last { first <= hour && hour <= last } else { first <= hour || hour <= last }
 }
 
-/// The window features by position: events are grouped once an entity, then all its features are swept.
-fn windows(
-    features: &[Feature],
-    events: &Events,
-    timeline: Option<&Timeline>,
-    meter: &Meter<'_>,
-) -> Result<BTreeMap<usize, Vec<f64>>> {
-    let names: BTreeSet<&ColumnName> = features
-        .iter()
-        .filter_map(|feature| match &feature.definition {
-            Definition::Window { column, .. } => column.as_ref(),
-            _ => None,
-        })
-        .collect();
-    let columns: Vec<Column<'_>> =
-        names.iter().map(|name| Column::new(name.as_str(), events.numbers(name)?)).collect::<Result<_>>()?;
-    let labels: Vec<Labels<'_>> =
-        timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect();
-    let inputs = Inputs { columns: &columns, labels: &labels };
-    let mut computed = BTreeMap::new();
-    for (entity, ids) in &events.entities {
-        let mut positions = Vec::new();
-        let mut asked = Vec::new();
-        for (position, feature) in features.iter().enumerate() {
-            if let Some(kernel) = of_entity(feature, entity, &names)? {
-                positions.push(position);
-                asked.push(kernel);
-            }
-        }
-        if !asked.is_empty() {
-            let codes = ids.codes();
-            let grouped = Grouped::new(&codes.codes, codes.count, &events.times)?;
-            computed.extend(positions.into_iter().zip(window::compute(&grouped, &inputs, &asked)?));
-        }
-        meter.advance(events.len() as u64)?;
-    }
-    Ok(computed)
-}
-
 /// The feature as the kernel takes it, if it is a window over this entity.
-fn of_entity(
+fn kernel(
     feature: &Feature,
     of: &ColumnName,
     names: &BTreeSet<&ColumnName>,

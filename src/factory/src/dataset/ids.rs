@@ -59,6 +59,9 @@ impl<'a> FromIterator<&'a str> for Texts {
     }
 }
 
+/// Stands for no position: there are fewer rows than this.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
 /// Identifiers numbered from 0 in the order in which they are first seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Codes {
@@ -141,8 +144,9 @@ impl Ids {
         }
     }
 
-    /// For each row of `others` its position in this column, which must be sorted; `None` if the types differ.
-    pub(super) fn positions(&self, others: &Self) -> Option<Vec<Option<u32>>> {
+    /// For each row of `others` its position in this column, which must be sorted, or [`NOWHERE`]; `None` if the types
+    /// differ.
+    pub(super) fn positions(&self, others: &Self) -> Option<Vec<u32>> {
         match (self, others) {
             (Self::Int(sorted), Self::Int(values)) if values.is_sorted() => {
                 let mut place = 0;
@@ -150,17 +154,18 @@ impl Ids {
                     while sorted.get(place).is_some_and(|other| other < value) {
                         place += 1;
                     }
-                    (sorted.get(place) == Some(value)).then_some(place as u32)
+                    if sorted.get(place) == Some(value) { place as u32 } else { NOWHERE }
                 };
                 Some(values.iter().map(find).collect())
             }
             (Self::Int(sorted), Self::Int(values)) => {
-                Some(values.par_iter().map(|v| sorted.binary_search(v).ok().map(|row| row as u32)).collect())
+                let find = |value| sorted.binary_search(value).map_or(NOWHERE, |row| row as u32);
+                Some(values.par_iter().map(find).collect())
             }
             (Self::Text(sorted), Self::Text(texts)) => {
                 let find = |text: &str| {
                     let row = partition_point(sorted.ends.len(), |row| sorted.get(row) < text);
-                    (row < sorted.ends.len() && sorted.get(row) == text).then_some(row as u32)
+                    if row < sorted.ends.len() && sorted.get(row) == text { row as u32 } else { NOWHERE }
                 };
                 Some((0..texts.ends.len()).into_par_iter().map(|row| find(texts.get(row))).collect())
             }
@@ -168,11 +173,14 @@ impl Ids {
         }
     }
 
-    /// Numbers the identifiers in the order in which they are first seen.
-    pub(super) fn codes(&self) -> Codes {
+    /// Numbers the identifiers of some rows in the order in which they are first seen.
+    pub(super) fn codes(&self, rows: Range<usize>) -> Codes {
         match self {
-            Self::Int(values) => dense(values).unwrap_or_else(|| first_seen(values.iter())),
-            Self::Text(texts) => first_seen(texts.range(0..texts.ends.len())),
+            Self::Int(values) => {
+                let values = &values[rows];
+                dense(values).unwrap_or_else(|| first_seen(values.iter()))
+            }
+            Self::Text(texts) => first_seen(texts.range(rows)),
         }
     }
 }
@@ -252,10 +260,10 @@ mod tests {
                 distinct.dedup();
                 prop_assert_eq!(sorted.repeated(), values.len() - distinct.len());
                 for (value, found) in looked_up.iter().zip(sorted.positions(&wanted).unwrap()) {
-                    let same = found.map(|row| values[order[row as usize] as usize]);
+                    let same = (found != NOWHERE).then(|| values[order[found as usize] as usize]);
                     prop_assert_eq!(same, values.contains(value).then_some(*value));
                 }
-                let codes = ids.codes();
+                let codes = ids.codes(0..ids.len());
                 prop_assert_eq!(codes.count, distinct.len());
                 for (row, code) in codes.codes.iter().enumerate() {
                     let first = values.iter().position(|value| *value == values[row]).unwrap();

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     columns::{Columns, Wanted},
     events::{self, EventIndex, Events},
-    features,
+    features::Features,
     ids::Ids,
     labels::{self, Joined},
     meter::Meter,
@@ -52,29 +52,37 @@ pub fn compute_features(
         times: [spec.event_time.clone()].into(),
         numbers: numbers.clone(),
     };
-    let rows = events.survey(&wanted)?;
-    let meter = Meter::new(progress, rows.saturating_mul(entities.len() as u64 + 1));
-    let mut columns = events.read(&wanted, &meter)?;
-    drop(events);
-    let timeline = match (&spec.labels, labels, &spec.event_id) {
-        (Some(of), Some(labels), Some(event_id)) => {
-            // An event's name may be an entity too.
-            let ids =
-                if entities.contains(event_id) { columns.ids(event_id) } else { columns.take_ids(event_id) }?;
-            let index = EventIndex::new(event_id, ids)?;
-            let (joined, events) = (joined(of, &labels, spec.naive_times_are_utc, &index)?, index.len());
-            Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?)
-        }
+    let asserted = match (&spec.labels, labels, &spec.event_id) {
+        (Some(of), Some(labels), Some(event_id)) => Some((of, labels, event_id)),
         (None, None, _) => None,
         _ => {
-            return Err(Failure::at(
-                Code::ParameterInvalid,
-                "/labels",
-                "labels with their columns",
-                "one of the two",
-            ));
+            let expected = "labels with their columns";
+            return Err(Failure::at(Code::ParameterInvalid, "/labels", expected, "one of the two"));
         }
     };
+    let rows = events.survey(&wanted)?;
+    let meter = Meter::new(progress, rows.saturating_mul(entities.len() as u64 + 1));
+    // The two tables are read at once; what the events are refused for is told first.
+    let (columns, assertions) = rayon::join(
+        || events.read(&wanted, &meter),
+        || {
+            let read = |(of, labels, event_id)| {
+                (of, event_id, read(&labels, &labels::wanted(of, spec.naive_times_are_utc)))
+            };
+            asserted.map(read)
+        },
+    );
+    let mut columns = columns?;
+    drop(events);
+    let mut timeline = None;
+    if let Some((of, event_id, assertions)) = assertions {
+        // An event's name may be an entity too.
+        let ids =
+            if entities.contains(event_id) { columns.ids(event_id) } else { columns.take_ids(event_id) }?;
+        let index = EventIndex::new(event_id, ids)?;
+        let (joined, events) = (Joined::new(of, assertions?, &index)?, index.len());
+        timeline = Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?);
+    }
     let events = Events {
         ids: Ids::Int(Vec::new()),
         times: columns.take_times(&spec.event_time)?,
@@ -87,7 +95,7 @@ pub fn compute_features(
             .map(|name| Ok((name.clone(), columns.take_numbers(&name)?)))
             .collect::<Result<_>>()?,
     };
-    features::compute(&spec.features, &events, timeline.as_ref(), &meter)
+    Features::new(&spec.features, &events, timeline.as_ref())?.of(0..events.len(), &meter)
 }
 
 /// The request to resolve the labels of events in memory.
@@ -200,7 +208,8 @@ fn keys(of_events: Ids, of_facts: Ids) -> Option<(Vec<i64>, Vec<i64>)> {
         (mut all, of_facts) => {
             let events = all.len();
             let alike = all.append(&of_facts);
-            let mut codes: Vec<i64> = alike.then(|| all.codes())?.codes.into_iter().map(i64::from).collect();
+            let mut codes: Vec<i64> =
+                alike.then(|| all.codes(0..all.len()))?.codes.into_iter().map(i64::from).collect();
             let of_facts = codes.split_off(events);
             Some((codes, of_facts))
         }

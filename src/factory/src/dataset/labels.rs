@@ -1,11 +1,12 @@
 //! Label assertions joined to the events that they speak about.
 
 use contracts::{Code, Failure, Result};
-use kernels::label::{Assertions, Columns as AssertionColumns};
+use kernels::label::{Assertions, Columns as AssertionColumns, NO_VALUE};
 
 use super::{
     columns::{Columns, Wanted},
     events::EventIndex,
+    ids::NOWHERE,
     spec::LabelSpec,
 };
 
@@ -48,18 +49,18 @@ impl Joined {
         let values = columns.take_numbers(&labels.value)?;
         let is_one_of =
             |value: f64, among: &[i64]| among.iter().any(|&other| value.total_cmp(&(other as f64)).is_eq());
-        let meanings: Vec<_> = values
+        let mut value: Vec<u8> = values
             .iter()
             .map(|&value| {
                 match (is_one_of(value, &labels.positive_values), is_one_of(value, &labels.negative_values)) {
-                    (true, _) => Some(POSITIVE),
-                    (false, true) => Some(NEGATIVE),
-                    (false, false) => None,
+                    (true, _) => POSITIVE,
+                    (false, true) => NEGATIVE,
+                    (false, false) => NO_VALUE,
                 }
             })
             .collect();
         drop(values);
-        let others = meanings.iter().filter(|meaning| meaning.is_none()).count();
+        let others: usize = value.iter().map(|&value| usize::from(value == NO_VALUE)).sum();
         if others > 0 {
             let pointer = format!("{TABLE}/{}", labels.value);
             let expected = "the values that are named as positive or negative";
@@ -68,7 +69,7 @@ impl Joined {
         if ids.is_empty() {
             return Ok(Self::default());
         }
-        let rows = index.rows(&ids).ok_or_else(|| {
+        let mut event = index.rows(&ids).ok_or_else(|| {
             let pointer = format!("{TABLE}/{}", labels.event_id);
             Failure::at(Code::ColumnTypeInvalid, pointer, "the type of the events' ids", "another type")
         })?;
@@ -80,19 +81,14 @@ impl Joined {
             columns.take_times(&labels.effective_time)?
         };
         let mut observed_time = columns.take_times(&labels.observed_time)?;
-        let orphans = rows.iter().filter(|row| row.is_none()).count() as u64;
+        let orphans = event.iter().filter(|row| **row == NOWHERE).count() as u64;
         if orphans > 0 {
-            keep_found(&mut effective_time, &rows);
-            keep_found(&mut observed_time, &rows);
+            keep_found(&mut value, &event);
+            keep_found(&mut effective_time, &event);
+            keep_found(&mut observed_time, &event);
+            event.retain(|row| *row != NOWHERE);
         }
-        let value = meanings.iter().zip(&rows).filter(|(_, row)| row.is_some());
-        Ok(Self {
-            value: value.filter_map(|(meaning, _)| *meaning).collect(),
-            event: rows.into_iter().flatten().collect(),
-            effective_time,
-            observed_time,
-            orphans,
-        })
+        Ok(Self { event, value, effective_time, observed_time, orphans })
     }
 
     /// The assertions as the kernels take them.
@@ -110,7 +106,7 @@ impl Joined {
 }
 
 /// Keeps the values of the assertions whose event was found.
-fn keep_found(values: &mut Vec<i64>, rows: &[Option<u32>]) {
+fn keep_found<T>(values: &mut Vec<T>, rows: &[u32]) {
     let mut rows = rows.iter();
-    values.retain(|_| rows.next().is_some_and(Option::is_some));
+    values.retain(|_| rows.next().is_some_and(|row| *row != NOWHERE));
 }

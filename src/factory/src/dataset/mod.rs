@@ -1,11 +1,15 @@
 //! Datasets: built of raw events, label assertions and an as-of cut; read back verified.
 //!
 //! ```text
+//!                                      (order)    a stretch of rows at a time
 //!   events ──► source ──► columns ──► events ──┬─► features ─┐
-//!                                      (order) │             ├─► partition ──► store ──► manifest
-//!   labels ──► source ──► columns ──► labels ──┴─► kernels ──┘                              │
+//!                                              │             ├─► partition ──► store ──► manifest
+//!   labels ──► source ──► columns ──► labels ──┴─────────────┘                              │
 //!                                                                     Table ◄── read ◄──────┘
 //! ```
+//!
+//! What a build holds for each event is its raw columns and what is known of its label; neither the files nor the
+//! features are in memory as a whole.
 //!
 //! Invariants. A dataset is a function of its rows and its request: neither the order in which rows came in
 //! nor how they were cut into batches or files shows in a byte. Features know what was known at the event's

@@ -22,13 +22,15 @@ const ROW_GROUP_ROWS: usize = 1 << 16;
 /// Stands for the writer in the files; a release must not change the bytes of the same rows.
 const WRITTEN_BY: &str = "model_factory partition v1";
 
-/// The values of one column, all rows.
+/// The values of one column: of all rows, where nothing else is said.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Values<'a> {
     Ids(&'a Ids),
     Times(&'a [i64]),
     /// NaN is written as null.
     Numbers(&'a [f64]),
+    /// Numbers of the rows from this one on.
+    NumbersFrom(usize, &'a [f64]),
     Label(&'a Resolved),
     Outcome(&'a Resolved),
     ObservedTime(&'a Resolved),
@@ -40,9 +42,9 @@ impl Values<'_> {
             Self::Ids(Ids::Int(values)) => Arc::new(Int64Array::from(values[rows].to_vec())),
             Self::Ids(Ids::Text(texts)) => Arc::new(StringArray::from_iter_values(texts.range(rows))),
             Self::Times(times) => times_array(times[rows].to_vec().into()),
-            Self::Numbers(numbers) => {
-                let present = numbers[rows].iter().map(|number| (!number.is_nan()).then_some(*number));
-                Arc::new(present.collect::<Float64Array>())
+            Self::Numbers(numbers) => numbers_array(&numbers[rows]),
+            Self::NumbersFrom(first, numbers) => {
+                numbers_array(&numbers[rows.start - first..rows.end - first])
             }
             Self::Label(labels) => {
                 let known = rows.map(|row| labels.known(row).map(|value| value == POSITIVE));
@@ -59,6 +61,11 @@ impl Values<'_> {
             }
         }
     }
+}
+
+fn numbers_array(numbers: &[f64]) -> ArrayRef {
+    let present = numbers.iter().map(|number| (!number.is_nan()).then_some(*number));
+    Arc::new(present.collect::<Float64Array>())
 }
 
 fn times_array(times: TimestampNanosecondArray) -> ArrayRef {

@@ -141,7 +141,7 @@ fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<Table> {
     let mut entities = BTreeMap::new();
     for (index, name) in selection.entities.iter().enumerate() {
         let ids = joined_ids(&mut parts, |part| &mut part.entities[index]).select(&order);
-        entities.insert(name.clone(), ids.codes().codes);
+        entities.insert(name.clone(), ids.codes(0..ids.len()).codes);
     }
     let mut slices = BTreeMap::new();
     for (index, name) in selection.slices.iter().enumerate() {

@@ -198,9 +198,12 @@ impl LabelSpec {
         for (name, values) in
             [("positive_values", &self.positive_values), ("negative_values", &self.negative_values)]
         {
-            problems.require(!values.is_empty(), format!("/labels/{name}"), "at least one value", "none");
+            let pointer = format!("/labels/{name}");
+            problems.require(!values.is_empty(), pointer.clone(), "at least one value", "none");
+            problems.require_distinct(&pointer, values);
         }
-        problems.require_distinct("/labels/values", self.positive_values.iter().chain(&self.negative_values));
+        let both = self.negative_values.iter().any(|value| self.positive_values.contains(value));
+        problems.require(!both, "/labels/negative_values", "values that are not positive", "one that is");
         problems.require(self.maturity_days <= 36_500, "/labels/maturity_days", "at most 36500", "more");
     }
 }

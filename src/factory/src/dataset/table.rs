@@ -59,13 +59,37 @@ impl Table {
         self.event_time.len()
     }
 
-    /// The rows named, in the order named; entities keep their numbers.
+    /// Cuts out the rows named, in the order named, one table for each window; entities keep their numbers.
+    ///
+    /// A feature is let go of as soon as it is cut, so that no more than one stands in memory twice.
     #[must_use]
-    pub fn select(&self, rows: &[u32]) -> Self {
-        let mut features = Array2::zeros((rows.len(), self.features.ncols()).f());
-        for (mut to, from) in features.columns_mut().into_iter().zip(self.features.columns()) {
-            to.iter_mut().zip(rows).for_each(|(value, &row)| *value = from[row as usize]);
+    pub fn cut<const N: usize>(mut self, windows: [&[u32]; N]) -> [Self; N] {
+        let features = std::mem::take(&mut self.features);
+        let (rows, columns) = features.dim();
+        let mut cut = windows.map(|rows| self.picked(rows, columns));
+        drop(self);
+        let by_column = features.reversed_axes();
+        let by_column = if by_column.is_standard_layout() {
+            by_column
+        } else {
+            by_column.as_standard_layout().into_owned()
+        };
+        let (mut values, first) = by_column.into_raw_vec_and_offset();
+        values.drain(..first.unwrap_or_default());
+        for column in (0..columns).rev() {
+            let from = &values[column * rows..];
+            for (table, rows) in cut.iter_mut().zip(windows) {
+                let places = table.features.column_mut(column).into_iter().zip(rows);
+                places.for_each(|(value, &row)| *value = from[row as usize]);
+            }
+            values.truncate(column * rows);
+            values.shrink_to_fit();
         }
+        cut
+    }
+
+    /// The rows named, all features zero: zeros take no memory before they are written over.
+    fn picked(&self, rows: &[u32], features: usize) -> Self {
         Self {
             event_ids: self.event_ids.select(rows),
             event_time: pick(&self.event_time, rows),
@@ -73,7 +97,7 @@ impl Table {
             label: pick(&self.label, rows),
             label_outcome: pick(&self.label_outcome, rows),
             label_observed_time: pick(&self.label_observed_time, rows),
-            features,
+            features: Array2::zeros((rows.len(), features).f()),
             entities: picked(&self.entities, rows),
             slices: picked(&self.slices, rows),
             weights: self.weights.as_ref().map(|weights| pick(weights, rows)),

@@ -14,8 +14,8 @@ use super::ScoredWindow;
 /// Drift of the score and of each feature.
 pub(super) fn between(
     features: &[ColumnName],
-    train: &ScoredWindow,
-    test: &ScoredWindow,
+    train: &ScoredWindow<'_>,
+    test: &ScoredWindow<'_>,
 ) -> Result<Vec<Drift>> {
     let drift = |name: ColumnName, before: &[f64], after: &[f64]| -> Result<Drift> {
         Ok(Drift {
@@ -31,8 +31,8 @@ pub(super) fn between(
         .map(|(index, name)| {
             drift(
                 name.clone(),
-                &train.rows.features.column(index).to_vec(),
-                &test.rows.features.column(index).to_vec(),
+                &train.of.rows.features.column(index).to_vec(),
+                &test.of.rows.features.column(index).to_vec(),
             )
         })
         .collect::<Result<Vec<_>>>()?;
@@ -40,15 +40,15 @@ pub(super) fn between(
     Ok(all)
 }
 
-impl ScoredWindow {
+impl ScoredWindow<'_> {
     /// The day (UTC, since the epoch) of each row.
     pub(super) fn days(&self) -> Vec<i64> {
-        self.rows.event_time.iter().map(|time| time.div_euclid(DAY)).collect()
+        self.of.rows.event_time.iter().map(|time| time.div_euclid(DAY)).collect()
     }
 }
 
 /// Rows, rate, mean score and ROC AUC of each day of the window.
-pub(super) fn by_day(window: &ScoredWindow) -> Result<Vec<StabilityDay>> {
+pub(super) fn by_day(window: &ScoredWindow<'_>) -> Result<Vec<StabilityDay>> {
     let days = window.days();
     let first = days.iter().copied().min().unwrap_or_default();
     let last = days.iter().copied().max().unwrap_or_default();
@@ -59,7 +59,7 @@ pub(super) fn by_day(window: &ScoredWindow) -> Result<Vec<StabilityDay>> {
             continue;
         }
         let scores: Vec<_> = rows.iter().map(|&row| window.scores[row]).collect();
-        let positive: Vec<_> = rows.iter().map(|&row| window.positive[row]).collect();
+        let positive: Vec<_> = rows.iter().map(|&row| window.of.positive[row]).collect();
         let scored = Scored::new(&scores, &positive, None)?;
         let roc_auc = scored
             .both_classes()

@@ -14,12 +14,11 @@ use contracts::{
     Checked, Result, eval_report::EvalReport, measurements::Measurements, metric::SplitName,
     schema::SchemaVersion,
 };
-use kernels::{Progress, Rng};
+use kernels::{Model, Progress, Rng};
 
 use crate::{
     candidate::Candidate,
     clock::Stopwatch,
-    dataset::Table,
     failpoint::{self, Failpoint},
     guard::Window,
     layout,
@@ -28,12 +27,17 @@ use crate::{
 };
 
 /// One window with its scores.
-struct ScoredWindow {
+struct ScoredWindow<'a> {
     split: SplitName,
-    window: Window,
-    rows: Table,
-    positive: Vec<bool>,
+    of: &'a Window,
     scores: Vec<f64>,
+}
+
+impl<'a> ScoredWindow<'a> {
+    fn new(split: SplitName, window: &'a Window, model: &Model) -> Result<Self> {
+        let scores = model.predict_proba(window.rows.features.view())?.to_vec();
+        Ok(Self { split, of: window, scores })
+    }
 }
 
 /// Rows that are scored alone to see how long one takes.
@@ -49,22 +53,13 @@ pub fn evaluate(
     let watch = Stopwatch::start();
     let plan = trained.guarded.resolved.plan();
     let windows = &trained.guarded.windows;
-    let split = |split: SplitName, window: &Window| -> Result<ScoredWindow> {
-        let rows = trained.guarded.table.select(&window.rows);
-        let scores = trained.model.predict_proba(rows.features.view())?.to_vec();
-        Ok(ScoredWindow {
-            split,
-            positive: window.positive(&trained.guarded.table),
-            window: window.clone(),
-            rows,
-            scores,
-        })
-    };
-    let train = split(SplitName::Train, &windows.train)?;
+    let model = &trained.model;
+    let train = ScoredWindow::new(SplitName::Train, &windows.train, model)?;
+    let validation = windows.validation.as_ref();
     let validation =
-        windows.validation.as_ref().map(|window| split(SplitName::Validation, window)).transpose()?;
+        validation.map(|window| ScoredWindow::new(SplitName::Validation, window, model)).transpose()?;
     let throughput = Stopwatch::start();
-    let test = split(SplitName::Test, &windows.test)?;
+    let test = ScoredWindow::new(SplitName::Test, &windows.test, model)?;
     let score_rows_per_second =
         Some(test.scores.len() as f64 / throughput.seconds()).filter(|rate| rate.is_finite());
 
@@ -90,7 +85,7 @@ pub fn evaluate(
     let eval_report = store::write_document(store, &key("eval_report.json")?, &report)?;
     failpoint::hit(Failpoint::AfterReport)?;
 
-    let score_one_row_microseconds = latency(&trained, &test)?;
+    let score_one_row_microseconds = latency(model, test.of)?;
     stage_seconds.insert("evaluate".to_owned(), watch.seconds());
     let measurements = Checked::new(Measurements {
         schema_version: SchemaVersion::default(),
@@ -114,11 +109,11 @@ pub fn evaluate(
 }
 
 /// Median microseconds to score one row alone.
-fn latency(trained: &Trained, test: &ScoredWindow) -> Result<Option<f64>> {
+fn latency(model: &Model, test: &Window) -> Result<Option<f64>> {
     let mut microseconds = Vec::new();
     for row in test.rows.features.rows().into_iter().take(LATENCY_ROWS) {
         let watch = Stopwatch::start();
-        trained.model.predict_proba(row.insert_axis(ndarray::Axis(0)))?;
+        model.predict_proba(row.insert_axis(ndarray::Axis(0)))?;
         microseconds.push(watch.seconds() * 1e6);
     }
     microseconds.sort_unstable_by(f64::total_cmp);

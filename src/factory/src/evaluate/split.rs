@@ -24,7 +24,7 @@ const CURVE_POINTS: usize = 256;
 /// Everything that is said of one window.
 pub(super) fn report(
     config: &Evaluation,
-    window: &ScoredWindow,
+    window: &ScoredWindow<'_>,
     rng: Rng,
     progress: &dyn Progress,
 ) -> Result<SplitReport> {
@@ -38,7 +38,7 @@ pub(super) fn report(
     let first_day = capacity.as_ref().and_then(|found| found.days.first()).map_or(0, |day| day.day);
     Ok(SplitReport {
         split: window.split,
-        rows: window.window.counts.clone(),
+        rows: window.of.counts.clone(),
         metrics,
         roc_curve: ranking
             .roc_curve(CURVE_POINTS)
@@ -80,9 +80,9 @@ pub(super) fn report(
     })
 }
 
-impl ScoredWindow {
+impl ScoredWindow<'_> {
     pub(super) fn scored(&self) -> Result<Scored<'_>> {
-        Scored::new(&self.scores, &self.positive, self.rows.weights.as_deref())
+        Scored::new(&self.scores, &self.of.positive, self.of.rows.weights.as_deref())
     }
 }
 
@@ -164,11 +164,11 @@ fn intervals(
 
 fn capacity(
     config: &Evaluation,
-    window: &ScoredWindow,
+    window: &ScoredWindow<'_>,
     scored: &Scored<'_>,
 ) -> Result<Option<metric::EntityPrecision>> {
     let Some(settings) = &config.capacity else { return Ok(None) };
-    let codes = window.rows.entities.get(&settings.entity).ok_or_else(|| {
+    let codes = window.of.rows.entities.get(&settings.entity).ok_or_else(|| {
         Failure::at(
             Code::FeatureSchemaIncompatible,
             settings.entity.as_str(),
@@ -196,11 +196,11 @@ fn threshold_row(scored: &Scored<'_>, threshold: f64) -> Result<ThresholdRow> {
 fn groups(
     config: &Evaluation,
     slice: &Slice,
-    window: &ScoredWindow,
+    window: &ScoredWindow<'_>,
     rng: Rng,
     progress: &dyn Progress,
 ) -> Result<Vec<SliceReport>> {
-    let values = window.rows.slices.get(&slice.column).ok_or_else(|| {
+    let values = window.of.rows.slices.get(&slice.column).ok_or_else(|| {
         Failure::at(
             Code::FeatureSchemaIncompatible,
             slice.column.as_str(),
@@ -217,9 +217,9 @@ fn groups(
             continue;
         }
         let scores: Vec<_> = rows.iter().map(|&row| window.scores[row]).collect();
-        let positive: Vec<_> = rows.iter().map(|&row| window.positive[row]).collect();
+        let positive: Vec<_> = rows.iter().map(|&row| window.of.positive[row]).collect();
         let weights: Option<Vec<_>> =
-            window.rows.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+            window.of.rows.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         let scored = Scored::new(&scores, &positive, weights.as_deref())?;
         reports.push(SliceReport {
             column: slice.column.clone(),

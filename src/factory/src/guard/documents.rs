@@ -50,7 +50,9 @@ pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit)
     .into_iter()
     .flatten()
     .collect();
-    let least = split.gap.nanoseconds().max(policy.min_gap.nanoseconds());
+    // A label is final once it is mature: until then the next window would begin on labels that nobody had yet.
+    let maturity = plan.label_basis.iter().map(|labels| i64::from(labels.maturity_days) * DAY).max();
+    let least = split.gap.nanoseconds().max(policy.min_gap.nanoseconds()).max(maturity.unwrap_or(0));
     for pair in windows.windows(2) {
         let [(before, earlier), (after, later)] = pair else { continue };
         let between = later.start.nanoseconds().saturating_sub(earlier.end.nanoseconds());
@@ -68,6 +70,9 @@ pub(super) fn check(plan: &ResolvedTrainPlan, now: Timestamp, audit: &mut Audit)
                 format!("/split/{after}"),
                 format!("a start {} seconds after the end of {before}", least / 1_000_000_000),
                 format!("{} seconds", between / 1_000_000_000),
+            )
+            .with_hint(
+                "The longest of the config's gap, the profile's least gap and the labels' maturity counts.",
             ));
         }
     }

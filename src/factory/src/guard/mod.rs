@@ -16,21 +16,14 @@ use kernels::Progress;
 
 pub use windows::{Window, Windows};
 
-use crate::{
-    clock::Clock,
-    dataset::{self, Table},
-    resolve::Resolved,
-    store::Store,
-};
+use crate::{clock::Clock, dataset, resolve::Resolved, store::Store};
 
 /// A resolved run whose data passed every guard.
 #[derive(Debug)]
 pub struct Guarded {
     /// The run.
     pub(crate) resolved: Resolved,
-    /// Its rows, in canonical order.
-    pub(crate) table: Table,
-    /// Which rows are fitted and judged.
+    /// The rows that are fitted and judged.
     pub(crate) windows: Windows,
     /// What the guards looked at.
     pub(crate) audit: Vec<LeakageCheck>,
@@ -64,5 +57,5 @@ pub fn guard(
     rows::check(plan, &table, &mut audit)?;
     let windows = windows::split(plan, &table, &mut audit)?;
     rows::check_features(plan, &table, &windows, &mut audit)?;
-    Ok(Guarded { table, windows, audit: audit.0, resolved })
+    Ok(Guarded { windows: windows.cut(table), audit: audit.0, resolved })
 }

@@ -4,7 +4,10 @@ use contracts::{Code, Failure, Result, resolved_plan::ResolvedTrainPlan};
 use kernels::metric::{Ranking, Scored};
 use rayon::prelude::*;
 
-use super::{Audit, windows::Windows};
+use super::{
+    Audit,
+    windows::{Chosen, Windows},
+};
 use crate::dataset::Table;
 
 /// Labels are known by the cut, and features know nothing from after their event.
@@ -57,7 +60,7 @@ fn check_times(cut: i64, table: &Table, audit: &mut Audit) -> Result<()> {
 pub(super) fn check_features(
     plan: &ResolvedTrainPlan,
     table: &Table,
-    windows: &Windows,
+    windows: &Windows<Chosen>,
     audit: &mut Audit,
 ) -> Result<()> {
     let limit = plan.governance_profile.leakage_policy.max_single_feature_auc;

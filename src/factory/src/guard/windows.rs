@@ -13,36 +13,66 @@ use kernels::metric::{EntityDays, KnownPositives};
 use super::Audit;
 use crate::dataset::{Selection, Table};
 
-/// Rows of one window, in canonical order, all with a known label.
-#[derive(Debug, Clone)]
+/// One window: rows in canonical order, all with a known label.
+#[derive(Debug)]
 pub struct Window {
-    /// Rows of the table.
-    pub rows: Vec<u32>,
+    /// The rows.
+    pub rows: Table,
+    /// Whether each is positive.
+    pub positive: Vec<bool>,
     /// How many there are, and how many were left out.
     pub counts: WindowRows,
 }
 
 /// The windows of the split.
-#[derive(Debug, Clone)]
-pub struct Windows {
+#[derive(Debug)]
+pub struct Windows<W = Window> {
     /// Rows that are fitted.
-    pub train: Window,
+    pub train: W,
     /// Rows that stop the fit early.
-    pub validation: Option<Window>,
+    pub validation: Option<W>,
     /// Rows that judge the model.
-    pub test: Window,
+    pub test: W,
 }
 
-impl Window {
+/// Which rows of the table stand in a window.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) rows: Vec<u32>,
+    counts: WindowRows,
+}
+
+impl Chosen {
     /// Whether each row is positive.
-    pub fn positive(&self, table: &Table) -> Vec<bool> {
+    pub(super) fn positive(&self, table: &Table) -> Vec<bool> {
         self.rows.iter().map(|&row| table.label[row as usize] == Some(true)).collect()
     }
 
     /// The entity of each row.
-    pub fn entities(&self, table: &Table, column: &ColumnName) -> Result<Vec<u64>> {
+    fn entities(&self, table: &Table, column: &ColumnName) -> Result<Vec<u64>> {
         let codes = entity(table, column)?;
         Ok(self.rows.iter().map(|&row| u64::from(codes[row as usize])).collect())
+    }
+}
+
+impl Windows<Chosen> {
+    /// Cuts the windows out of the table, of which nothing else is left.
+    pub(super) fn cut(self, table: Table) -> Windows {
+        let Self { train, validation, test } = self;
+        let positive = |chosen: &Chosen| chosen.positive(&table);
+        let of_train = (positive(&train), train.counts);
+        let of_validation = validation.as_ref().map(positive);
+        let of_test = (positive(&test), test.counts);
+        let stops: &[u32] = validation.as_ref().map_or(&[], |chosen| &chosen.rows);
+        let [fitted, stopping, judging] = table.cut([&train.rows, stops, &test.rows]);
+        let window = |rows, (positive, counts)| Window { rows, positive, counts };
+        Windows {
+            train: window(fitted, of_train),
+            validation: of_validation
+                .zip(validation)
+                .map(|(positive, chosen)| window(stopping, (positive, chosen.counts))),
+            test: window(judging, of_test),
+        }
     }
 }
 
@@ -67,7 +97,7 @@ pub(super) fn selection(plan: &ResolvedTrainPlan) -> Selection {
 }
 
 /// Splits the table by time.
-pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) -> Result<Windows> {
+pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) -> Result<Windows<Chosen>> {
     let config = &plan.training_config;
     let take = |name: &str, window: &TimeWindow| take(name, window, config.label.unknown, table);
     let train = take("train", &config.split.train)?;
@@ -89,7 +119,7 @@ pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) 
             check_classes(name, &window.positive(table))?;
         }
     }
-    let count = |mut window: Window| {
+    let count = |mut window: Chosen| {
         window.counts.rows = window.rows.len() as u64;
         window.counts.positive = window.positive(table).iter().filter(|&&positive| positive).count() as u64;
         window
@@ -97,7 +127,7 @@ pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) 
     Ok(Windows { train: count(train), validation: validation.map(count), test: count(test) })
 }
 
-fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) -> Result<Window> {
+fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) -> Result<Chosen> {
     let inside = |&row: &usize| window.contains(Timestamp::from_nanoseconds(table.event_time[row]));
     let (known, other): (Vec<u32>, Vec<u32>) = (0..table.rows())
         .filter(inside)
@@ -112,7 +142,7 @@ fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) 
         ));
     }
     let counts = WindowRows { rows: 0, positive: 0, unknown_label: other.len() as u64, known_positive: 0 };
-    Ok(Window { rows: known, counts })
+    Ok(Chosen { rows: known, counts })
 }
 
 fn check_classes(name: &str, positive: &[bool]) -> Result<()> {
@@ -136,7 +166,7 @@ fn check_classes(name: &str, positive: &[bool]) -> Result<()> {
     Ok(())
 }
 
-fn check_disjoint(table: &Table, column: &ColumnName, train: &Window, test: &Window) -> Result<()> {
+fn check_disjoint(table: &Table, column: &ColumnName, train: &Chosen, test: &Chosen) -> Result<()> {
     let mut fitted = train.entities(table, column)?;
     fitted.sort_unstable();
     fitted.dedup();
@@ -158,7 +188,7 @@ fn remaining(
     table: &Table,
     known: &contracts::training_config::KnownPositives,
     train_start: Timestamp,
-    test: &Window,
+    test: &Chosen,
 ) -> Result<(Vec<u32>, u64)> {
     let codes: Vec<u64> = entity(table, &known.entity)?.iter().map(|&code| u64::from(code)).collect();
     let days: Vec<i64> = table.event_time.iter().map(|time| time.div_euclid(DAY)).collect();

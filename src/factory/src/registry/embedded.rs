@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use contracts::{
     Checked, Code, Failure, Reference, Result,
     bundle::ModelBundle,
+    governance_profile::GovernanceProfile,
     identity::ids::BundleId,
     lifecycle_event::{BundleState, LifecycleKind, RegistryLifecycleEvent},
     names::{ColumnName, Name, ObjectKey, Principal},
@@ -20,7 +21,12 @@ use contracts::{
     signature::Signature,
 };
 
-use super::{Act, Publication, Registry, history::History, resolution, rules::permit};
+use super::{
+    Act, Publication, Registry,
+    history::{Entry, History},
+    resolution,
+    rules::permit,
+};
 use crate::{
     bundle::{self, Publishable},
     clock::Clock,
@@ -105,11 +111,10 @@ impl EmbeddedRegistry {
             let entry = history.entry(bundle).ok_or_else(|| {
                 Failure::new(Code::BundleNotFound, format!("{bundle} is not published in this scope"))
             })?;
-            let published = &entry.published;
-            let profile = store::read_document(&*self.store, &published.governance_profile)?;
+            let profile = self.profile(&entry)?;
             permit(kind, Some(&entry), &profile, &act.actor)?;
             if kind != LifecycleKind::BundleRetired {
-                self.passed_bundle(&published.bundle)?;
+                self.passed_bundle(&entry.published.bundle)?;
             }
             Ok(Some(RegistryLifecycleEvent {
                 kind,
@@ -122,6 +127,11 @@ impl EmbeddedRegistry {
             }))
         })?;
         event.ok_or_else(|| Failure::new(Code::InternalError, "a verb left no event"))
+    }
+
+    /// The profile that a bundle was judged by, which says who may do what to it.
+    pub(super) fn profile(&self, entry: &Entry) -> Result<Checked<GovernanceProfile>> {
+        store::read_document(&*self.store, &entry.published.governance_profile)
     }
 
     /// The bundle's document, with its publication, its model and its PASS checked: what must hold whenever it is
@@ -241,7 +251,10 @@ impl Registry for EmbeddedRegistry {
             }
             history.push(event)?;
         }
-        let Some(Anchor { sequence, event }) = anchor else { return Ok(history) };
+        let Some(Anchor { sequence, event }) = anchor else {
+            // A writer that died may have left one event without its anchor, and the next one anchors it first.
+            return if history.events().len() < 2 { Ok(history) } else { Err(unanchored(scope)) };
+        };
         let place = event_key(scope, sequence)?;
         match history.digest_at(sequence) {
             Some(digest) if digest == event => Ok(history),
@@ -303,6 +316,11 @@ fn changed(event: &ObjectKey, expected: &str) -> Failure {
 /// Where the record of a publication stands.
 pub(crate) fn publication_key(record: &BundlePublication) -> Result<ObjectKey> {
     ObjectKey::new(format!("registry/bundles/{}/{}.json", record.bundle_id, record.bundle_version))
+}
+
+fn unanchored(scope: &TargetScope) -> Failure {
+    Failure::at(Code::LedgerCorrupt, scope.to_string(), "an anchor of its history in the ledger", "none")
+        .with_hint("The ledger was lost, replaced or edited: put the one back that belongs to these objects.")
 }
 
 fn scope_key(scope: &TargetScope) -> Result<ObjectKey> {

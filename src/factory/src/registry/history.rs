@@ -74,11 +74,22 @@ impl History {
         }
     }
 
-    /// The bundle that was ACTIVE before the present one and is not retired.
+    /// The bundle that was ACTIVE before the present one was promoted and is not retired. What was rolled back from
+    /// is not returned to: that takes a promotion.
     pub fn before_active(&self) -> Option<&BundleId> {
-        let present = &self.active()?.bundle_id;
-        self.activations().rev().map(|event| &event.bundle_id).find(|bundle| {
-            *bundle != present && !self.events.iter().any(|event| is_retirement_of(event, bundle))
+        self.active()?;
+        let mut serving: Vec<&BundleId> = Vec::new();
+        for event in self.activations() {
+            if event.kind == LifecycleKind::BundleRolledBack {
+                let place = serving.iter().rposition(|bundle| **bundle == event.bundle_id)?;
+                serving.truncate(place + 1);
+            } else {
+                serving.push(&event.bundle_id);
+            }
+        }
+        let (present, before) = serving.split_last()?;
+        before.iter().rev().copied().find(|bundle| {
+            bundle != present && !self.events.iter().any(|event| is_retirement_of(event, bundle))
         })
     }
 

@@ -11,7 +11,7 @@ use contracts::{
     scope::TargetScope,
 };
 
-use super::{EmbeddedRegistry, History, Registry};
+use super::{EmbeddedRegistry, History, Registry, rules::require_approval};
 
 enum Serving {
     Bundle(Box<RegistryLifecycleEvent>, History),
@@ -102,14 +102,18 @@ fn fall_back(
 ) -> Result<BundleResolution> {
     let reference = registry.find(bundle)?;
     let document = registry.passed_bundle(&reference)?;
-    let entry = registry.history(&document.target_scope)?.entry(bundle);
-    match entry.map(|entry| entry.state) {
-        Some(BundleState::Retired) => {
-            return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired")));
-        }
-        Some(_) => {}
-        None => return Err(Failure::new(Code::BundleNotFound, format!("{bundle} has no event"))),
+    if !may_stand_in(&document.target_scope, scope) {
+        let detail = format!("{bundle} is for {}, not for {scope}", document.target_scope);
+        return Err(Failure::new(Code::BundleIncompatible, detail));
     }
+    let Some(entry) = registry.history(&document.target_scope)?.entry(bundle) else {
+        return Err(Failure::new(Code::BundleNotFound, format!("{bundle} has no event")));
+    };
+    if entry.state == BundleState::Retired {
+        return Err(Failure::new(Code::BundleRetired, format!("{bundle} is retired")));
+    }
+    let profile = registry.profile(&entry)?;
+    require_approval(entry.approver.as_ref(), &profile)?;
     servable(registry, &reference, available)?;
     Ok(BundleResolution {
         resolved_scope: Some(document.target_scope.clone()),
@@ -119,6 +123,11 @@ fn fall_back(
         policy_revision: Some(document.policy_revision.clone()),
         ..unresolved(scope, ResolutionOutcome::SafeFallback)
     })
+}
+
+/// A fallback comes from the environment that asks, and from no other tenant.
+fn may_stand_in(own: &TargetScope, asked: &TargetScope) -> bool {
+    own.environment == asked.environment && (own.tenant_id.is_none() || own.tenant_id == asked.tenant_id)
 }
 
 fn unresolved(scope: &TargetScope, outcome: ResolutionOutcome) -> BundleResolution {

@@ -33,6 +33,7 @@ pub(crate) fn permit(
         return Err(Failure::new(Code::BundleRetired, detail));
     }
     let active = *state == BundleState::Active;
+    let own_approval = profile.four_eyes && approver.as_ref() == Some(actor);
     match kind {
         LifecycleKind::BundlePublished => Ok(()),
         LifecycleKind::BundleApproved => {
@@ -47,15 +48,22 @@ pub(crate) fn permit(
         }
         LifecycleKind::BundlePromotedActive => {
             allow(&roles.promote, actor, "promote")?;
-            let unseen = approver.is_none() && (profile.approval_required || profile.four_eyes);
-            refuse_if(unseen, Code::ApprovalMissing, "the governance profile asks for an approval first")?;
-            let own = approver.as_ref() == Some(actor);
-            refuse_if(profile.four_eyes && own, Code::FourEyesViolation, "the approver cannot promote")?;
+            require_approval(approver.as_ref(), profile)?;
+            refuse_if(own_approval, Code::FourEyesViolation, "the approver cannot promote")?;
             refuse_if(active, Code::InvalidTransition, "the bundle is ACTIVE already")
         }
-        LifecycleKind::BundleRolledBack => allow(&roles.promote, actor, "roll back"),
+        LifecycleKind::BundleRolledBack => {
+            allow(&roles.promote, actor, "roll back")?;
+            refuse_if(own_approval, Code::FourEyesViolation, "the approver cannot bring it back")
+        }
         LifecycleKind::BundleRetired => allow(&roles.promote, actor, "retire"),
     }
+}
+
+/// Refuses with `APPROVAL_MISSING` where the profile asks for an approval before a bundle serves and there is none.
+pub(super) fn require_approval(approver: Option<&Principal>, profile: &GovernanceProfile) -> Result<()> {
+    let unseen = approver.is_none() && (profile.approval_required || profile.four_eyes);
+    refuse_if(unseen, Code::ApprovalMissing, "the governance profile asks for an approval first")
 }
 
 fn allow(allowed: &Allowed, actor: &Principal, verb: &str) -> Result<()> {

@@ -35,6 +35,9 @@ const REFUSED: &[(&str, Code, &str, Edit)] = &[
     ("one who may not publish", Code::PublishNotAllowed, "publication", |place, request| {
         with_profile(place, request, |profile| profile["roles"]["publish"] = json!({"only": ["bob"]}));
     }),
+    ("a correction of no run", Code::RequestInvalid, "/supersedes", |_, request| {
+        request["supersedes"] = json!(format!("tr_{}", "0".repeat(32)));
+    }),
     ("a manifest outside ofs", Code::OwnershipBoundaryViolation, "/dataset_manifests/0/uri", |_, request| {
         request["dataset_manifests"][0]["uri"] = json!("platform-1/mf/manifest.json");
     }),

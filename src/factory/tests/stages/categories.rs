@@ -101,6 +101,11 @@ fn what_cannot_be_categories_is_refused_with_its_place() {
     let computed = request(&place, boosting(&["terminal_code", "customer_count_7d"]));
     let failure = place.refusal(computed, LEAVES);
     assert_refusal("computed", &failure, Code::FeatureSchemaIncompatible, "/model/categorical_features/1");
+    // Refused before a plan is written.
+    let mut rising = boosting(&["terminal_code"]);
+    rising["monotonic_cst"] = json!({"amount": 1, "terminal_code": 1});
+    let failure = place.refusal(request(&place, rising), &["job_requests/", "run_receipt_fail.json"]);
+    assert_refusal("a direction", &failure, Code::ParameterInvalid, "/model/monotonic_cst/terminal_code");
     let failure = place.refusal(request(&place, boosting(&["amount"])), LEAVES);
     assert_refusal("fractions", &failure, Code::CategoryInvalid, "features/amount");
     let mut few = boosting(&["terminal_code"]);

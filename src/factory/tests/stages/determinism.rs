@@ -1,13 +1,22 @@
 //! The same data and request give the same bytes: in any folder, with any number of threads, however the rows
-//! come in.
+//! come in, with any instructions.
 
-use contracts::{Reference, names::ObjectKey};
+use std::{fs::File, path::Path, sync::Arc};
+
+use arrow_array::{DictionaryArray, RecordBatch, UInt32Array};
+use contracts::names::ObjectKey;
 use factory::{
     Factory,
+    clock::FixedClock,
     dataset::{Built, DatasetSpec, Source, Sources},
     ledger::State,
 };
-use kernels::progress::Silent;
+use kernels::{
+    dispatch::{self, Instructions},
+    progress::Silent,
+};
+use ndarray::Array2;
+use parquet::arrow::ArrowWriter;
 use rayon::ThreadPoolBuilder;
 use serde_json::{Value, json};
 
@@ -52,11 +61,11 @@ fn request(bench: &Bench, family: &str) -> Value {
     request
 }
 
-fn build(factory: &Factory, events: Vec<arrow_array::RecordBatch>) -> Built {
+fn build(factory: &Factory, events: Source) -> Built {
     let payments = payments();
     let spec: DatasetSpec = serde_json::from_value(spec(&payments)).unwrap();
     let labels = Source::Batches(vec![labels(&payments)]);
-    factory.build_dataset(&spec, Sources { events: Source::Batches(events), labels }, &Silent).unwrap()
+    factory.build_dataset(&spec, Sources { events, labels }, &Silent).unwrap()
 }
 
 /// Run id and bundle id of a family.
@@ -85,7 +94,7 @@ fn the_ids_of_every_family_are_fixed() {
 }
 
 /// Everything that is built, without what a clock measured and recorded.
-fn everything(root: &std::path::Path) -> Files {
+fn everything(root: &Path) -> Files {
     let mut objects = files(&root.join("objects"));
     objects.retain(|path, _| {
         let path = path.to_str().unwrap();
@@ -94,56 +103,105 @@ fn everything(root: &std::path::Path) -> Files {
     objects
 }
 
-#[test]
-fn threads_and_folders_change_no_byte() {
-    let whole = |threads: usize, below: &str| {
+/// One way to carry out the whole line.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    threads: usize,
+    /// No wider ones are used than these.
+    instructions: Instructions,
+    shuffled: bool,
+    /// Parquet files that the rows come in; none are rows in memory.
+    files: usize,
+    /// The factory's folder.
+    below: &'static str,
+}
+
+const PLAIN: Way =
+    Way { threads: 1, instructions: Instructions::Avx512, shuffled: false, files: 0, below: "one" };
+
+/// Events in an order of their own.
+fn shuffled(rows: &RecordBatch) -> RecordBatch {
+    let count = rows.num_rows() as u64;
+    // 7919 is prime and no divisor, so its multiples visit every row once.
+    assert_ne!(count % 7_919, 0);
+    let order: UInt32Array = (0..count).map(|row| Some((row * 7_919 % count) as u32)).collect();
+    let columns = rows.columns().iter().map(|column| {
+        let picked = DictionaryArray::new(order.clone(), Arc::clone(column));
+        arrow_cast::cast(&picked, column.data_type()).unwrap()
+    });
+    RecordBatch::try_new(rows.schema(), columns.collect()).unwrap()
+}
+
+/// The rows in so many Parquet files.
+fn in_files(rows: &RecordBatch, count: usize, folder: &Path) -> Source {
+    let step = rows.num_rows().div_ceil(count);
+    let paths = (0..count).map(|part| {
+        let path = folder.join(format!("{part}.parquet"));
+        let rows = rows.slice(part * step, step.min(rows.num_rows() - part * step));
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        path
+    });
+    Source::Parquet(paths.collect())
+}
+
+impl Way {
+    /// Every object that the line leaves, and the bits of every family's scores of the first rows.
+    fn carried_out(self) -> (Files, Vec<Vec<u64>>) {
         let folder = folder();
-        let root = folder.path().join(below);
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let clock = std::sync::Arc::new(factory::clock::FixedClock::new(today()));
+        let root = folder.path().join(self.below);
+        dispatch::limit(self.instructions);
+        let pool = ThreadPoolBuilder::new().num_threads(self.threads).build().unwrap();
+        let scores = pool.install(|| {
+            let clock = Arc::new(FixedClock::new(today()));
             let factory = Factory::of(line(&root, &clock));
-            let manifest = build(&factory, vec![events(&payments())]).reference;
+            let rows = events(&payments());
+            let rows = if self.shuffled { shuffled(&rows) } else { rows };
+            let source = match self.files {
+                0 => Source::Batches(vec![rows]),
+                count => in_files(&rows, count, folder.path()),
+            };
+            let manifest = build(&factory, source).reference;
             let bench = Bench { factory, payments: payments(), manifest };
-            for (family, ..) in GOLDEN {
-                ids(&bench, family);
-            }
+            GOLDEN.iter().map(|(family, ..)| scores(&bench, &ids(&bench, family).1)).collect()
         });
-        everything(&root)
-    };
-    let expected = whole(1, "one");
-    for (threads, below) in [(2, "a/longer/way"), (4, "another")] {
-        let found = whole(threads, below);
-        assert_eq!(
-            found.keys().collect::<Vec<_>>(),
-            expected.keys().collect::<Vec<_>>(),
-            "{threads} threads"
-        );
-        assert!(found == expected, "{threads} threads: other bytes");
+        dispatch::limit(Instructions::Avx512);
+        (everything(&root), scores)
     }
 }
 
+/// What a published bundle says of made-up rows, as bits.
+fn scores(bench: &Bench, bundle: &str) -> Vec<u64> {
+    let bundle = bench.factory.line().registry.find(&bundle.parse().unwrap()).unwrap();
+    let scorer = bench.factory.load(&bundle).unwrap();
+    let columns = scorer.bundle().input_schema.len();
+    let rows = Array2::from_shape_fn((500, columns), |(row, column)| (row * (column + 3) % 97) as f64 * 0.7);
+    scorer.predict_proba(rows.view()).unwrap().iter().map(|score| score.to_bits()).collect()
+}
+
+/// The promise of the README, each part of it in turn and all together.
 #[test]
-fn the_order_and_the_batches_of_rows_change_no_byte() {
-    let place = Place::new();
-    let all = events(&place.payments);
-    let rows = all.num_rows();
-    // 7919 is prime and no divisor, so its multiples visit every row once.
-    assert_ne!(rows % 7_919, 0);
-    let order: arrow_array::UInt32Array =
-        (0..rows as u64).map(|row| Some((row * 7_919 % rows as u64) as u32)).collect();
-    let columns = all.columns().iter().map(|column| {
-        let picked = arrow_array::DictionaryArray::new(order.clone(), std::sync::Arc::clone(column));
-        arrow_cast::cast(&picked, column.data_type()).unwrap()
-    });
-    let shuffled = arrow_array::RecordBatch::try_new(all.schema(), columns.collect()).unwrap();
-    let step = rows / 5 + 1;
-    let batches = (0..5).map(|part| shuffled.slice(part * step, step.min(rows - part * step))).collect();
-    let other = folder();
-    let built = build(&Factory::open(other.path(), None).unwrap(), batches);
-    let expected: &Reference<_> = &place.manifest;
-    assert_eq!(built.reference, *expected);
-    assert!(everything(other.path()) == place.objects());
+fn no_way_to_carry_out_the_line_changes_a_byte() {
+    let expected = PLAIN.carried_out();
+    let threads = [2, 4, 7].map(|threads| Way { threads, ..PLAIN });
+    let sets = [Instructions::Baseline, Instructions::Avx2].map(|instructions| Way { instructions, ..PLAIN });
+    let rows = [
+        Way { shuffled: true, ..PLAIN },
+        Way { files: 1, ..PLAIN },
+        Way { files: 5, ..PLAIN },
+        Way { below: "a/longer/way", ..PLAIN },
+    ];
+    let together = [
+        Way { threads: 7, instructions: Instructions::Avx2, shuffled: true, files: 5, below: "two" },
+        Way { threads: 2, instructions: Instructions::Baseline, shuffled: true, files: 1, below: "x" },
+    ];
+    for way in threads.into_iter().chain(sets).chain(rows).chain(together) {
+        let (objects, scores) = way.carried_out();
+        assert_eq!(objects.keys().collect::<Vec<_>>(), expected.0.keys().collect::<Vec<_>>(), "{way:?}");
+        assert!(objects == expected.0, "{way:?}: other bytes");
+        assert!(scores == expected.1, "{way:?}: other scores");
+    }
 }
 
 /// Where a manifest stands is no part of what the run and the bundle are.

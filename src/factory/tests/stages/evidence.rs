@@ -72,16 +72,20 @@ fn evidence_changed_after_the_gate_is_never_published() {
         for (change, code, apply) in CHANGES {
             let (place, run) = Place::passed();
             let uri = uri(&place, &run, name);
+            let whole = std::fs::read(place.path(&uri)).unwrap();
             apply(&place, &uri);
             let failure = place.factory.publish(&run, &alice(), &worker(), &Silent).unwrap_err();
             assert_refusal(&format!("{name} {change}"), &failure, code, &uri);
             assert!(place.store().list(&ObjectKey::new("registry").unwrap()).unwrap().is_empty());
-            let expected = if code.retryable() { State::PublishPending } else { State::Fail };
-            assert_eq!(place.run(&run).progress.state, expected, "{name} {change}");
+            assert_eq!(place.run(&run).progress.state, State::PublishPending, "{name} {change}");
             let findings = place.factory.fsck().unwrap().findings;
             assert!(
                 findings.iter().any(|finding| finding.code == code && finding.subject == run.to_string())
             );
+            // The gate's verdict stands: what was damaged is put back, and no attempt was spent.
+            std::fs::write(place.path(&uri), &whole).unwrap();
+            let row = place.factory.publish_retry(&run, &worker(), &Silent).unwrap();
+            assert_eq!((row.progress.state, row.progress.publish_attempts), (State::Published, 1));
         }
     }
 }
@@ -170,8 +174,7 @@ fn evidence_changed_before_the_gate_is_never_judged() {
         change(&place, &run);
         let failure = place.factory.work(&worker(), Some(&run), &Silent).unwrap_err();
         assert_refusal(name, &failure, code, "platform-1/mf/");
-        let expected = if code.retryable() { State::Queued } else { State::Fail };
-        assert_eq!(place.run(&run).progress.state, expected, "{name}");
+        assert_eq!(place.run(&run).progress.state, State::Queued, "{name}: nothing was judged");
         let objects = place.objects();
         let wrong = ["gate_receipt", "bundle", "registry"];
         assert!(!objects.keys().any(|key| wrong.iter().any(|part| key.to_str().unwrap().contains(part))));

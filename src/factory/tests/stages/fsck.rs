@@ -53,7 +53,7 @@ fn event(place: &Place, sequence: u32, with_key: bool, edit: impl FnOnce(&mut Va
     let uri = format!("{SCOPE}/{sequence:08}.json");
     forge::in_place::<RegistryLifecycleEvent>(place, &uri, with_key, edit);
     if with_key {
-        forge::lift_anchors(place);
+        forge::anchor_anew(place);
     }
 }
 
@@ -85,6 +85,15 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
     ("another request that changed", "I1", Code::EvidenceDigestMismatch, "job_requests/0", |place, _| {
         place.put(&format!("platform-1/mf/job_requests/{}.json", "0".repeat(64)), b"other");
     }),
+    ("a lost config", "I1", Code::TrainingConfigUnresolved, "tr_", |place, _| {
+        fs::remove_file(place.path(&only_key(place, "platform-1/mf/training_configs"))).unwrap();
+    }),
+    ("a changed profile", "I1", Code::GovernanceProfileDigestMismatch, "tr_", |place, _| {
+        fs::write(place.path(&only_key(place, "platform-1/mf/governance_profiles")), b"other").unwrap();
+    }),
+    ("a link among the objects", "I1", Code::StoreCorrupt, "platform-1", |place, _| {
+        std::os::unix::fs::symlink(place.path(place.manifest.uri.as_str()), place.path("platform-1/mf/link")).unwrap();
+    }),
     ("lost measurements", "I1", Code::EvidenceUnresolved, "tr_", |place, run| {
         fs::remove_file(place.path(&own(run, "measurements.json"))).unwrap();
     }),
@@ -105,6 +114,12 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
     }),
     ("a published bundle whose data changed", "I2", Code::PartitionDigestMismatch, "registry/bundles", |place, _| {
         fs::write(place.path(&only_key(place, "platform-1/ofs/partitions")), b"other").unwrap();
+    }),
+    ("a published bundle of a run that the ledger does not know", "I2", Code::RunNotFound, "registry/bundles", |place, _| {
+        ledger(place).execute_batch("DELETE FROM requests; DELETE FROM events; DELETE FROM runs;").unwrap();
+    }),
+    ("a history that the ledger does not anchor", "I6", Code::LedgerCorrupt, "prod/card/primary", |place, _| {
+        forge::lift_anchors(place);
     }),
     ("an event that names another bundle", "I6", Code::EvidenceInvalid, "prod/card/primary", |place, _| {
         event(place, 2, true, |event| event["bundle"]["uri"] = json!("platform-1/mf/other"));

@@ -7,13 +7,16 @@ use std::{
 };
 
 use contracts::{Code, Result, identity::ids::BundleId, resolution::ResolutionOutcome};
-use factory::registry::{EmbeddedRegistry, Registry};
+use factory::{
+    registry::{EmbeddedRegistry, Registry},
+    store,
+};
 use serde_json::json;
 
 use crate::support::{
     away::{InterruptedStore, OvertakingStore},
     place::{Place, act, assert_refusal, quick_config, quick_profile},
-    shelf::Shelf,
+    shelf::{Shelf, published},
 };
 
 /// Every verb x every state: `+` works, everything else is its refusal.
@@ -102,6 +105,15 @@ fn four_eyes_are_two_people_who_did_not_ask() {
     refused("promote", "bob", Code::FourEyesViolation);
     refused("promote", "mallory", Code::ActorNotAllowed);
     shelf.act("promote", "strict", "carol").unwrap();
+    // Bringing it back puts it into service as a promotion does.
+    let run = published(&shelf.place, "strict", "strict-2").parse().unwrap();
+    let reference = shelf.place.evidence(&run).bundle.unwrap();
+    let (registry, scope) = (shelf.place.registry(), shelf.scope("strict"));
+    let other = store::read_document(shelf.place.store(), &reference).unwrap().bundle_id.clone();
+    registry.approve(scope, &other, &act("bob")).unwrap();
+    registry.promote(scope, &other, &act("dave")).unwrap();
+    refused("roll back", "bob", Code::FourEyesViolation);
+    shelf.act("roll back", "strict", "carol").unwrap();
     shelf.sound();
 }
 
@@ -129,9 +141,31 @@ fn rolling_back_returns_to_the_bundle_before() {
     let event = shelf.act("roll back", "first", "bob").unwrap();
     assert_eq!(event.bundle_id, *shelf.id("first"));
     assert_eq!(shelf.resolve("first", None).1.as_deref(), Some("first"));
-    shelf.act("retire", "second", "bob").unwrap();
     let failure = shelf.act("roll back", "first", "bob").unwrap_err();
-    assert_refusal("the other is retired", &failure, Code::NoActiveBundle, "prod/card/primary");
+    assert_refusal("the other was rolled back from", &failure, Code::NoActiveBundle, "prod/card/primary");
+    shelf.act("promote", "second", "bob").unwrap();
+    shelf.act("retire", "first", "bob").unwrap();
+    let failure = shelf.act("roll back", "first", "bob").unwrap_err();
+    assert_refusal("the one before is retired", &failure, Code::NoActiveBundle, "prod/card/primary");
+    assert_eq!(shelf.resolve("first", None).1.as_deref(), Some("second"));
+    shelf.sound();
+}
+
+/// Back over several promotions, one step at a time.
+#[test]
+fn rolling_back_again_goes_further_back() {
+    let shelf = Shelf::new();
+    let third = published(&shelf.place, "second", "third").parse().unwrap();
+    let reference = shelf.place.evidence(&third).bundle.unwrap();
+    let third = store::read_document(shelf.place.store(), &reference).unwrap().bundle_id.clone();
+    shelf.act("promote", "first", "bob").unwrap();
+    shelf.act("promote", "second", "bob").unwrap();
+    shelf.place.registry().promote(shelf.scope("first"), &third, &act("bob")).unwrap();
+    for expected in ["second", "first"] {
+        let event = shelf.act("roll back", "first", "bob").unwrap();
+        assert_eq!(event.bundle_id, *shelf.id(expected));
+    }
+    assert_eq!(shelf.act("roll back", "first", "bob").unwrap_err().code, Code::NoActiveBundle);
     assert_eq!(shelf.resolve("first", None).1.as_deref(), Some("first"));
     shelf.sound();
 }

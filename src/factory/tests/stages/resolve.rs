@@ -23,6 +23,10 @@ fn add_manifest(request: &mut Value, manifest: Value) {
 
 fn same(_: &mut Value) {}
 
+fn constrain(config: &mut Value, name: &str, value: &Value) {
+    config["model"] = json!({"family": "gradient_boosting", "n_estimators": 2, name: value});
+}
+
 fn with_config(place: &Place, request: &mut Value, edit: impl FnOnce(&mut Value)) {
     let mut config = quick_config(place);
     edit(&mut config);
@@ -96,6 +100,21 @@ const REFUSED: &[(&str, Code, &str, Edit)] = &[
     }),
     ("a slice of no column", Code::FeatureSchemaIncompatible, "colour", |place, request| {
         with_config(place, request, |config| config["evaluation"]["slices"][0]["column"] = json!("colour"));
+    }),
+    ("a direction of no feature", Code::FeatureSchemaIncompatible, "/model/monotonic_cst/colour", |place, request| {
+        with_config(place, request, |config| constrain(config, "monotonic_cst", &json!({"amount": 1, "colour": -1})));
+    }),
+    ("a direction of a feature that is left out", Code::FeatureSchemaIncompatible, "/model/monotonic_cst/amount", |place, request| {
+        with_config(place, request, |config| {
+            config["features"] = json!(["weekend"]);
+            constrain(config, "monotonic_cst", &json!({"amount": 1}));
+        });
+    }),
+    ("a group of no features", Code::FeatureSchemaIncompatible, "/model/interaction_cst/0/1", |place, request| {
+        with_config(place, request, |config| constrain(config, "interaction_cst", &json!([["amount", "colour"]])));
+    }),
+    ("categories of no feature", Code::FeatureSchemaIncompatible, "/model/categorical_features/0", |place, request| {
+        with_config(place, request, |config| constrain(config, "categorical_features", &json!(["colour"])));
     }),
     ("another label", Code::LabelRuleMismatch, "/label/family", |place, request| {
         with_config(place, request, |config| config["label"]["family"] = json!("chargeback"));
@@ -210,6 +229,22 @@ fn a_partition_that_is_not_what_the_manifest_says_stops_the_run() {
             place.refusal(request, &["job_requests/", "run_receipt_fail.json", "resolved_train_plan/"]);
         assert_refusal(name, &failure, *code, place_named);
     }
+}
+
+/// A partition that was damaged and put back: the run that it stopped goes on when it is sent to work again.
+#[test]
+fn damage_that_was_put_right_is_no_failure() {
+    let place = Place::new();
+    let manifest = forge::value_of(&place, &place.manifest);
+    let uri = manifest["partitions"][0]["uri"].as_str().unwrap().to_owned();
+    let bytes = std::fs::read(place.path(&uri)).unwrap();
+    std::fs::write(place.path(&uri), b"other").unwrap();
+    let request = place.quick();
+    let leaves = ["job_requests/", "resolved_train_plan/"];
+    assert_eq!(place.refusal(request.clone(), &leaves).code, Code::PartitionDigestMismatch);
+    std::fs::write(place.path(&uri), &bytes).unwrap();
+    assert_eq!(place.carry_out(request).progress.state, factory::ledger::State::Published);
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 
 /// What is not there yet may come: the run waits, and goes on when it is sent to work again.

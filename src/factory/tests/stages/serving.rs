@@ -27,10 +27,15 @@ fn a_scope_resolves_from_narrow_to_wide_and_then_closes() {
     let some = |kind: &str| Some(kind.to_owned());
     let nothing = Code::NoActiveBundle;
     assert_eq!(shelf.resolve("tenant", None), (FailClosed, None, vec![nothing, nothing]));
+    let unseen = (FailClosed, None, vec![nothing, nothing, Code::ApprovalMissing]);
+    assert_eq!(shelf.resolve("tenant", Some("strict")), unseen, "a fallback is approved where it has to be");
+    shelf.act("approve", "strict", "bob").unwrap();
     assert_eq!(
         shelf.resolve("tenant", Some("strict")),
         (SafeFallback, some("strict"), vec![nothing, nothing])
     );
+    let other = (FailClosed, None, vec![nothing, Code::BundleIncompatible]);
+    assert_eq!(shelf.resolve("first", Some("tenant")), other, "another tenant's bundle stands in for nobody");
     shelf.act("promote", "first", "bob").unwrap();
     assert_eq!(shelf.resolve("tenant", Some("strict")), (Resolved, some("first"), vec![nothing]));
     assert_eq!(shelf.resolve("first", None), (Resolved, some("first"), vec![]));
@@ -68,6 +73,7 @@ fn a_bundle_that_needs_other_features_does_not_serve() {
     let shelf = Shelf::new();
     shelf.act("promote", "first", "bob").unwrap();
     shelf.act("promote", "tenant", "bob").unwrap();
+    shelf.act("approve", "strict", "bob").unwrap();
     let names = |count: usize| -> Vec<ColumnName> {
         let columns = shelf.bundles["first"].input_schema.iter().rev();
         columns.take(count).map(|column| column.name.clone()).collect()
@@ -144,7 +150,7 @@ fn a_bundle_without_a_pass_of_its_own_does_not_serve() {
         forge::in_place::<RegistryLifecycleEvent>(&shelf.place, uri, true, |event| {
             event["bundle"] = json!(forged);
         });
-        forge::lift_anchors(&shelf.place);
+        forge::anchor_anew(&shelf.place);
         let closed = (ResolutionOutcome::FailClosed, None, vec![Code::GateDecisionMismatch]);
         assert_eq!(shelf.resolve("first", None), closed, "{name}");
         finds_it(&shelf, name);
@@ -235,6 +241,17 @@ fn an_event_that_was_not_anchored_counts() {
     let anchor = Anchor { sequence: 3, event: history.head().unwrap() };
     assert_eq!(shelf.place.anchors().anchor(scope).unwrap(), Some(anchor));
     shelf.sound();
+}
+
+/// Without its anchor, a history of more than the one event that a dying writer leaves may have been cut short.
+#[test]
+fn a_history_without_its_anchor_is_refused() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    shelf.act("retire", "first", "bob").unwrap();
+    fs::remove_file(shelf.place.path(&event(4))).unwrap();
+    forge::lift_anchors(&shelf.place);
+    refuses_all(&shelf, "cut short", Code::LedgerCorrupt);
 }
 
 #[test]

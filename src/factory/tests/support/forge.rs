@@ -9,10 +9,11 @@ use contracts::{
     bundle::{ModelBundle, bundle_version},
     dataset_manifest::DatasetManifest,
     identity::{canonical, ids::DatasetManifestId},
+    lifecycle_event::RegistryLifecycleEvent,
     names::ObjectKey,
     signature::Signed,
 };
-use factory::store;
+use factory::{ledger::Anchor, store};
 use parquet::arrow::{
     ArrowWriter,
     arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
@@ -68,6 +69,20 @@ pub fn in_place<D: Signed>(place: &Place, uri: &str, with_key: bool, edit: impl 
 pub fn lift_anchors(place: &Place) {
     let ledger = rusqlite::Connection::open(place.root().join("ledger.sqlite")).unwrap();
     ledger.execute("DELETE FROM anchors", []).unwrap();
+}
+
+/// Lets the ledger say that the histories end as they stand now, as who writes to it can.
+pub fn anchor_anew(place: &Place) {
+    lift_anchors(place);
+    let mut last = std::collections::BTreeMap::new();
+    for key in place.store().list(&ObjectKey::new("registry/scopes").unwrap()).unwrap() {
+        let bytes = place.store().get(&key).unwrap().unwrap();
+        let event = Checked::<RegistryLifecycleEvent>::parse(&bytes).unwrap();
+        last.insert(event.target_scope.clone(), Anchor { sequence: event.sequence, event: event.digest() });
+    }
+    for (scope, anchor) in last {
+        place.anchors().raise(&scope, anchor).unwrap();
+    }
 }
 
 /// A bundle that was edited and signed again, under the id and version that its content has then.

@@ -24,7 +24,7 @@ impl Shelf {
         static SHELF: OnceLock<(Files, Vec<String>)> = OnceLock::new();
         let (files, runs) = SHELF.get_or_init(|| {
             let place = Place::new();
-            let runs = KINDS.iter().map(|kind| published(&place, kind)).collect();
+            let runs = KINDS.iter().map(|kind| published(&place, kind, kind)).collect();
             assert_eq!(place.factory.fsck().unwrap().findings, []);
             (place.close(), runs)
         });
@@ -74,9 +74,10 @@ impl Shelf {
     }
 }
 
-fn published(place: &Place, kind: &str) -> String {
+/// The run of a published bundle of this kind, another one for each revision.
+pub fn published(place: &Place, kind: &str, revision: &str) -> String {
     let mut config = quick_config(place);
-    config["revision"] = json!(kind);
+    config["revision"] = json!(revision);
     let mut profile = quick_profile();
     profile["roles"]["promote"] = json!({"only": ["carol", "dave", "bob"]});
     if kind == "strict" {
@@ -84,7 +85,7 @@ fn published(place: &Place, kind: &str) -> String {
         profile["roles"]["approve"] = json!({"only": ["alice", "bob"]});
     }
     let mut request = place.request_with(config, profile);
-    request["request_id"] = json!(format!("request-{kind}"));
+    request["request_id"] = json!(format!("request-{revision}"));
     match kind {
         "strict" => request["target_scope"]["bundle_slot"] = json!("strict"),
         "tenant" => request["target_scope"]["tenant_id"] = json!("acme"),

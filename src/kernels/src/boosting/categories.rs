@@ -17,6 +17,8 @@
 //! amounts, as scikit-learn does then, 0.4444.
 
 #[cfg(test)]
+mod constrained;
+#[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests;
 
@@ -24,7 +26,9 @@ use contracts::{Code, Failure, Result, model_config::GradientBoosting, names::Co
 use rayon::prelude::*;
 
 use super::{
+    constraint::Bounds,
     fixed::Sums,
+    named::Positions,
     split::{Rules, Split},
 };
 use crate::{
@@ -41,6 +45,25 @@ pub(super) const MIN_CATEGORY_ROWS: i64 = 10;
 
 /// Rows that one task gives their sides.
 const TASK_ROWS: usize = 65_536;
+
+/// The categorical columns of `config`, which stands at `pointer` in its document, given the names of a fit's columns
+/// in order.
+///
+/// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE`, showing every place, names that are none of theirs.
+pub fn categorical(
+    config: &GradientBoosting,
+    pointer: &str,
+    columns: &[ColumnName],
+) -> Result<Vec<Categorical>> {
+    let mut positions = Positions::new(columns);
+    let named = config.categorical_features.iter().enumerate().filter_map(|(index, name)| {
+        let column = positions.find(name, format!("{pointer}/categorical_features/{index}"))?;
+        Some(Categorical { column, name: name.to_string() })
+    });
+    let found = named.collect();
+    positions.refuse("categorical_features")?;
+    Ok(found)
+}
 
 /// The categories behind the bins of each categorical column.
 #[derive(Debug)]
@@ -119,11 +142,20 @@ fn found_in(frame: &Frame<'_>, column: &Categorical, max_bins: usize) -> Result<
 }
 
 impl Rules {
-    /// The best split of a categorical column, given its bins' sums with the missing bin last.
-    pub(super) fn best_on_categories(&self, column: usize, bins: &[Sums], leaf: Sums) -> Option<Split> {
+    /// The best split of a categorical column, given its bins' sums with the missing bin last, into leaves whose values
+    /// keep to `bounds`. These change nothing in the order: for any two values it is best to part the categories by
+    /// slope over curvature.
+    pub(super) fn best_on_categories(
+        &self,
+        column: usize,
+        bins: &[Sums],
+        leaf: Sums,
+        bounds: Bounds,
+    ) -> Option<Split> {
+        let loss_reduction = |sums| self.loss_reduction_within(sums, bounds);
         let order = self.order(bins);
         let (_, candidates) = order.split_last()?;
-        let before = self.loss_reduction(leaf);
+        let before = loss_reduction(leaf);
         let mut best: Option<(f64, usize, Sums)> = None;
         let mut left = Sums::default();
         for (position, &(_, sums)) in candidates.iter().enumerate() {
@@ -132,7 +164,7 @@ impl Rules {
             if !self.allows(left) || !self.allows(right) {
                 continue;
             }
-            let gain = self.loss_reduction(left) + self.loss_reduction(right) - before;
+            let gain = loss_reduction(left) + loss_reduction(right) - before;
             if gain > best.map_or(self.min_split_gain, |(gain, ..)| gain) {
                 best = Some((gain, position + 1, left));
             }

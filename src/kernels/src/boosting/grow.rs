@@ -1,7 +1,7 @@
-//! One tree, grown leaf by leaf: the leaf that gains most is split next.
+//! One tree, grown leaf by leaf: next is the leaf that gains most, or that on the highest level first.
 //!
 //! ```text
-//!   rows of a leaf ──► Histogram ──► best Split ──► heap by gain ──► partition ──► two leaves
+//!   rows of a leaf ──► Histogram ──► best Split ──► heap by rank ──► partition ──► two leaves
 //! ```
 //!
 //! Flows in: codes, gradients, rules. Flows out: a [`Grown`] tree with the rows of each leaf. Invariant: of
@@ -12,11 +12,12 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-use contracts::model_config::GradientBoosting;
+use contracts::model_config::{GradientBoosting, GrowPolicy};
 use rayon::prelude::*;
 
 use super::{
     categories::{Categories, write_sides},
+    constraint::{Constraints, Limits},
     fixed::{Gradient, Sums},
     histogram::{Codes, Histogram, Rows},
     members::{Division, Members, Place, SHARE},
@@ -35,6 +36,8 @@ pub(super) struct Grower<'a> {
     codes: &'a Codes,
     categories: &'a Categories,
     rules: Rules,
+    constraints: Constraints,
+    policy: GrowPolicy,
     max_depth: u32,
     max_leaves: usize,
     members: Members,
@@ -71,6 +74,7 @@ struct Leaf {
     depth: u32,
     place: Place,
     sums: Sums,
+    limits: Limits,
 }
 
 impl Leaf {
@@ -83,15 +87,18 @@ impl Leaf {
 /// A leaf with the best way to split it.
 #[derive(Debug)]
 struct Candidate {
+    /// Leaves of a lower number go first: the depth where levels are grown one after the other, else 0.
+    level: u32,
     leaf: Leaf,
     split: Split,
     histogram: Option<Histogram>,
 }
 
 impl Candidate {
-    /// The larger gain first, then the older leaf. Gains are above zero, where bit order is number order.
-    fn rank(&self) -> (u64, Reverse<usize>) {
-        (self.split.gain.to_bits(), Reverse(self.leaf.node))
+    /// The lower level first, then the larger gain, then the older leaf. Gains are above zero, where bit order
+    /// is number order.
+    fn rank(&self) -> (Reverse<u32>, u64, Reverse<usize>) {
+        (Reverse(self.level), self.split.gain.to_bits(), Reverse(self.leaf.node))
     }
 }
 
@@ -128,11 +135,19 @@ impl<'a> Grower<'a> {
             codes,
             categories,
             rules,
+            constraints: Constraints::default(),
+            policy: config.grow_policy,
             max_depth: config.max_depth.unwrap_or(u32::MAX),
             max_leaves: config.max_leaf_nodes.max(1) as usize,
             members: Members::new(rows),
             sides: if categories.positions().is_empty() { Vec::new() } else { vec![0; rows] },
         }
+    }
+
+    /// The same grower of trees that keep to constraints.
+    pub(super) fn under(mut self, constraints: Constraints) -> Self {
+        self.constraints = constraints;
+        self
     }
 
     /// Adds to the scores of the rows from `start` on what the last tree says.
@@ -144,14 +159,15 @@ impl<'a> Grower<'a> {
 
     /// Grows one tree on `gradients`, whose sum is `sums`, looking at `columns` (rising) alone.
     pub(super) fn grow(&mut self, gradients: &[Gradient], sums: Sums, columns: &[usize]) -> Grown {
-        let root = Leaf { node: 0, depth: 0, place: self.members.unite(), sums };
-        let nodes = vec![Node::leaf(self.rules.leaf_value(sums))];
+        let limits = Limits::NONE;
+        let nodes = vec![Node::leaf(self.rules.leaf_value(sums, limits.bounds))];
+        let root = Leaf { node: 0, depth: 0, place: self.members.unite(), sums, limits };
         let mut grown = Grown { nodes, sets: BTreeMap::new(), leaves: Vec::new() };
         let root_count = sums.count;
         let mut heap = BinaryHeap::new();
         let histogram = self.may_split(&root, 1).then(|| self.codes.histogram(gradients, Rows::All));
         self.settle(root, histogram, columns, &mut heap, &mut grown.leaves);
-        while let Some(Candidate { leaf, split, histogram }) = heap.pop() {
+        while let Some(Candidate { leaf, split, histogram, .. }) = heap.pop() {
             let count = grown.leaves.len() + heap.len() + 1;
             if count >= self.max_leaves {
                 grown.leaves.push(leaf.grown());
@@ -176,16 +192,9 @@ impl<'a> Grower<'a> {
         leaves: &mut Vec<GrownLeaf>,
     ) {
         let best = histogram.and_then(|histogram| {
-            let splits: Vec<Option<Split>> = columns
-                .par_iter()
-                .map(|&column| {
-                    let bins = self.codes.column(&histogram, column);
-                    match self.categories.of(column) {
-                        None => self.rules.best_on_column(column, bins, leaf.sums),
-                        Some(_) => self.rules.best_on_categories(column, bins, leaf.sums),
-                    }
-                })
-                .collect();
+            let columns = self.constraints.columns(columns, &leaf.limits);
+            let splits: Vec<Option<Split>> =
+                columns.par_iter().map(|&column| self.best_on_column(column, &histogram, &leaf)).collect();
             let best = splits.into_iter().flatten().reduce(|a, b| if b.gain > a.gain { b } else { a });
             let keep = match &leaf.place {
                 Place::Marked(_) => true,
@@ -194,8 +203,26 @@ impl<'a> Grower<'a> {
             best.map(|split| (split, keep.then_some(histogram)))
         });
         match best {
-            Some((split, histogram)) => heap.push(Candidate { leaf, split, histogram }),
+            Some((split, histogram)) => {
+                let level = match self.policy {
+                    GrowPolicy::LeafWise => 0,
+                    GrowPolicy::DepthWise => leaf.depth,
+                };
+                heap.push(Candidate { level, leaf, split, histogram });
+            }
             None => leaves.push(leaf.grown()),
+        }
+    }
+
+    /// The best way to split a leaf on one column.
+    fn best_on_column(&self, column: usize, histogram: &Histogram, leaf: &Leaf) -> Option<Split> {
+        let bins = self.codes.column(histogram, column);
+        if self.categories.of(column).is_some() {
+            return self.rules.best_on_categories(column, bins, leaf.sums, leaf.limits.bounds);
+        }
+        match self.constraints.monotone(column, &leaf.limits) {
+            None => self.rules.best_on_column(column, bins, leaf.sums),
+            Some(monotone) => self.rules.best_monotone(column, bins, leaf.sums, monotone),
         }
     }
 
@@ -275,13 +302,18 @@ impl<'a> Grower<'a> {
             missing_left: split.missing_left,
             ..Node::leaf(0.0)
         };
-        let child = |side: usize, sums: Sums| Leaf {
+        let steps = [split.left, split.right].map(|sums| self.rules.step(sums, leaf.limits.bounds));
+        let [low, high] = self.constraints.below(&leaf.limits, split.column, steps);
+        let child = |side: usize, sums: Sums, limits: Limits| Leaf {
             node: left + side,
             depth: leaf.depth + 1,
             place: division.places[side].clone(),
             sums,
+            limits,
         };
-        grown.nodes.extend([split.left, split.right].map(|sums| Node::leaf(self.rules.leaf_value(sums))));
-        ([child(0, split.left), child(1, split.right)], division)
+        let children = [child(0, split.left, low), child(1, split.right, high)];
+        let value = |child: &Leaf| self.rules.leaf_value(child.sums, child.limits.bounds);
+        grown.nodes.extend(children.iter().map(|child| Node::leaf(value(child))));
+        (children, division)
     }
 }

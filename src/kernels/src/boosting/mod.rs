@@ -20,15 +20,22 @@
 //! has 0.759 (0.753 with a `min_child_weight` of 1, 0.759 with leaves of one row).
 //!
 //! Sources: Friedman: *Greedy function approximation: a gradient boosting machine*, Annals of Statistics 29
-//! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction).
+//! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction); Chen, Guestrin:
+//! *`XGBoost`: A Scalable Tree Boosting System*, KDD 2016 (growth level by level).
 
+mod booster;
 mod bundle;
 mod categories;
+mod constraint;
 mod fixed;
 mod gradient;
 mod grow;
 mod histogram;
 mod members;
+mod named;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "libm makes test data here")]
+mod oracle;
 mod pair;
 mod split;
 mod sweep;
@@ -40,6 +47,7 @@ use contracts::{Code, Failure, Result, model_config::GradientBoosting};
 use ndarray::{Array1, ArrayView2};
 use rayon::prelude::*;
 
+pub use self::{booster::Booster, categories::categorical, constraint::Constraints};
 use self::{
     categories::Categories,
     fixed::{Gradient, Sums},
@@ -189,20 +197,27 @@ impl BoostingModel {
 /// to the lowest log loss, and stops once that is `early_stopping_rounds` trees ago. A tree that finds nothing
 /// to split is the last one, unless trees differ in the rows or columns they see.
 ///
-/// Refuses with `PARAMETER_INVALID` (early stopping without a validation frame, categorical columns other than
-/// those that the config names),
-/// `FEATURE_SCHEMA_INCOMPATIBLE` (frames of different columns), `CATEGORY_INVALID` (more categories than bins),
-/// `NON_FINITE_INPUT` (weights beyond measure), and with whatever `progress` stops the work with.
+/// A fit that starts from a model goes through its trees as if it grew them, and so comes to the model, bit for
+/// bit, that it would come to without, if rows and hyper-parameters other than the number of trees are those that
+/// the model was fitted with. Others may differ, but for the categorical features; they count for the trees that
+/// are added.
+///
+/// Refuses with `PARAMETER_INVALID` (early stopping without a validation frame, fewer trees than there are,
+/// categorical columns other than those that the config names), `FEATURE_SCHEMA_INCOMPATIBLE` (frames of different
+/// columns, or a model to start from of different or other categorical ones), `CATEGORY_INVALID` (more categories
+/// than bins), `NON_FINITE_INPUT` (weights beyond measure), and with whatever `progress` stops the work with.
 pub fn fit(
-    config: &GradientBoosting,
+    booster: &Booster<'_>,
     train: &Frame<'_>,
     validation: Option<&Frame<'_>>,
-    rng: Rng,
     progress: &dyn Progress,
 ) -> Result<BoostingModel> {
+    let Booster { config, rng, .. } = *booster;
     let factors = class_factors(train, config.class_weight)?;
     let loss = Loss::new(train, factors)?;
-    let base = loss.log_odds();
+    let categories = Categories::new(train, config)?;
+    let first = booster.first_trees(train.columns(), &categories.positions())?;
+    let base = booster.start.map_or_else(|| loss.log_odds(), BoostingModel::base);
     let mut stopper = match (config.early_stopping_rounds, validation) {
         (None, _) => None,
         (Some(rounds), Some(frame)) => {
@@ -218,25 +233,31 @@ pub fn fit(
             ));
         }
     };
-    let categories = Categories::new(train, config)?;
     let codes = Codes::new(Binned::new(train.features(), config.max_bins as usize));
     let rules = Rules::new(config, loss.unit);
-    let mut grower = Grower::new(&codes, &categories, config, rules);
+    let mut grower = Grower::new(&codes, &categories, config, rules).under(booster.constraints.clone());
     let mut scores = vec![base; train.rows()];
     let mut gradients = vec![Gradient::default(); train.rows()];
     let mut trees: Vec<Tree> = Vec::new();
     let mut last: Option<Grown> = None;
     for tree in 0..u64::from(config.n_estimators) {
         let sample = Sample { config, rng, tree };
-        // One step into the thread pool for the whole tree, not one for each of its many small loops.
-        let grown = rayon::scope(|_| {
-            let sums = update(&loss, &grower, last.as_ref(), sample, &mut scores, &mut gradients);
-            grower.grow(&gradients, sums, &sample.columns(train.columns()))
-        });
-        let lone = grown.nodes.len() == 1 && !sample.is_partial();
-        let covers = grown.leaves.iter().map(|leaf| (leaf.node, leaf.count as f64));
-        trees.push(Tree::new(grown.nodes.clone(), &grown.sets, covers));
-        last = Some(grown);
+        let next = if let Some(&start) = first.get(tree as usize) {
+            add_values(vec![start], train.features(), &mut scores, |score| score);
+            start.to_tree()
+        } else {
+            // One step into the thread pool for the whole tree, not one for each of its many small loops.
+            let grown = rayon::scope(|_| {
+                let sums = update(&loss, &grower, last.as_ref(), sample, &mut scores, &mut gradients);
+                grower.grow(&gradients, sums, &sample.columns(train.columns()))
+            });
+            let covers = grown.leaves.iter().map(|leaf| (leaf.node, leaf.count as f64));
+            let next = Tree::new(grown.nodes.clone(), &grown.sets, covers);
+            last = Some(grown);
+            next
+        };
+        let lone = next.nodes.len() == 1 && !sample.is_partial();
+        trees.push(next);
         progress.step(tree + 1, u64::from(config.n_estimators))?;
         if lone || stopper.as_mut().is_some_and(|stopper| stopper.should_stop(&trees)) {
             break;

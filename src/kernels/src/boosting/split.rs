@@ -11,6 +11,7 @@ use contracts::model_config::GradientBoosting;
 
 use super::{
     categories::{MIN_CATEGORY_ROWS, SMOOTHING},
+    constraint::{Bounds, Monotone},
     fixed::Sums,
 };
 use crate::ensemble::category::CategorySet;
@@ -63,11 +64,21 @@ impl Rules {
         }
     }
 
-    /// The shrunken value of a leaf: the step that minimises the penalised second-order loss.
-    pub(super) fn leaf_value(&self, sums: Sums) -> f64 {
-        let (slope, curvature) = self.penalised(sums);
+    /// The shrunken value of a leaf.
+    pub(super) fn leaf_value(&self, sums: Sums, bounds: Bounds) -> f64 {
         // Adding zero keeps -0.0 out of the model.
-        if curvature > 0.0 { self.learning_rate * (-slope / curvature) + 0.0 } else { 0.0 }
+        self.learning_rate * self.step(sums, bounds) + 0.0
+    }
+
+    /// The step that minimises the penalised second-order loss within bounds: the loss is convex, so that it is
+    /// the allowed one nearest to the step that minimises it without.
+    pub(super) fn step(&self, sums: Sums, bounds: Bounds) -> f64 {
+        bounds.clamp(self.free_step(sums))
+    }
+
+    fn free_step(&self, sums: Sums) -> f64 {
+        let (slope, curvature) = self.penalised(sums);
+        if curvature > 0.0 { -slope / curvature } else { 0.0 }
     }
 
     /// Whether a leaf holds enough for two.
@@ -78,15 +89,47 @@ impl Rules {
 
     /// The best split on one column, given its bins' sums with the missing bin last.
     pub(super) fn best_on_column(&self, column: usize, bins: &[Sums], leaf: Sums) -> Option<Split> {
-        let (&missing, values) = bins.split_last()?;
         let before = self.loss_reduction(leaf);
+        self.best_by(column, bins, leaf, |left, right| {
+            self.loss_reduction(left) + self.loss_reduction(right) - before
+        })
+    }
+
+    /// The best split on one column where the children's values must stand to each other as `monotone` says.
+    pub(super) fn best_monotone(
+        &self,
+        column: usize,
+        bins: &[Sums],
+        leaf: Sums,
+        monotone: Monotone,
+    ) -> Option<Split> {
+        let bounds = monotone.bounds;
+        let before = self.loss_reduction_within(leaf, bounds);
+        self.best_by(column, bins, leaf, |left, right| {
+            if monotone.allows([left, right].map(|sums| self.step(sums, bounds))) {
+                self.loss_reduction_within(left, bounds) + self.loss_reduction_within(right, bounds) - before
+            } else {
+                f64::NEG_INFINITY
+            }
+        })
+    }
+
+    /// The split on one column for whose left and right part `gain_of` is largest.
+    fn best_by(
+        &self,
+        column: usize,
+        bins: &[Sums],
+        leaf: Sums,
+        gain_of: impl Fn(Sums, Sums) -> f64,
+    ) -> Option<Split> {
+        let (&missing, values) = bins.split_last()?;
         let mut best: Option<Split> = None;
         let mut consider = |bin: usize, missing_left: bool, left: Sums| {
             let right = leaf - left;
             if !self.allows(left) || !self.allows(right) {
                 return;
             }
-            let gain = self.loss_reduction(left) + self.loss_reduction(right) - before;
+            let gain = gain_of(left, right);
             if gain > best.map_or(self.min_split_gain, |best| best.gain) {
                 best = Some(Split { gain, column, bin, missing_left, set: None, left, right });
             }
@@ -117,6 +160,18 @@ impl Rules {
     pub(super) fn loss_reduction(&self, sums: Sums) -> f64 {
         let (slope, curvature) = self.penalised(sums);
         if curvature > 0.0 { 0.5 * (slope * slope / curvature) } else { 0.0 }
+    }
+
+    /// By how much the best value within bounds lowers it; less than nothing where the bounds leave out 0.
+    pub(super) fn loss_reduction_within(&self, sums: Sums, bounds: Bounds) -> f64 {
+        let free = self.free_step(sums);
+        let value = bounds.clamp(free);
+        if value.to_bits() == free.to_bits() {
+            return self.loss_reduction(sums);
+        }
+        let (_, curvature) = self.penalised(sums);
+        let slope = sums.slope as f64 * self.unit;
+        -(slope * value + 0.5 * (curvature * (value * value)) + self.l1 * value.abs())
     }
 
     /// Slope after soft thresholding and curvature with the L2 penalty, in real terms.
@@ -159,14 +214,14 @@ mod tests {
     #[test]
     fn values_and_gains_follow_the_formula() {
         let plain = rules(|_| ());
-        assert_eq!(plain.leaf_value(sums(-8, 4, 3)), 0.5 * 2.0);
+        assert_eq!(plain.leaf_value(sums(-8, 4, 3), Bounds::NONE), 0.5 * 2.0);
         let penalised = rules(|config| {
             config.l1_regularization = 0.5;
             config.l2_regularization = 2.0;
         });
-        assert_eq!(penalised.leaf_value(sums(-8, 4, 3)), 0.5 * (1.5 / 3.0));
-        assert_eq!(penalised.leaf_value(sums(1, 4, 3)), 0.0);
-        assert_eq!(plain.leaf_value(sums(5, 0, 3)), 0.0);
+        assert_eq!(penalised.leaf_value(sums(-8, 4, 3), Bounds::NONE), 0.5 * (1.5 / 3.0));
+        assert_eq!(penalised.leaf_value(sums(1, 4, 3), Bounds::NONE), 0.0);
+        assert_eq!(plain.leaf_value(sums(5, 0, 3), Bounds::NONE), 0.0);
         let split = best(&plain, &[sums(-8, 4, 1), sums(8, 4, 1), sums(0, 0, 0)]).unwrap();
         assert_eq!((split.gain, split.column, split.bin), (4.0, 3, 0));
     }

@@ -8,7 +8,7 @@ use contracts::{
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, array};
 use proptest::prelude::*;
 
-use super::{BoostingModel, fit};
+use super::{Booster, BoostingModel, Constraints};
 use crate::{
     arrays::Array,
     dispatch::{self, Instructions},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rows whose class depends on three of four columns and on a missing value.
-fn sample(rows: usize, seed: u64) -> (Array2<f64>, Vec<bool>) {
+pub(super) fn sample(rows: usize, seed: u64) -> (Array2<f64>, Vec<bool>) {
     let rng = Rng::from_u64(seed);
     let mut features = Array2::from_shape_fn((rows, 4), |(row, column)| {
         let value = rng.uniform(column as u64, row as u64) * 10.0;
@@ -38,11 +38,22 @@ fn sample(rows: usize, seed: u64) -> (Array2<f64>, Vec<bool>) {
     (features, positive)
 }
 
-fn config() -> GradientBoosting {
+pub(super) fn config() -> GradientBoosting {
     GradientBoosting { n_estimators: 20, min_samples_leaf: 5, ..GradientBoosting::default() }
 }
 
-fn fit_plain<'a>(
+fn fit(
+    config: &GradientBoosting,
+    train: &Frame<'_>,
+    validation: Option<&Frame<'_>>,
+    rng: Rng,
+    progress: &dyn Progress,
+) -> Result<BoostingModel> {
+    let booster = Booster { config, constraints: Constraints::default(), rng, start: None };
+    super::fit(&booster, train, validation, progress)
+}
+
+pub(super) fn fit_plain<'a>(
     config: &GradientBoosting,
     features: ArrayView2<'a, f64>,
     positive: &'a [bool],
@@ -176,6 +187,18 @@ fn balanced_classes_move_the_scores_to_the_middle() {
 }
 
 #[test]
+fn balanced_classes_are_rows_of_such_weights() {
+    let (features, positive) = sample(1_000, 16);
+    let fraud = positive.iter().filter(|&&positive| positive).count() as f64;
+    let [genuine, fraud] = [1_000.0 - fraud, fraud].map(|count| 500.0 / count);
+    let weights: Vec<f64> = positive.iter().map(|&positive| if positive { fraud } else { genuine }).collect();
+    let frame = Frame::new(features.view(), &positive, Some(&weights)).unwrap();
+    let weighted = fit(&config(), &frame, None, Rng::from_u64(1), &Silent).unwrap();
+    let config = GradientBoosting { class_weight: ClassWeight::Balanced, ..config() };
+    assert_eq!(fit_plain(&config, features.view(), &positive), weighted);
+}
+
+#[test]
 fn early_stopping_keeps_the_best_trees() {
     let (features, positive) = sample(400, 7);
     let (other, other_positive) = sample(400, 8);
@@ -253,6 +276,31 @@ fn sampling_depends_on_the_seed_alone() {
         columns.dedup();
         assert!(columns.len() <= 2);
     }
+}
+
+#[test]
+fn each_tree_draws_its_share_of_rows_and_columns() {
+    let (features, positive) = sample(4_000, 17);
+    let config = GradientBoosting { subsample: 0.3, colsample: 0.25, n_estimators: 40, ..config() };
+    let model = fit_plain(&config, features.view(), &positive);
+    let mut rows: Vec<f64> = model.trees().views().map(|tree| tree.covers[0]).collect();
+    // Five standard deviations about the mean of 1,200.
+    assert!(rows.iter().all(|rows| (rows - 1_200.0).abs() < 145.0), "{rows:?}");
+    rows.sort_by(f64::total_cmp);
+    rows.dedup();
+    assert!(rows.len() > 20, "{rows:?}");
+    let drawn = model.trees().trees().map(|tree| {
+        let mut columns: Vec<u32> =
+            tree.iter().filter(|node| !node.is_leaf()).map(|node| node.feature).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    });
+    let mut drawn: Vec<_> = drawn.collect();
+    assert!(drawn.iter().all(|columns| columns.len() <= 1));
+    drawn.sort();
+    drawn.dedup();
+    assert!((0..4).all(|column| drawn.contains(&vec![column])), "{drawn:?}");
 }
 
 #[test]

@@ -123,6 +123,11 @@ pub struct TreeView<'t> {
 }
 
 impl TreeView<'_> {
+    /// A copy of the tree.
+    pub fn to_tree(&self) -> Tree {
+        Tree { nodes: self.nodes.to_vec(), sets: self.sets.to_vec(), covers: self.covers.to_vec() }
+    }
+
     /// Whether a row with this value of the node's feature goes left.
     #[inline]
     pub fn goes_left(&self, node: &Node, value: f64) -> bool {

@@ -1,5 +1,7 @@
 //! What was known of each event's label at any time: the second axis.
 
+use std::ops::Range;
+
 use contracts::Result;
 
 use super::Assertions;
@@ -21,7 +23,8 @@ pub enum State {
 pub struct Timeline {
     /// The changes of event `e` are `starts[e]..starts[e + 1]`.
     starts: Vec<u32>,
-    changes: Vec<(i64, State)>,
+    observed: Vec<i64>,
+    states: Vec<State>,
 }
 
 impl Timeline {
@@ -34,11 +37,8 @@ impl Timeline {
             return Ok(timeline);
         }
         let Order { starts: bounds, rows } = order_by_code(columns.event, assertions.events())?;
-        let mut starts = Vec::with_capacity(bounds.len());
-        let mut changes = Vec::with_capacity(rows.len());
+        let mut timeline = Self::with_capacity(assertions.events(), rows.len());
         let mut of_event = Vec::new();
-        // There are no more changes than assertions, of which there are fewer than 2^32.
-        starts.push(0_u32);
         for bound in bounds.windows(2) {
             of_event.clear();
             of_event.extend(rows[bound[0]..bound[1]].iter().map(|&row| row as usize).filter_map(|row| {
@@ -46,10 +46,27 @@ impl Timeline {
                 (observed <= as_of).then(|| (observed, columns.effective_time[row], columns.value[row]))
             }));
             of_event.sort_unstable();
-            push_changes(&of_event, &mut changes);
-            starts.push(changes.len() as u32);
+            timeline.push_changes(&of_event);
+            timeline.close(timeline.starts.len());
         }
-        Ok(Self { starts, changes })
+        Ok(timeline)
+    }
+
+    fn with_capacity(events: usize, changes: usize) -> Self {
+        let mut starts = Vec::with_capacity(events + 1);
+        starts.push(0_u32);
+        Self { starts, observed: Vec::with_capacity(changes), states: Vec::with_capacity(changes) }
+    }
+
+    /// The events before `event` are done with. There are no more changes than assertions, of which there are
+    /// fewer than 2^32.
+    fn close(&mut self, event: usize) {
+        self.starts.resize(event + 1, self.observed.len() as u32);
+    }
+
+    fn push(&mut self, observed: i64, state: State) {
+        self.observed.push(observed);
+        self.states.push(state);
     }
 
     /// The timeline at once, where the assertions stand in the order of the events, one an event at the most.
@@ -58,17 +75,16 @@ impl Timeline {
         if !columns.event.is_sorted_by(|a, b| a < b) {
             return None;
         }
-        let mut starts = Vec::with_capacity(assertions.events() + 1);
-        let mut changes = Vec::with_capacity(columns.event.len());
+        let mut timeline = Self::with_capacity(assertions.events(), columns.event.len());
         for (row, &event) in columns.event.iter().enumerate() {
-            starts.resize(event as usize + 1, changes.len() as u32);
+            timeline.close(event as usize);
             let observed = columns.observed_time[row];
             if observed <= as_of {
-                changes.push((observed, State::Known(columns.value[row])));
+                timeline.push(observed, State::Known(columns.value[row]));
             }
         }
-        starts.resize(assertions.events() + 1, changes.len() as u32);
-        Some(Self { starts, changes })
+        timeline.close(assertions.events());
+        Some(timeline)
     }
 
     /// Number of events.
@@ -77,25 +93,30 @@ impl Timeline {
     }
 
     /// The changes of one event as (observed time, state from then on), observed times strictly rising.
-    pub fn changes(&self, event: usize) -> &[(i64, State)] {
-        &self.changes[self.starts[event] as usize..self.starts[event + 1] as usize]
+    pub fn changes(&self, event: usize) -> impl ExactSizeIterator<Item = (i64, State)> {
+        let changes = self.range(event);
+        self.observed[changes.clone()].iter().copied().zip(self.states[changes].iter().copied())
+    }
+
+    fn range(&self, event: usize) -> Range<usize> {
+        self.starts[event] as usize..self.starts[event + 1] as usize
     }
 
     /// What was known of an event at `time`, that instant included.
     pub fn known_by(&self, event: usize, time: i64) -> Option<State> {
-        let changes = self.changes(event);
-        let known = changes.partition_point(|&(observed, _)| observed <= time);
-        known.checked_sub(1).map(|last| changes[last].1)
+        let changes = self.range(event);
+        let known = self.observed[changes.clone()].partition_point(|&observed| observed <= time);
+        known.checked_sub(1).map(|last| self.states[changes.start + last])
     }
-}
 
-/// Appends one state for each observed time: that of the latest effective assertion of the instant.
-fn push_changes(sorted: &[(i64, i64, u8)], changes: &mut Vec<(i64, State)>) {
-    for instant in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let Some(&(observed, effective, value)) = instant.last() else { continue };
-        let mut latest = instant.iter().rev().take_while(|assertion| assertion.1 == effective);
-        let agree = latest.all(|assertion| assertion.2 == value);
-        changes.push((observed, if agree { State::Known(value) } else { State::Conflict }));
+    /// Appends one state for each observed time: that of the latest effective assertion of the instant.
+    fn push_changes(&mut self, sorted: &[(i64, i64, u8)]) {
+        for instant in sorted.chunk_by(|a, b| a.0 == b.0) {
+            let Some(&(observed, effective, value)) = instant.last() else { continue };
+            let mut latest = instant.iter().rev().take_while(|assertion| assertion.1 == effective);
+            let agree = latest.all(|assertion| assertion.2 == value);
+            self.push(observed, if agree { State::Known(value) } else { State::Conflict });
+        }
     }
 }
 
@@ -120,7 +141,7 @@ mod tests {
                     });
                     prop_assert_eq!(timeline.known_by(event, time), expected);
                 }
-                prop_assert!(timeline.changes(event).windows(2).all(|pair| pair[0].0 < pair[1].0));
+                prop_assert!(timeline.changes(event).is_sorted_by(|a, b| a.0 < b.0));
             }
         }
 

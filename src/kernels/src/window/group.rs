@@ -1,5 +1,7 @@
 //! Rows grouped by entity and ordered by time: sorted once, swept by every feature.
 
+use std::ops::Range;
+
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
 
@@ -65,10 +67,12 @@ pub struct Grouped {
     starts: Vec<usize>,
     /// Slot of each row.
     slots: Vec<u32>,
-    /// Slot of each place, in the same task.
+    /// Slot of each place, in the same task; times rise within an entity.
     slot_of_place: Vec<u32>,
-    /// Time of each place, rising within an entity.
+    /// Time of each slot.
     times: Vec<i64>,
+    /// Rows that are asked about; the others only stand in their windows.
+    asked: Range<usize>,
     /// Runs of whole entities that are worked on as one task: the same bounds hold for places and for slots.
     tasks: Vec<Task>,
 }
@@ -78,6 +82,8 @@ pub struct Grouped {
 pub(super) struct Task {
     pub(super) first: usize,
     pub(super) end: usize,
+    /// The slots before this one are of rows before those that are asked about.
+    asked: usize,
     /// The first of its entities.
     entity: usize,
 }
@@ -101,23 +107,33 @@ impl Grouped {
         let starts = starts(entity, n_entities)?;
         let tasks = tasks(&starts);
         let slots = slots(entity, n_entities, &tasks);
-        let codes = staged(&slots, entity.iter().copied());
-        let by_slot = staged(&slots, time.iter().copied());
-        let mut times = vec![0; time.len()];
+        let (codes, times) =
+            rayon::join(|| staged(&slots, entity.iter().copied()), || staged(&slots, time.iter().copied()));
         let mut slot_of_place = vec![0; time.len()];
         let mut work = Vec::with_capacity(tasks.len());
-        let (mut rest_times, mut rest_slots) = (times.as_mut_slice(), slot_of_place.as_mut_slice());
+        let mut rest = slot_of_place.as_mut_slice();
         for task in &tasks {
-            let (of_task, tail) = rest_times.split_at_mut(task.end - task.first);
-            let (slots, slot_tail) = rest_slots.split_at_mut(task.end - task.first);
-            work.push((task, of_task, slots));
-            (rest_times, rest_slots) = (tail, slot_tail);
+            let (of_task, tail) = rest.split_at_mut(task.end - task.first);
+            work.push((task, of_task));
+            rest = tail;
         }
-        work.into_par_iter().for_each(|(task, times, slots)| {
-            order(task, &starts, &codes, &by_slot, slots);
-            times.iter_mut().zip(slots).for_each(|(time, slot)| *time = by_slot[*slot as usize]);
-        });
-        Ok(Self { starts, slots, slot_of_place, times, tasks })
+        work.into_par_iter().for_each(|(task, slots)| order(task, &starts, &codes, &times, slots));
+        let asked = 0..time.len();
+        Ok(Self { starts, slots, slot_of_place, times, asked, tasks })
+    }
+
+    /// Asks about some of the rows alone: the others only stand in their windows.
+    #[must_use]
+    pub fn asking(mut self, rows: Range<usize>) -> Self {
+        for task in &mut self.tasks {
+            task.asked = task.first;
+        }
+        for &slot in &self.slots[..rows.start] {
+            let task = self.tasks.partition_point(|task| task.end <= slot as usize);
+            self.tasks[task].asked += 1;
+        }
+        self.asked = rows;
+        self
     }
 
     /// Number of rows.
@@ -140,13 +156,20 @@ impl Grouped {
         &self.tasks
     }
 
-    /// The entities of one run that have rows.
+    /// The entities of one run that are asked about.
     pub(super) fn groups(&self, task: Task) -> impl Iterator<Item = Group<'_>> {
         let bounds = self.starts[task.entity..].windows(2).take_while(move |bound| bound[0] < task.end);
-        bounds.filter(|bound| bound[0] < bound[1]).map(|bound| Group {
-            slots: &self.slot_of_place[bound[0]..bound[1]],
-            times: &self.times[bound[0]..bound[1]],
-        })
+        let groups = bounds.map(move |bound| {
+            let slots = &self.slot_of_place[bound[0]..bound[1]];
+            let asked = slots.iter().position(|&slot| slot as usize >= task.asked);
+            Group { slots, asked: asked.unwrap_or(slots.len()) }
+        });
+        groups.filter(|group| group.asked < group.slots.len())
+    }
+
+    /// Time of each slot.
+    pub(super) fn times(&self) -> &[i64] {
+        &self.times
     }
 
     /// Brings values, one a row, into the order of the slots.
@@ -154,12 +177,14 @@ impl Grouped {
         staged(&self.slots, values)
     }
 
-    /// Brings columns from the order of the slots into that of the rows.
+    /// Brings columns from the order of the slots into that of the rows that are asked about.
     pub(super) fn bring_to_rows(&self, columns: &mut [Vec<f64>]) {
+        let slots = &self.slots[self.asked.clone()];
         // One column more than there are: each is filled from the next one's old place.
         let mut free = vec![0.0; self.len()];
         for column in columns {
-            free.par_iter_mut().zip(&self.slots).for_each(|(value, &slot)| *value = column[slot as usize]);
+            free.truncate(slots.len());
+            free.par_iter_mut().zip(slots).for_each(|(value, &slot)| *value = column[slot as usize]);
             std::mem::swap(column, &mut free);
         }
     }
@@ -170,8 +195,8 @@ impl Grouped {
 pub(super) struct Group<'a> {
     /// Slots in order of time.
     pub(super) slots: &'a [u32],
-    /// Their times, rising.
-    pub(super) times: &'a [i64],
+    /// The first place that is asked about.
+    pub(super) asked: usize,
 }
 
 fn tasks(starts: &[usize]) -> Vec<Task> {
@@ -181,12 +206,12 @@ fn tasks(starts: &[usize]) -> Vec<Task> {
     let (mut first, mut entity) = (0, 0);
     for (next, &end) in starts.iter().enumerate() {
         if end - first >= least {
-            tasks.push(Task { first, end, entity });
+            tasks.push(Task { first, end, asked: first, entity });
             (first, entity) = (end, next);
         }
     }
     if rows > first {
-        tasks.push(Task { first, end: rows, entity });
+        tasks.push(Task { first, end: rows, asked: first, entity });
     }
     tasks
 }

@@ -11,13 +11,17 @@
 //! A feature is a function of the *set* of events in its window, so it depends neither on the order of the
 //! rows nor on events outside the window; sums are exact until one last rounding, hence never drift.
 //!
-//! Rows are sorted once; then each task of whole entities is swept once for all features.
+//! Rows are sorted once; then each task of whole entities is swept once for all features. A stretch of the rows can
+//! be done alone, given the rows that its windows reach back to and those of its last instant: see
+//! [`Grouped::asking`].
 
 mod exact;
 pub(crate) mod group;
 mod rate;
 mod sweep;
 mod wide;
+
+use std::ops::Range;
 
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
@@ -50,6 +54,11 @@ impl Window {
         }
         Ok(Self { delay: delay as u64, horizon: delay as u64 + width as u64 })
     }
+
+    /// Events of this age or more, in nanoseconds, are in no window of a row.
+    pub const fn horizon(self) -> u64 {
+        self.horizon
+    }
 }
 
 /// What is told about the events of a window; numbers are positions in [`Inputs`].
@@ -73,6 +82,20 @@ pub enum Aggregate {
     SinceLast,
 }
 
+impl Aggregate {
+    /// The column that it is told of, if it is of one.
+    const fn column(self) -> Option<usize> {
+        match self {
+            Self::Count | Self::Rate(_) | Self::SinceLast => None,
+            Self::Sum(column)
+            | Self::Mean(column)
+            | Self::Min(column)
+            | Self::Max(column)
+            | Self::Std(column) => Some(column),
+        }
+    }
+}
+
 /// One feature to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feature {
@@ -86,6 +109,8 @@ pub struct Feature {
 #[derive(Debug, Clone)]
 pub struct Labels<'a> {
     timeline: &'a Timeline,
+    /// The timeline's events that are the rows.
+    events: Range<usize>,
     positive: [bool; 256],
 }
 
@@ -96,7 +121,14 @@ impl<'a> Labels<'a> {
         for &code in positive {
             flags[code as usize] = true;
         }
-        Self { timeline, positive: flags }
+        Self { timeline, events: 0..timeline.events(), positive: flags }
+    }
+
+    /// The labels of some of the rows alone.
+    #[must_use]
+    pub fn range(&self, rows: Range<usize>) -> Self {
+        let start = self.events.start;
+        Self { events: start + rows.start..start + rows.end, ..self.clone() }
     }
 }
 
@@ -109,7 +141,8 @@ pub struct Inputs<'a> {
     pub labels: &'a [Labels<'a>],
 }
 
-/// Computes features: one vector each, in the order of `features`, with one value a row in the caller's order.
+/// Computes features: one vector each, in the order of `features`, with one value for each row that is asked about, in
+/// the caller's order.
 ///
 /// Uses the current rayon pool; the result does not depend on its size. Refuses with `SHAPE_MISMATCH` (an
 /// input with another number of rows) and `PARAMETER_INVALID` (an input that is not there).
@@ -121,7 +154,7 @@ pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> 
             windows.push(feature.window);
         }
     }
-    let staged = Staged::new(grouped, inputs);
+    let staged = Staged::new(grouped, inputs, features);
     let mut by_slot = vec![vec![0.0; grouped.len()]; features.len()];
     let mut tasks: Vec<_> = grouped.tasks().iter().map(|task| (task, Vec::new())).collect();
     for column in &mut by_slot {
@@ -136,11 +169,12 @@ pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> 
         let mut scratch = Scratch::new(inputs, &windows, features);
         let mut by_place = Vec::new();
         for group in grouped.groups(*task) {
-            scratch.fill(group, inputs, &staged);
-            by_place.resize(group.slots.len(), 0.0);
+            scratch.fill(group, inputs, &staged, grouped.times());
+            let asked = &group.slots[group.asked..];
+            by_place.resize(asked.len(), 0.0);
             for (feature, output) in features.iter().zip(&mut outputs) {
                 scratch.evaluate(group, inputs, *feature, &mut by_place);
-                for (&slot, &value) in group.slots.iter().zip(&by_place) {
+                for (&slot, &value) in asked.iter().zip(&by_place) {
                     output[slot as usize - task.first] = value;
                 }
             }
@@ -154,20 +188,16 @@ pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> 
 fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result<()> {
     let rows = grouped.len();
     let columns = inputs.columns.iter().map(|column| ("columns", column.values().len()));
-    let labels = inputs.labels.iter().map(|labels| ("labels", labels.timeline.events()));
+    let labels = inputs.labels.iter().map(|labels| ("labels", labels.events.len()));
     if let Some((name, length)) = columns.chain(labels).find(|&(_, length)| length != rows) {
         let expected = format!("{rows} entries, one a row");
         return Err(Failure::at(Code::ShapeMismatch, name, expected, format!("{length} entries")));
     }
     for feature in features {
-        let (name, number, there) = match feature.aggregate {
-            Aggregate::Count | Aggregate::SinceLast => continue,
-            Aggregate::Rate(number) => ("labels", number, inputs.labels.len()),
-            Aggregate::Sum(number)
-            | Aggregate::Mean(number)
-            | Aggregate::Min(number)
-            | Aggregate::Max(number)
-            | Aggregate::Std(number) => ("columns", number, inputs.columns.len()),
+        let (name, number, there) = match (feature.aggregate, feature.aggregate.column()) {
+            (Aggregate::Rate(number), _) => ("labels", number, inputs.labels.len()),
+            (_, Some(number)) => ("columns", number, inputs.columns.len()),
+            (_, None) => continue,
         };
         if number >= there {
             let expected = format!("a position below {there}");
@@ -177,19 +207,26 @@ fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result
     Ok(())
 }
 
-/// The inputs by slot.
+/// The inputs by slot; nothing of those that no feature looks at.
 struct Staged {
-    columns: Vec<Vec<f64>>,
-    labels: Vec<Vec<rate::Said>>,
+    columns: Vec<Option<Vec<f64>>>,
+    labels: Vec<Option<Vec<rate::Said>>>,
 }
 
 impl Staged {
-    fn new(grouped: &Grouped, inputs: &Inputs<'_>) -> Self {
+    fn new(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Self {
         // Adding 0.0 makes -0.0 positive: the two are equal, so which is the least would be left to order.
-        let column = |column: &Column<'_>| grouped.staged(column.values().iter().map(|value| value + 0.0));
+        let column = |(number, column): (usize, &Column<'_>)| {
+            let used = features.iter().any(|feature| feature.aggregate.column() == Some(number));
+            used.then(|| grouped.staged(column.values().iter().map(|value| value + 0.0)))
+        };
+        let labels = |(number, labels): (usize, &Labels<'_>)| {
+            let used = features.iter().any(|feature| feature.aggregate == Aggregate::Rate(number));
+            used.then(|| grouped.staged(labels.said()))
+        };
         Self {
-            columns: inputs.columns.par_iter().map(column).collect(),
-            labels: inputs.labels.par_iter().map(|labels| grouped.staged(labels.said())).collect(),
+            columns: inputs.columns.par_iter().enumerate().map(column).collect(),
+            labels: inputs.labels.par_iter().enumerate().map(labels).collect(),
         }
     }
 }
@@ -197,11 +234,13 @@ impl Staged {
 /// What one task holds of the entity at hand; its memory is reused from entity to entity.
 struct Scratch<'a> {
     windows: &'a [Window],
+    /// Time of each place.
+    times: Vec<i64>,
     /// Ages at which events come into a window or leave it; windows share them.
     ages: Vec<u64>,
-    /// By age: how many places are as old.
+    /// By age: how many places are as old, for each place that is asked about.
     edges: Vec<Vec<u32>>,
-    /// By window: the window of each place, as the half-open range of places in it.
+    /// By window: the window of each place that is asked about, as the half-open range of places in it.
     bounds: Vec<Vec<(u32, u32)>>,
     /// By column: the values by place.
     values: Vec<Vec<f64>>,
@@ -223,6 +262,7 @@ impl<'a> Scratch<'a> {
         ages.dedup();
         Self {
             windows,
+            times: Vec::new(),
             edges: vec![Vec::new(); ages.len()],
             ages,
             bounds: vec![Vec::new(); windows.len()],
@@ -234,9 +274,11 @@ impl<'a> Scratch<'a> {
         }
     }
 
-    fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, staged: &Staged) {
+    fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, staged: &Staged, times: &[i64]) {
+        self.times.clear();
+        self.times.extend(group.slots.iter().map(|&slot| times[slot as usize]));
         for (edge, &age) in self.edges.iter_mut().zip(&self.ages) {
-            sweep::edge(group.times, age, edge);
+            sweep::edge(&self.times, group.asked, age, edge);
         }
         let edge = |age| self.ages.binary_search(&age).map_or(&[][..], |age| &self.edges[age]);
         for (bounds, window) in self.bounds.iter_mut().zip(self.windows) {
@@ -245,7 +287,9 @@ impl<'a> Scratch<'a> {
         }
         for (values, column) in self.values.iter_mut().zip(&staged.columns) {
             values.clear();
-            values.extend(group.slots.iter().map(|&slot| column[slot as usize]));
+            if let Some(column) = column {
+                values.extend(group.slots.iter().map(|&slot| column[slot as usize]));
+            }
         }
         for (sums, values) in self.sums.iter_mut().zip(&self.values) {
             if let Some(sums) = sums {
@@ -255,7 +299,9 @@ impl<'a> Scratch<'a> {
         for (knowledge, (labels, said)) in
             self.knowledge.iter_mut().zip(inputs.labels.iter().zip(&staged.labels))
         {
-            knowledge.fill(group, labels, said);
+            if let Some(said) = said {
+                knowledge.fill(group, &self.times, labels, said);
+            }
         }
     }
 
@@ -265,7 +311,7 @@ impl<'a> Scratch<'a> {
         let values = |column: usize| self.values[column].as_slice();
         match feature.aggregate {
             Aggregate::Count => sweep::count(bounds, output),
-            Aggregate::SinceLast => sweep::since_last(group.times, bounds, output),
+            Aggregate::SinceLast => sweep::since_last(&self.times, group.asked, bounds, output),
             Aggregate::Min(column) => sweep::extreme(values(column), bounds, f64::lt, output),
             Aggregate::Max(column) => sweep::extreme(values(column), bounds, f64::gt, output),
             Aggregate::Sum(column) => match &self.sums[column] {
@@ -279,7 +325,8 @@ impl<'a> Scratch<'a> {
             Aggregate::Std(column) => inputs.columns[column].deviations(values(column), bounds, output),
             Aggregate::Rate(labels) => {
                 let window = (feature.window.delay, bounds.as_slice());
-                self.knowledge[labels].rates(group, &inputs.labels[labels], window, output);
+                let times = &self.times[group.asked..];
+                self.knowledge[labels].rates(times, &inputs.labels[labels], window, output);
             }
         }
     }

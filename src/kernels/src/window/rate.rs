@@ -31,17 +31,20 @@ pub(super) enum Said {
     Nothing,
     /// One change: when it was observed and to what.
     Once(i64, Knowledge),
-    /// Several changes about the event of this row.
+    /// Several changes about this event of the timeline.
     Often(u32),
 }
 
 impl Labels<'_> {
     /// What is said about each row.
     pub(super) fn said(&self) -> impl Iterator<Item = Said> {
-        (0..self.timeline.events()).map(|row| match self.timeline.changes(row) {
-            [] => Said::Nothing,
-            &[(observed, state)] => Said::Once(observed, self.knowledge(state)),
-            _ => Said::Often(row as u32),
+        self.events.clone().map(|event| {
+            let mut changes = self.timeline.changes(event);
+            match (changes.next(), changes.len()) {
+                (None, _) => Said::Nothing,
+                (Some((observed, state)), 0) => Said::Once(observed, self.knowledge(state)),
+                (Some(_), _) => Said::Often(event as u32),
+            }
         })
     }
 
@@ -89,20 +92,20 @@ impl Tally {
 }
 
 impl Changes {
-    pub(super) fn fill(&mut self, group: Group<'_>, labels: &Labels<'_>, said: &[Said]) {
+    pub(super) fn fill(&mut self, group: Group<'_>, times: &[i64], labels: &Labels<'_>, said: &[Said]) {
         self.said.clear();
         self.said.extend(group.slots.iter().map(|&slot| said[slot as usize]));
         self.finally.clear();
         self.settled = 0;
         let mut tally = Tally::default();
         self.finally.push(tally);
-        for (&said, &time) in self.said.iter().zip(group.times) {
+        for (&said, &time) in self.said.iter().zip(times) {
             let last = match said {
                 Said::Nothing => None,
                 Said::Once(observed, knowledge) => Some((observed, knowledge)),
-                Said::Often(row) => {
-                    let last = labels.timeline.changes(row as usize).last();
-                    last.map(|&(observed, state)| (observed, labels.knowledge(state)))
+                Said::Often(event) => {
+                    let last = labels.timeline.changes(event as usize).last();
+                    last.map(|(observed, state)| (observed, labels.knowledge(state)))
                 }
             };
             if let Some((observed, knowledge)) = last {
@@ -120,9 +123,9 @@ impl Changes {
             match *said {
                 Said::Nothing => {}
                 Said::Once(observed, knowledge) => changes.push(Change { observed, place, knowledge }),
-                Said::Often(row) => {
-                    let of_row = labels.timeline.changes(row as usize).iter();
-                    changes.extend(of_row.map(|&(observed, state)| Change {
+                Said::Often(event) => {
+                    let of_event = labels.timeline.changes(event as usize);
+                    changes.extend(of_event.map(|(observed, state)| Change {
                         observed,
                         place,
                         knowledge: labels.knowledge(state),
@@ -135,10 +138,10 @@ impl Changes {
         changes
     }
 
-    /// The rate of each place's window, `bounds`, which ends `delay` before the place.
+    /// The rate of each window of `bounds`, which ends `delay` before the time of its place.
     pub(super) fn rates(
         &self,
-        group: Group<'_>,
+        times: &[i64],
         labels: &Labels<'_>,
         (delay, bounds): (u64, &[(u32, u32)]),
         output: &mut [f64],
@@ -146,7 +149,7 @@ impl Changes {
         if self.settled <= delay {
             self.settled_rates(bounds, output);
         } else {
-            self.swept_rates(group.times, labels, bounds, output);
+            self.swept_rates(times, labels, bounds, output);
         }
     }
 
@@ -161,7 +164,7 @@ impl Changes {
 
     fn swept_rates(&self, times: &[i64], labels: &Labels<'_>, bounds: &[(u32, u32)], output: &mut [f64]) {
         let changes = self.in_order(labels);
-        let mut knowledge = vec![Knowledge::Unknown; times.len()];
+        let mut knowledge = vec![Knowledge::Unknown; self.said.len()];
         let mut pending = changes.iter().peekable();
         let mut tally = Tally::default();
         let (mut first, mut end) = (0, 0);

@@ -10,12 +10,14 @@ pub(super) const fn age(time: i64, earlier: i64) -> u64 {
     time.wrapping_sub(earlier) as u64
 }
 
-/// For each place the number of places that are at least so old by then: the first so many, since `times` rise.
-pub(super) fn edge(times: &[i64], least_age: u64, edge: &mut Vec<u32>) {
+/// For each place from `asked` on the number of places that are at least so old by then: the first so many, since
+/// `times` rise.
+pub(super) fn edge(times: &[i64], asked: usize, least_age: u64, edge: &mut Vec<u32>) {
+    let is_old = |time: i64, earlier: i64| earlier <= time && age(time, earlier) >= least_age;
     edge.clear();
-    let mut old = 0;
-    edge.extend(times.iter().map(|&time| {
-        while times.get(old).is_some_and(|&earlier| earlier <= time && age(time, earlier) >= least_age) {
+    let mut old = times.get(asked).map_or(0, |&time| times.partition_point(|&earlier| is_old(time, earlier)));
+    edge.extend(times[asked..].iter().map(|&time| {
+        while times.get(old).is_some_and(|&earlier| is_old(time, earlier)) {
             old += 1;
         }
         old as u32
@@ -52,11 +54,11 @@ pub(super) fn count(bounds: &[(u32, u32)], output: &mut [f64]) {
     }
 }
 
-/// Seconds since the window's latest event of an earlier instant.
-pub(super) fn since_last(times: &[i64], bounds: &[(u32, u32)], output: &mut [f64]) {
+/// Seconds since the window's latest event of an earlier instant, of each place from `asked` on.
+pub(super) fn since_last(times: &[i64], asked: usize, bounds: &[(u32, u32)], output: &mut [f64]) {
     // First place of the instant at hand: events of the same instant are not before the row.
-    let mut instant = 0;
-    for (place, (&(first, end), value)) in bounds.iter().zip(output).enumerate() {
+    let mut instant = times.partition_point(|time| *time < times[asked]);
+    for (place, (&(first, end), value)) in (asked..).zip(bounds.iter().zip(output)) {
         if times[instant] != times[place] {
             instant = place;
         }

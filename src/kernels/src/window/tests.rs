@@ -211,6 +211,43 @@ proptest! {
     }
 
     #[test]
+    fn a_stretch_alone_is_the_stretch_of_the_whole(
+        case in cases(wild()),
+        window in (1i64..12, 0i64..6),
+        (from, to) in (0usize..60, 0usize..60),
+    ) {
+        let mut in_time: Vec<usize> = (0..case.time.len()).collect();
+        in_time.sort_by_key(|&row| case.time[row]);
+        let features = AGGREGATES.map(|aggregate| feature(window, aggregate));
+        let (to, from) = (to.min(case.time.len()), from.min(to).min(case.time.len()));
+        for case in [case.reordered(&in_time), case] {
+            let whole = bits(&case.compute(ENTITIES, 30, &features));
+            let ordered = case.time.is_sorted();
+            let horizon = features[0].window.horizon();
+            let start = if ordered && from < to {
+                case.time[..from].partition_point(|&time| case.time[from].abs_diff(time) >= horizon)
+            } else {
+                0
+            };
+            let end = if ordered && from < to {
+                case.time.partition_point(|&time| time <= case.time[to - 1])
+            } else {
+                case.time.len()
+            };
+            let timeline = case.labels().with(|checked| Timeline::new(&checked.unwrap(), 30)).unwrap();
+            let columns = [Column::new("values", &case.values).unwrap().range(start..end)];
+            let labels = [Labels::new(&timeline, &POSITIVE).range(start..end)];
+            let grouped = Grouped::new(&case.entity[start..end], ENTITIES, &case.time[start..end]).unwrap();
+            let inputs = Inputs { columns: &columns, labels: &labels };
+            let grouped = grouped.asking(from - start..to - start);
+            let alone = bits(&compute(&grouped, &inputs, &features).unwrap());
+            for (whole, alone) in whole.iter().zip(&alone) {
+                prop_assert_eq!(&whole[from..to], &alone[..]);
+            }
+        }
+    }
+
+    #[test]
     fn rows_outside_the_window_do_not_show(case in cases(wild()), cut in 0i64..25, window in (1i64..12, 0i64..6)) {
         // What comes later, or is far larger, may change the column's grid but not the past.
         let features = AGGREGATES.map(|aggregate| feature(window, aggregate));

@@ -63,14 +63,30 @@ fn a_table_holds_the_rows_that_went_in() {
 }
 
 #[test]
+fn how_many_rows_are_computed_at_once_does_not_show() {
+    let place = Place::new();
+    let events = events(1_500);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let table = |partition_rows| {
+        let spec = DatasetSpec { partition_rows, ..spec() };
+        let built = place.build(&spec, Source::Batches(vec![events.clone()]), labels.clone()).unwrap();
+        format!("{:?}", read(&place.store, &[built.manifest], &everything(), &Silent).unwrap())
+    };
+    let at_once = table(1_500);
+    for partition_rows in [40, 75, 400] {
+        assert_eq!(table(partition_rows), at_once, "{partition_rows} rows a partition");
+    }
+}
+
+#[test]
 fn a_selection_of_rows_keeps_their_values_and_entity_numbers() {
     let place = Place::new();
     let built = built(&place, 80);
     let table = read(&place.store, &[built.manifest], &everything(), &Silent).unwrap();
     let all: Vec<u32> = (0..80).collect();
     // NaN is not equal to itself, so the texts are compared.
-    assert_eq!(format!("{:?}", table.select(&all)), format!("{table:?}"));
-    let some = table.select(&[5, 2]);
+    let [whole, some] = table.clone().cut([&all, &[5, 2]]);
+    assert_eq!(format!("{whole:?}"), format!("{table:?}"));
     assert_eq!(some.rows(), 2);
     assert_eq!(some.event_ids, table.event_ids.select(&[5, 2]));
     assert_eq!(some.features[[1, 0]].to_bits(), table.features[[2, 0]].to_bits());

@@ -116,6 +116,23 @@ fn nulls_are_refused_and_counted_unless_they_are_missing_features() {
     Place::new().build(&spec(), Source::Batches(vec![holed(&events, "distance")]), labels).unwrap();
 }
 
+/// A number of the data is the number of the dataset, or there is no dataset.
+#[test]
+fn whole_numbers_that_a_float_would_round_are_refused() {
+    let amounts = |last: i64| -> ArrayRef {
+        Arc::new((0..60).map(|row| Some(if row == 59 { last } else { row })).collect::<Int64Array>())
+    };
+    for strange in [1 << 53, -(1 << 53), (1 << 53) + 1, i64::MAX, i64::MIN] {
+        let failure = refused(|events| with(events, "amount", Some(amounts(strange))), same);
+        assert_refusal(&failure, Code::ColumnTypeInvalid, "events/amount");
+        assert!(failure.detail.contains("2^53"), "{failure}");
+    }
+    let events = events(60);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let largest = with(&events, "amount", Some(amounts((1 << 53) - 1)));
+    Place::new().build(&spec(), Source::Batches(vec![largest]), labels).unwrap();
+}
+
 #[test]
 fn numbers_that_are_not_finite_are_refused() {
     for strange in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
@@ -136,7 +153,11 @@ fn a_feature_that_overflows_is_refused() {
         slices: [].into(),
         ..spec()
     };
-    let events = with(&events(60), "amount", Some(Arc::new(Float64Array::from(vec![1e308; 60]))));
+    // Only rows of the last days overflow: all other partitions could be written before that shows.
+    let whole = events(2_000);
+    let late = START + 18 * DAY;
+    let amounts = times_of(&whole).into_iter().map(|time| if time < late { 1.0 } else { 1e308 });
+    let events = with(&whole, "amount", Some(Arc::new(amounts.collect::<Float64Array>())));
     let labels = Source::Batches(vec![assertions(&events)]);
     let failure = Place::new().refusal(&spec, Source::Batches(vec![events]), labels);
     assert_refusal(&failure, Code::NonFiniteInput, "features/sum");

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     arrays::Array,
     binning::Binned,
-    boosting::{BoostingModel, Gradient, Loss, fit, grow::Grower, histogram::Codes},
+    boosting::{Booster, BoostingModel, Constraints, Gradient, Loss, fit, grow::Grower, histogram::Codes},
     ensemble::{Ensemble, Tree, category::UNKNOWN, leaf},
     progress::Silent,
     rng::Rng,
@@ -19,7 +19,7 @@ fn sums(slope: i64, curvature: i64, count: i64) -> Sums {
     if count == 0 { Sums::default() } else { Sums { slope, curvature, count } }
 }
 
-fn rules(change: impl FnOnce(&mut GradientBoosting), smoothing: f64) -> Rules {
+pub(super) fn rules(change: impl FnOnce(&mut GradientBoosting), smoothing: f64) -> Rules {
     let mut config = GradientBoosting {
         min_samples_leaf: 1,
         min_child_weight: 0.0,
@@ -33,11 +33,11 @@ fn rules(change: impl FnOnce(&mut GradientBoosting), smoothing: f64) -> Rules {
     rules
 }
 
-fn total(bins: &[Sums]) -> Sums {
+pub(super) fn total(bins: &[Sums]) -> Sums {
     bins.iter().fold(Sums::default(), |sum, &bin| sum + bin)
 }
 
-fn bins() -> impl Strategy<Value = Vec<Sums>> {
+pub(super) fn bins() -> impl Strategy<Value = Vec<Sums>> {
     let bin = (-40..40_i64, 1..9_i64, 0..4_i64);
     prop::collection::vec(bin, 2..11)
         .prop_map(|bins| bins.into_iter().map(|(s, c, n)| sums(s, c, n)).collect())
@@ -60,7 +60,7 @@ proptest! {
                 most = most.max(rules.loss_reduction(left) + rules.loss_reduction(right) - rules.loss_reduction(leaf));
             }
         }
-        let found = rules.best_on_categories(3, &bins, leaf).map_or(0.0, |split| split.gain);
+        let found = rules.best_on_categories(3, &bins, leaf, Bounds::NONE).map_or(0.0, |split| split.gain);
         prop_assert!((found - most).abs() <= 1e-9 * (1.0 + most), "{} {}", found, most);
     }
 
@@ -72,7 +72,7 @@ proptest! {
         let mut rules = rules(|config| config.min_samples_leaf = min_samples_leaf, smoothing);
         rules.min_category_rows = min_category_rows;
         let leaf = total(&bins);
-        let Some(split) = rules.best_on_categories(3, &bins, leaf) else { return Ok(()) };
+        let Some(split) = rules.best_on_categories(3, &bins, leaf, Bounds::NONE) else { return Ok(()) };
         let set = split.set.unwrap();
         let left: Vec<Sums> = (0..bins.len()).filter(|&bin| set.has(bin as u8)).map(|bin| bins[bin]).collect();
         prop_assert_eq!(split.left, total(&left));
@@ -109,7 +109,7 @@ fn categories_that_pull_alike_stand_in_the_order_of_their_numbers() {
 }
 
 /// Rows of which a category, known to nobody's order, decides the class; missing and rare categories among them.
-fn sample(rows: usize, categories: u64, seed: u64) -> (Array2<f64>, Vec<bool>) {
+pub(super) fn sample(rows: usize, categories: u64, seed: u64) -> (Array2<f64>, Vec<bool>) {
     let rng = Rng::from_u64(seed);
     let mut features = Array2::zeros((rows, 3));
     let mut positive = Vec::with_capacity(rows);
@@ -130,7 +130,7 @@ fn risky(category: u64) -> bool {
     category.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 63 == 1
 }
 
-fn second() -> Vec<Categorical> {
+pub(super) fn second() -> Vec<Categorical> {
     vec![Categorical { column: 1, name: "merchant".to_owned() }]
 }
 
@@ -142,12 +142,17 @@ fn config() -> GradientBoosting {
     GradientBoosting { categorical_features: names(&["merchant"]), ..plain() }
 }
 
-fn names(names: &[&str]) -> Vec<ColumnName> {
+pub(super) fn names(names: &[&str]) -> Vec<ColumnName> {
     names.iter().map(|name| ColumnName::new(*name).unwrap()).collect()
 }
 
+pub(super) fn try_fit(config: &GradientBoosting, frame: &Frame<'_>) -> Result<BoostingModel> {
+    let constraints = Constraints::new(config, "", &names(&["amount", "merchant", "channel"]))?;
+    fit(&Booster { config, constraints, rng: Rng::from_u64(1), start: None }, frame, None, &Silent)
+}
+
 fn fit_on(config: &GradientBoosting, frame: &Frame<'_>) -> BoostingModel {
-    fit(config, frame, None, Rng::from_u64(1), &Silent).unwrap()
+    try_fit(config, frame).unwrap()
 }
 
 fn log_loss(model: &BoostingModel, features: &Array2<f64>, positive: &[bool]) -> f64 {
@@ -279,8 +284,7 @@ fn what_is_no_category_is_refused_with_its_place() {
     }
     // Forty categories fit forty bins and not thirty-nine; a single high number does not fit either.
     let frame = frame.with_categorical(&categorical).unwrap();
-    let with_bins =
-        |max_bins| fit(&GradientBoosting { max_bins, ..config() }, &frame, None, Rng::from_u64(1), &Silent);
+    let with_bins = |max_bins| try_fit(&GradientBoosting { max_bins, ..config() }, &frame);
     let found =
         features.column(1).iter().filter(|category| !category.is_nan()).fold(0.0_f64, |a, &b| a.max(b));
     assert!(with_bins(found as u32 + 1).is_ok());
@@ -322,7 +326,7 @@ fn a_config_and_a_frame_name_the_same_columns() {
     let frame = numeric.with_categorical(&categorical).unwrap();
     let other = GradientBoosting { categorical_features: names(&["other"]), ..plain() };
     for (config, frame) in [(config(), numeric), (plain(), frame), (other, frame)] {
-        let failure = fit(&config, &frame, None, Rng::from_u64(1), &Silent).unwrap_err();
+        let failure = try_fit(&config, &frame).unwrap_err();
         assert_eq!(failure.code, Code::ParameterInvalid);
     }
 }
