@@ -1,7 +1,8 @@
 //! The checked view that every learner and metric works on.
 //!
 //! Flows in: a feature matrix, labels, weights. Flows out: a [`Frame`] whose parts have one length, hold no
-//! infinity and, where a column is categorical, nothing but categories, and show both classes. Rows stand in the caller's canonical order (by event id).
+//! infinity and, where a column is categorical, nothing but categories, and show both classes. Rows stand in the
+//! caller's canonical order (by event id).
 
 use contracts::{Code, Failure, Result};
 use ndarray::{ArrayView1, ArrayView2};
