@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Columns:
-    """The columns of a fit, which constraints name by position or, of a dataframe, by name."""
+    """The columns of a fit, which hyper-parameters name by position or, of a dataframe, by name."""
 
     def __init__(self, names: NDArray[np.object_] | None, count: int) -> None:
         self._positions = {} if names is None else {name: at for at, name in enumerate(names)}
@@ -42,6 +42,19 @@ class Columns:
             raise _native.refusal("PARAMETER_INVALID", name, expected, "something else") from None
         positions = {tuple(sorted({self._position(key, name) for key in group})) for group in groups}
         return [list(group) for group in sorted(positions)]
+
+    def several(self, given: Any, parameter: str) -> list[str]:
+        """Give the positions of different columns, which may be given as a mask of all columns too."""
+        keys = np.asarray(given, dtype=object)
+        expected = f"different ones of {self._count} columns, by position or by name, or a mask of all"
+        if keys.ndim != 1:
+            raise _native.refusal("PARAMETER_INVALID", parameter, expected, "something else")
+        if len(keys) == self._count and all(isinstance(key, (bool, np.bool_)) for key in keys):
+            return [str(at) for at in np.flatnonzero(keys)]
+        positions = [self._position(key, parameter) for key in keys]
+        if len(set(positions)) < len(positions):
+            raise _native.refusal("PARAMETER_INVALID", parameter, expected, "one twice")
+        return positions
 
     def _position(self, key: Any, parameter: str) -> str:
         at = self._positions.get(key) if isinstance(key, str) else key

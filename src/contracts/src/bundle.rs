@@ -44,6 +44,9 @@ pub struct InputColumn {
     pub name: ColumnName,
     /// Whether a missing value can be scored.
     pub missing_allowed: bool,
+    /// Whether values are categories: whole numbers from 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub categorical: bool,
 }
 
 /// Digest of the inputs, in order, under the recipe `input_schema.v1`.

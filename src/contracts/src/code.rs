@@ -144,6 +144,7 @@ codes! {
     Execution "EXECUTION" {
         TrainingDiverged "TRAINING_DIVERGED" false "The fit did not converge; regularise more, or look for a feature that separates the classes.";
         DegenerateLabels "DEGENERATE_LABELS" false "Both classes are needed in each window that is fitted or judged.";
+        CategoryInvalid "CATEGORY_INVALID" false "A categorical column holds whole numbers from 0, at most max_bins of them, and missing values: number the categories, and group the rare ones under one number.";
         NonFiniteInput "NON_FINITE_INPUT" false "Mend or drop the values at the place that the detail names; it says which numbers are taken there.";
         ResourceExhausted "RESOURCE_EXHAUSTED" true "Free disk or memory and run again.";
         NondeterminismDetected "NONDETERMINISM_DETECTED" false "The same inputs gave other bytes; keep both and report it.";

@@ -77,6 +77,14 @@ impl ModelConfig {
             Self::GradientBoosting(_) => "gradient_boosting",
         }
     }
+
+    /// The features whose values are names and no amounts.
+    pub fn categorical_features(&self) -> &[ColumnName] {
+        match self {
+            Self::GradientBoosting(config) => &config.categorical_features,
+            Self::LogisticRegression(_) | Self::DecisionTree(_) | Self::RandomForest(_) => &[],
+        }
+    }
 }
 
 /// Logistic regression on standardised features, with L1 and L2 penalties.
@@ -230,7 +238,7 @@ pub struct GradientBoosting {
     #[schemars(range(min = 1e-6, max = 1.0))]
     pub colsample: f64,
     /// Which way the score may go as a feature grows and the others stay, by feature: 1 is never down, -1 never
-    /// up, 0 either. A missing value is compared with none.
+    /// up, 0 either. A missing value is compared with none, and categories have no order to go by.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = null))]
     pub monotonic_cst: Option<BTreeMap<ColumnName, Direction>>,
@@ -245,6 +253,11 @@ pub struct GradientBoosting {
     pub early_stopping_rounds: Option<u32>,
     /// How classes are weighted.
     pub class_weight: ClassWeight,
+    /// Features whose values are names and no amounts: whole numbers from 0 up to below `max_bins`. A split
+    /// sends a set of them left; one of which a split has seen fewer than ten rows goes where missing values go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub categorical_features: Vec<ColumnName>,
 }
 
 impl Default for GradientBoosting {
@@ -267,6 +280,7 @@ impl Default for GradientBoosting {
             interaction_cst: None,
             early_stopping_rounds: None,
             class_weight: ClassWeight::None,
+            categorical_features: Vec::new(),
         }
     }
 }

@@ -248,6 +248,16 @@ impl Document for TrainingConfig {
         if let ModelConfig::GradientBoosting(boosting) = &self.model {
             let served = boosting.early_stopping_rounds.is_none() || self.split.validation.is_some();
             problems.require(served, "/split/validation", "a window for early stopping", "null");
+            let categorical = &boosting.categorical_features;
+            problems.require_distinct("/model/categorical_features", categorical);
+            for (index, name) in categorical.iter().enumerate() {
+                problems.require(
+                    self.features.as_ref().is_none_or(|features| features.contains(name)),
+                    format!("/model/categorical_features/{index}"),
+                    "one of the features that are used",
+                    "another name",
+                );
+            }
         }
         for (index, slice) in self.evaluation.slices.iter().enumerate() {
             let rising = slice.edges.is_sorted_by(|a, b| a < b);

@@ -334,3 +334,26 @@ fn ten_point_zero_is_ten() {
     assert_eq!(read("1e1").unwrap(), read("10").unwrap());
     assert_eq!(places(&read("10.5").unwrap_err()), ["/n_estimators"]);
 }
+
+#[test]
+fn categorical_features_are_named_once_among_those_used() {
+    let with_categories = |names: Value| with(config(), "/model/categorical_features", names);
+    let parsed = |value: Value| Checked::<TrainingConfig>::from_value(value);
+    assert!(parsed(with_categories(json!(["channel", "country"]))).is_ok());
+    let used =
+        with(with_categories(json!(["channel", "country"])), "/features", json!(["amount", "country"]));
+    for (value, pointer) in [
+        (used, "/model/categorical_features/0"),
+        (with_categories(json!(["channel", "channel"])), "/model/categorical_features/1"),
+        (with_categories(json!(["\u{e9}t\u{e9}"])), "/model/categorical_features/0"),
+        (with_categories(json!([3])), "/model/categorical_features/0"),
+    ] {
+        let failure = parsed(value).unwrap_err();
+        assert_eq!(failure.code, Code::TrainingConfigInvalid, "{failure}");
+        assert_eq!(failure.problems[0].pointer, pointer, "{failure}");
+    }
+    // Where there are none the document has the bytes, and so the digest, that it had before there were any.
+    let none = parsed(with_categories(json!([]))).unwrap();
+    assert_eq!(none.bytes(), parsed(config()).unwrap().bytes());
+    assert!(!String::from_utf8_lossy(none.bytes()).contains("categorical"));
+}

@@ -5,15 +5,16 @@
 //! ```
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result,
+    Checked, Code, Failure, Problems, Reference, Result,
     dataset_manifest::{ColumnRole, DatasetManifest},
+    feature::Definition,
     model_config::ModelConfig,
     names::ColumnName,
     resolved_plan::ResolvedTrainPlan,
     schema::SchemaVersion,
     training_config::TrainingConfig,
 };
-use kernels::boosting::Constraints;
+use kernels::boosting::{self, Constraints};
 
 use crate::{
     admission::Admitted,
@@ -59,8 +60,9 @@ impl Resolved {
 
 /// Resolves an admitted request and writes its plan.
 ///
-/// Refuses with the codes of the category RESOLUTION, with `LABEL_RULE_MISMATCH`, and with
-/// `OWNERSHIP_BOUNDARY_VIOLATION` a manifest whose partitions stand outside its own run's data.
+/// Refuses with the codes of the category RESOLUTION, with `LABEL_RULE_MISMATCH`, with `PARAMETER_INVALID`
+/// constraints that make no sense for a categorical feature, and with `OWNERSHIP_BOUNDARY_VIOLATION` a manifest
+/// whose partitions stand outside its own run's data.
 pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
     let (request, config, profile) = (admitted.request(), admitted.config(), admitted.profile());
     let mut references = request.dataset_manifests.clone();
@@ -74,7 +76,7 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
     }
     let first = check_alike(&manifests)?;
     let features = select_features(first, config)?;
-    check_constraints(config, &features)?;
+    check_named(first, config, &features)?;
     check_columns(first, config)?;
     let key = admitted.key().clone();
     let seed = config.seed_policy.base_seed;
@@ -240,9 +242,27 @@ fn select_features(manifest: &DatasetManifest, config: &TrainingConfig) -> Resul
     }
 }
 
-/// Features that the model's constraints name must be among those that are used.
-fn check_constraints(config: &TrainingConfig, features: &[ColumnName]) -> Result<()> {
+/// Features that the model's hyper-parameters name must be used, and categorical ones must be columns of the event
+/// itself: a window's aggregate is an amount.
+fn check_named(manifest: &DatasetManifest, config: &TrainingConfig, features: &[ColumnName]) -> Result<()> {
     let ModelConfig::GradientBoosting(boosting) = &config.model else { return Ok(()) };
+    let categorical = boosting::categorical(boosting, "/model", features)?;
+    let defined = &manifest.feature_definition_set.features;
+    let is_column = |name: &str| {
+        defined.iter().any(|feature| {
+            feature.name.as_str() == name && matches!(feature.definition, Definition::Column { .. })
+        })
+    };
+    let mut problems = Problems::default();
+    for (index, column) in categorical.iter().enumerate() {
+        problems.require(
+            is_column(&column.name),
+            format!("/model/categorical_features/{index}"),
+            "a feature that is a column of the event",
+            "a computed feature",
+        );
+    }
+    problems.refuse(Code::FeatureSchemaIncompatible, "training_config")?;
     Constraints::new(boosting, "/model", features).map(drop)
 }
 

@@ -89,12 +89,15 @@ pub fn predict_proba<T: Value>(ensemble: &Ensemble, features: ArrayView2<'_, T>)
     Ok(ensemble.scores(features, 0.0, |sum| sum / trees).into())
 }
 
-/// Reads a tree or a forest; refuses with `MODEL_INVALID` anything malformed, no tree at all, and values that are
-/// no probabilities.
+/// Reads a tree or a forest; refuses with `MODEL_INVALID` anything malformed, no tree at all, categories, which
+/// forests do not take, and values that are no probabilities.
 pub fn from_arrays(columns: usize, arrays: &mut Arrays) -> Result<Ensemble> {
     let ensemble = Ensemble::from_arrays(columns, arrays)?;
     if ensemble.is_empty() {
         return Err(no_forest("at least one tree", "none"));
+    }
+    if !ensemble.is_numeric() {
+        return Err(no_forest("thresholds alone", "sets of categories"));
     }
     if ensemble.trees().flatten().any(|node| !(0.0..=1.0).contains(&node.value)) {
         return Err(no_forest("values from 0 to 1", "another value"));

@@ -1,12 +1,22 @@
 //! The checked view that every learner and metric works on.
 //!
-//! Flows in: a feature matrix, labels, weights. Flows out: a [`Frame`] whose parts have one length,
-//! hold no infinity, and show both classes. Rows stand in the caller's canonical order (by event id).
+//! Flows in: a feature matrix, labels, weights. Flows out: a [`Frame`] whose parts have one length, hold no
+//! infinity and, where a column is categorical, nothing but categories, and show both classes. Rows stand in the
+//! caller's canonical order (by event id).
 
 use contracts::{Code, Failure, Result};
-use ndarray::ArrayView2;
+use ndarray::{ArrayView1, ArrayView2};
 
 use crate::ensemble::Value;
+
+/// A column whose values are names and no amounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Categorical {
+    /// Its position among the features.
+    pub column: usize,
+    /// What refusals call it.
+    pub name: String,
+}
 
 /// Rows by features, with the positive class named and a weight for each row.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +24,7 @@ pub struct Frame<'a> {
     features: ArrayView2<'a, f64>,
     positive: &'a [bool],
     weights: Option<&'a [f64]>,
+    categorical: &'a [Categorical],
 }
 
 impl<'a> Frame<'a> {
@@ -69,7 +80,7 @@ impl<'a> Frame<'a> {
                 "another number",
             ));
         }
-        let frame = Self { features, positive, weights };
+        let frame = Self { features, positive, weights, categorical: &[] };
         for class in [true, false] {
             if !(0..rows).any(|row| positive[row] == class && frame.weight(row) > 0.0) {
                 let name = if class { "positive" } else { "negative" };
@@ -82,6 +93,36 @@ impl<'a> Frame<'a> {
             }
         }
         Ok(frame)
+    }
+
+    /// The same rows with some columns categorical: those hold whole numbers from 0, and NaN where the category is
+    /// missing.
+    ///
+    /// Refuses with `PARAMETER_INVALID` a column that is not there or named twice, and with `CATEGORY_INVALID` any
+    /// other value.
+    pub fn with_categorical<'b>(&self, categorical: &'b [Categorical]) -> Result<Frame<'b>>
+    where
+        'a: 'b,
+    {
+        for (index, Categorical { column, name }) in categorical.iter().enumerate() {
+            let repeated = categorical[..index].iter().any(|other| other.column == *column);
+            if *column >= self.columns() || repeated {
+                return Err(Failure::at(
+                    Code::ParameterInvalid,
+                    format!("categorical_features/{index}"),
+                    format!("each a different one of {} columns", self.columns()),
+                    if repeated { "a repetition" } else { "another column" },
+                ));
+            }
+            require_categories(self.features.column(*column), name)?;
+        }
+        let features = self.features.reborrow();
+        Ok(Frame { features, positive: self.positive, weights: self.weights, categorical })
+    }
+
+    /// The columns whose values are names and no amounts.
+    pub const fn categorical(&self) -> &'a [Categorical] {
+        self.categorical
     }
 
     /// The features, rows x columns.
@@ -128,6 +169,23 @@ impl<'a> Frame<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses with `CATEGORY_INVALID`, naming the column, any value that is neither missing nor a whole number from 0.
+pub fn require_categories<T: Value>(values: ArrayView1<'_, T>, name: &str) -> Result<()> {
+    let is_other = |&value: &T| {
+        let value: f64 = value.into();
+        !(value.is_nan() || value >= 0.0 && value.fract() == 0.0)
+    };
+    match values.iter().filter(|value| is_other(value)).count() {
+        0 => Ok(()),
+        count => Err(Failure::at(
+            Code::CategoryInvalid,
+            format!("features/{name}"),
+            "whole numbers from 0, or missing values",
+            format!("{count} other values"),
+        )),
     }
 }
 

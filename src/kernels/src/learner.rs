@@ -3,11 +3,9 @@
 //! linfa 0.8's own logistic regression and trees lack what the line needs (sample weights, probabilities, the
 //! same bits on every run), so the kernels are ours and the interface is linfa's.
 
-use contracts::{
-    Code, Failure, Result,
-    model_config::{GradientBoosting, ModelConfig},
-    names::ColumnName,
-};
+use std::borrow::Cow;
+
+use contracts::{Code, Failure, Result, model_config::ModelConfig, names::ColumnName};
 use linfa::{
     dataset::{AsSingleTargets, DatasetBase},
     traits::Fit,
@@ -39,13 +37,45 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Fits on `train`; `validation` serves early stopping alone.
+    /// Fits on `train`; `validation` serves early stopping alone. Which columns hold categories the hyper-parameters
+    /// say.
     ///
     /// Refuses with `NON_FINITE_INPUT`, `TRAINING_DIVERGED`, `PARAMETER_INVALID` (early stopping without a
-    /// validation frame) or `FEATURE_SCHEMA_INCOMPATIBLE` (other columns than those named, or a constraint on one
+    /// validation frame, a direction of a categorical column), `CATEGORY_INVALID` (a column of those that holds
+    /// anything else) or `FEATURE_SCHEMA_INCOMPATIBLE` (other columns than those named, or a hyper-parameter of one
     /// that is not there), and with whatever `progress` stops the work with.
     pub fn fit(
         &self,
+        train: &Frame<'_>,
+        validation: Option<&Frame<'_>>,
+        progress: &dyn Progress,
+    ) -> Result<Model> {
+        self.fit_from(None, train, validation, progress)
+    }
+
+    /// Adds trees to `start` until there are as many as the hyper-parameters say, as [`boosting::fit`] says it.
+    ///
+    /// Refuses as [`Self::fit`] does, with `PARAMETER_INVALID` where there are more already or either is of another
+    /// family, and with `FEATURE_SCHEMA_INCOMPATIBLE` a model of other columns, or of other categorical ones.
+    pub fn carry_on(
+        &self,
+        start: &Model,
+        train: &Frame<'_>,
+        validation: Option<&Frame<'_>>,
+        progress: &dyn Progress,
+    ) -> Result<Model> {
+        match (&self.config, start) {
+            (ModelConfig::GradientBoosting(_), Model::Boosting(start)) => {
+                self.fit_from(Some(start), train, validation, progress)
+            }
+            _ => Err(Failure::at(Code::ParameterInvalid, "start", "a boosted model", "another family")),
+        }
+    }
+
+    /// Fits; `start` is what boosting carries on with.
+    fn fit_from(
+        &self,
+        start: Option<&BoostingModel>,
         train: &Frame<'_>,
         validation: Option<&Frame<'_>>,
         progress: &dyn Progress,
@@ -59,48 +89,27 @@ impl Learner {
                 forest::fit(config, train, self.rng, progress).map(Model::Forest)
             }
             ModelConfig::GradientBoosting(config) => {
-                let booster = self.booster(config, train.columns(), None)?;
-                boosting::fit(&booster, train, validation, progress).map(Model::Boosting)
+                let names = self.names(train.columns())?;
+                let constraints = Constraints::new(config, "", &names)?;
+                let categorical = boosting::categorical(config, "", &names)?;
+                let train = train.with_categorical(&categorical)?;
+                let validation = validation.map(|frame| frame.with_categorical(&categorical)).transpose()?;
+                let booster = Booster { config, constraints, rng: self.rng, start };
+                boosting::fit(&booster, &train, validation.as_ref(), progress).map(Model::Boosting)
             }
         }
     }
 
-    /// Adds trees to `start` until there are as many as the hyper-parameters say, as [`boosting::fit`] says it.
-    ///
-    /// Refuses as [`Self::fit`] does, with `PARAMETER_INVALID` where there are more already or either is of another
-    /// family, and with `FEATURE_SCHEMA_INCOMPATIBLE` a model of other columns.
-    pub fn carry_on(
-        &self,
-        start: &Model,
-        train: &Frame<'_>,
-        validation: Option<&Frame<'_>>,
-        progress: &dyn Progress,
-    ) -> Result<Model> {
-        let (ModelConfig::GradientBoosting(config), Model::Boosting(start)) = (&self.config, start) else {
-            return Err(Failure::at(Code::ParameterInvalid, "start", "a boosted model", "another family"));
-        };
-        let booster = self.booster(config, train.columns(), Some(start))?;
-        boosting::fit(&booster, train, validation, progress).map(Model::Boosting)
-    }
-
-    fn booster<'a>(
-        &self,
-        config: &'a GradientBoosting,
-        columns: usize,
-        start: Option<&'a BoostingModel>,
-    ) -> Result<Booster<'a>> {
-        let constraints = match self.columns.as_slice() {
-            [] => {
-                let numbered = (0..columns).map(|column| ColumnName::new(column.to_string()));
-                Constraints::new(config, "", &numbered.collect::<Result<Vec<_>>>()?)?
-            }
-            named if named.len() == columns => Constraints::new(config, "", named)?,
+    /// What the hyper-parameters call so many columns.
+    fn names(&self, columns: usize) -> Result<Cow<'_, [ColumnName]>> {
+        match self.columns.as_slice() {
+            [] => (0..columns).map(|column| ColumnName::new(column.to_string())).collect(),
+            named if named.len() == columns => Ok(Cow::Borrowed(named)),
             named => {
                 let (expected, found) = (format!("{} columns", named.len()), format!("{columns} columns"));
-                return Err(Failure::at(Code::FeatureSchemaIncompatible, "features", expected, found));
+                Err(Failure::at(Code::FeatureSchemaIncompatible, "features", expected, found))
             }
-        };
-        Ok(Booster { config, constraints, rng: self.rng, start })
+        }
     }
 }
 

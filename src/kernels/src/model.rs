@@ -43,10 +43,19 @@ impl Model {
         }
     }
 
+    /// Columns whose values are categories, in rising order.
+    pub fn categorical(&self) -> &[u32] {
+        match self {
+            Self::Boosting(model) => model.categorical(),
+            Self::Logistic(_) | Self::Forest(_) => &[],
+        }
+    }
+
     /// Probability of the positive class for each row of `features` (rows x columns).
     ///
-    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` when the number of columns differs, and with
-    /// `NON_FINITE_INPUT` when a family that cannot use missing values meets one.
+    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` when the number of columns differs, with `NON_FINITE_INPUT` when
+    /// a family that cannot use missing values meets one, and with `CATEGORY_INVALID` what is no category in a
+    /// column of those.
     pub fn predict_proba<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
         self.check_columns(features.ncols())?;
         match self {
@@ -92,11 +101,12 @@ impl Model {
     /// The trees, if `features` are what they take.
     fn trees_for<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<&Ensemble> {
         self.check_columns(features.ncols())?;
-        let trees = self.trees()?;
-        if matches!(self, Self::Forest(_)) {
-            frame::without_missing_or_infinite(features)?;
+        match self {
+            Self::Forest(_) => frame::without_missing_or_infinite(features)?,
+            Self::Boosting(model) => model.check(features)?,
+            Self::Logistic(_) => {}
         }
-        Ok(trees)
+        self.trees()
     }
 
     fn trees(&self) -> Result<&Ensemble> {

@@ -30,13 +30,21 @@ pub struct LoadedModel {
 pub fn load(store: &dyn Store, keys: &Keys, reference: &Reference<ModelBundle>) -> Result<LoadedModel> {
     let (bundle, bytes) = read_passed(store, keys, reference)?;
     let (family, model) = artifact::read(&bytes)?;
-    let fits = family == bundle.compatibility.family.as_str() && model.columns() == bundle.input_schema.len();
+    let inputs = (0_u32..).zip(&bundle.input_schema);
+    let categorical = inputs.filter(|(_, column)| column.categorical).map(|(position, _)| position);
+    let fits = family == bundle.compatibility.family.as_str()
+        && model.columns() == bundle.input_schema.len()
+        && categorical.eq(model.categorical().iter().copied());
     if !fits {
         return Err(Failure::at(
             Code::ModelInvalid,
             "model",
-            format!("a {} over {} columns", bundle.compatibility.family, bundle.input_schema.len()),
-            format!("a {family} over {} columns", model.columns()),
+            format!(
+                "a {} over the {} columns of the input schema",
+                bundle.compatibility.family,
+                bundle.input_schema.len()
+            ),
+            format!("a {family} over {} columns, {} categorical", model.columns(), model.categorical().len()),
         ));
     }
     Ok(LoadedModel { bundle, model })
@@ -86,9 +94,15 @@ impl LoadedModel {
 
     /// Probability of the positive class for each row of `features` (rows x the model's features, in its order).
     ///
-    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns, and with `NON_FINITE_INPUT` an
-    /// infinity, or a missing value in a column that does not allow one.
+    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE` another number of columns, with `NON_FINITE_INPUT` an infinity, or
+    /// a missing value in a column that does not allow one, and with `CATEGORY_INVALID` what is no category in a
+    /// column of those.
     pub fn predict_proba<T: Value>(&self, features: ArrayView2<'_, T>) -> Result<Array1<f64>> {
+        for (column, values) in self.bundle.input_schema.iter().zip(features.columns()) {
+            if column.categorical {
+                frame::require_categories(values, column.name.as_str())?;
+            }
+        }
         if frame::is_finite(features) {
             return self.model.predict_proba(features);
         }

@@ -12,7 +12,7 @@ use contracts::{
     Checked, Reference, Result,
     bundle::{BundleKey, Compatibility, InputColumn, ModelBundle, bundle_version, input_schema_digest},
     feature::FeatureDefinitionSet,
-    names::Name,
+    names::{ColumnName, Name},
     run_receipt::Evidence,
     schema::SchemaVersion,
     signature::Signature,
@@ -62,8 +62,13 @@ pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publis
     let candidate = passed.candidate();
     let record = store::read_document(store, &candidate.execution_record)?;
     let missing_allowed = plan.training_config.model.family() == "gradient_boosting";
-    let input_schema: Vec<_> =
-        plan.features.iter().map(|name| InputColumn { name: name.clone(), missing_allowed }).collect();
+    let categorical = plan.training_config.model.categorical_features();
+    let input = |name: &ColumnName| InputColumn {
+        name: name.clone(),
+        missing_allowed,
+        categorical: categorical.contains(name),
+    };
+    let input_schema: Vec<_> = plan.features.iter().map(input).collect();
     let compatibility = Compatibility {
         model_format: Name::new(artifact::FORMAT)?,
         family: record.family.clone(),
@@ -116,7 +121,7 @@ pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publis
     Ok(Publishable { bundle, reference })
 }
 
-fn used_features(set: &FeatureDefinitionSet, used: &[contracts::names::ColumnName]) -> FeatureDefinitionSet {
+fn used_features(set: &FeatureDefinitionSet, used: &[ColumnName]) -> FeatureDefinitionSet {
     let features = used
         .iter()
         .filter_map(|name| set.features.iter().find(|feature| feature.name == *name))

@@ -70,7 +70,7 @@ impl Wanted {
     pub(super) fn check(&self, schema: &Schema) -> Result<()> {
         let mut missing = Problems::default();
         let mut wrong = Problems::default();
-        let (mut naive, mut elsewhere) = (false, false);
+        let (mut naive, mut elsewhere, mut texts) = (false, false, false);
         for (name, kind) in self.kinds() {
             let pointer = pointer(self.table, name);
             let mut fields = schema.fields().iter().filter(|field| field.name() == name.as_str());
@@ -85,6 +85,7 @@ impl Wanted {
                         naive |= zone.is_none();
                         elsewhere |= zone.is_some();
                     }
+                    texts |= matches!(kind, Kind::Number) && value_type(field.data_type()).is_string();
                     wrong.require(taken, pointer, kind.expected(), type_text(field.data_type()));
                 }
             }
@@ -97,6 +98,10 @@ impl Wanted {
             (false, true) => failure.with_hint(
                 "Convert the times to UTC: .dt.tz_convert(\"UTC\") in pandas, \
                      .dt.convert_time_zone(\"UTC\") in polars.",
+            ),
+            (false, false) if texts => failure.with_hint(
+                "Number the texts by a list of your own, 0, 1, 2 and so on, that training and scoring share; a \
+                     feature of such numbers may be named in categorical_features.",
             ),
             (false, false) => failure,
         })

@@ -12,6 +12,7 @@ mod support;
 
 mod admission;
 mod bundle;
+mod categories;
 mod determinism;
 mod evidence;
 mod fsck;

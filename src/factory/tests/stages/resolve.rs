@@ -113,6 +113,9 @@ const REFUSED: &[(&str, Code, &str, Edit)] = &[
     ("a group of no features", Code::FeatureSchemaIncompatible, "/model/interaction_cst/0/1", |place, request| {
         with_config(place, request, |config| constrain(config, "interaction_cst", &json!([["amount", "colour"]])));
     }),
+    ("categories of no feature", Code::FeatureSchemaIncompatible, "/model/categorical_features/0", |place, request| {
+        with_config(place, request, |config| constrain(config, "categorical_features", &json!(["colour"])));
+    }),
     ("another label", Code::LabelRuleMismatch, "/label/family", |place, request| {
         with_config(place, request, |config| config["label"]["family"] = json!("chargeback"));
     }),

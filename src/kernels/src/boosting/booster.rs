@@ -1,7 +1,8 @@
 //! What a fit is told beside its rows.
 //!
 //! Flows in: hyper-parameters, constraints, a seed, and maybe a model to carry on with. Flows out: the trees that
-//! a fit begins with. Invariant: these are trees that it may have grown, over the same columns and not too many.
+//! a fit begins with. Invariant: these are trees that it may have grown, over the same columns, the same of them
+//! categorical, and not too many.
 
 use contracts::{Code, Failure, Result, model_config::GradientBoosting};
 
@@ -22,10 +23,18 @@ pub struct Booster<'a> {
 }
 
 impl<'a> Booster<'a> {
-    /// The trees to start with, for rows of so many columns.
-    pub(super) fn first_trees(&self, columns: usize) -> Result<Vec<TreeView<'a>>> {
+    /// The trees to start with, for rows of so many columns, of which `categorical` (rising) hold categories.
+    pub(super) fn first_trees(&self, columns: usize, categorical: &[u32]) -> Result<Vec<TreeView<'a>>> {
         let Some(start) = self.start else { return Ok(Vec::new()) };
         check_columns("features", start.columns(), columns)?;
+        if start.categorical() != categorical {
+            return Err(Failure::at(
+                Code::FeatureSchemaIncompatible,
+                "categorical_features",
+                format!("columns {:?}, as in the trees that there are", start.categorical()),
+                format!("columns {categorical:?}"),
+            ));
+        }
         if start.trees.len() > self.config.n_estimators as usize {
             return Err(Failure::at(
                 Code::ParameterInvalid,

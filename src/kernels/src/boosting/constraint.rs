@@ -16,10 +16,7 @@
 //! method of `LightGBM`: bounds at the middle of the two children. Interactions as in scikit-learn's
 //! `HistGradientBoostingClassifier`: groups may overlap, and the columns of no group are one group more.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use contracts::{
     Code, Result,
@@ -28,6 +25,8 @@ use contracts::{
     names::ColumnName,
     schema::Problems,
 };
+
+use super::named::Positions;
 
 /// Constraints on columns by their position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,18 +64,14 @@ impl Constraints {
     /// The constraints of `config`, which stands at `pointer` in its document, on the columns of a fit, given
     /// their names in order.
     ///
-    /// Refuses with `FEATURE_SCHEMA_INCOMPATIBLE`, showing every place, names that are none of theirs.
+    /// Refuses, showing every place, with `FEATURE_SCHEMA_INCOMPATIBLE` names that are none of theirs, and with
+    /// `PARAMETER_INVALID` a direction of a categorical column, whose values have no order to rise in.
     pub fn new(config: &GradientBoosting, pointer: &str, columns: &[ColumnName]) -> Result<Self> {
-        let positions: BTreeMap<&ColumnName, usize> = columns.iter().zip(0..).collect();
-        let mut problems = Problems::default();
-        let mut position = |name: &ColumnName, place: String| {
-            let found = positions.get(name).copied();
-            problems.require(found.is_some(), place, "a feature that is used", "another name");
-            found
-        };
+        let mut positions = Positions::new(columns);
         let mut directions = vec![Direction::Any; columns.len()];
+        let place = |name: &ColumnName| format!("{pointer}/monotonic_cst/{}", escaped(name));
         for (name, &direction) in config.monotonic_cst.iter().flatten() {
-            if let Some(column) = position(name, format!("{pointer}/monotonic_cst/{}", escaped(name))) {
+            if let Some(column) = positions.find(name, place(name)) {
                 directions[column] = direction;
             }
         }
@@ -90,7 +85,7 @@ impl Constraints {
                     let places = group.iter().enumerate();
                     let columns: BTreeSet<usize> = places
                         .filter_map(|(of, name)| {
-                            position(name, format!("{pointer}/interaction_cst/{at}/{of}"))
+                            positions.find(name, format!("{pointer}/interaction_cst/{at}/{of}"))
                         })
                         .collect();
                     rest.retain(|column| !columns.contains(column));
@@ -100,7 +95,19 @@ impl Constraints {
                 Together::Groups(found)
             }
         });
-        problems.refuse(Code::FeatureSchemaIncompatible, "constraints")?;
+        positions.refuse("constraints")?;
+        let mut problems = Problems::default();
+        for (name, &direction) in config.monotonic_cst.iter().flatten() {
+            let is_amount = !config.categorical_features.contains(name);
+            let found = "a direction of a categorical one";
+            problems.require(
+                is_amount || direction == Direction::Any,
+                place(name),
+                "0, or another feature",
+                found,
+            );
+        }
+        problems.refuse(Code::ParameterInvalid, "constraints")?;
         if directions.iter().all(|&direction| direction == Direction::Any) {
             directions.clear();
         }
@@ -191,6 +198,8 @@ impl Monotone {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use ndarray::{Array1, Array2, Axis};
     use proptest::prelude::*;
 

@@ -7,12 +7,16 @@
 //! Flows in: codes, gradients, rules. Flows out: a [`Grown`] tree with the rows of each leaf. Invariant: of
 //! two children only the smaller is summed, the other is the difference, which integers make exact.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use contracts::model_config::{GradientBoosting, GrowPolicy};
 use rayon::prelude::*;
 
 use super::{
+    categories::{Categories, write_sides},
     constraint::{Constraints, Limits},
     fixed::{Gradient, Sums},
     histogram::{Codes, Histogram, Rows},
@@ -20,7 +24,7 @@ use super::{
     split::{Rules, Split},
     sweep::Side,
 };
-use crate::ensemble::Node;
+use crate::ensemble::{Node, category::CategorySet};
 
 /// Rows from which a leaf keeps its histogram for subtraction. Below, summing again is as cheap, and what
 /// many small leaves would keep is bounded by the number of rows.
@@ -30,12 +34,15 @@ const KEEP_ROWS: usize = 512;
 #[derive(Debug)]
 pub(super) struct Grower<'a> {
     codes: &'a Codes,
+    categories: &'a Categories,
     rules: Rules,
     constraints: Constraints,
     policy: GrowPolicy,
     max_depth: u32,
     max_leaves: usize,
     members: Members,
+    /// One a row, where a column is categorical: the side on which the last split on a set put it.
+    sides: Vec<u8>,
 }
 
 /// A tree and the rows of its leaves.
@@ -43,6 +50,8 @@ pub(super) struct Grower<'a> {
 pub(super) struct Grown {
     /// Root first, children after their parent.
     pub(super) nodes: Vec<Node>,
+    /// Which categories go left at the nodes that look at them, by their position.
+    pub(super) sets: BTreeMap<usize, CategorySet>,
     /// The leaves, in no order.
     pub(super) leaves: Vec<GrownLeaf>,
 }
@@ -114,16 +123,24 @@ impl Ord for Candidate {
 }
 
 impl<'a> Grower<'a> {
-    /// A grower of trees over all `rows` of `codes`.
-    pub(super) fn new(codes: &'a Codes, rows: u32, config: &GradientBoosting, rules: Rules) -> Self {
+    /// A grower of trees over all rows of `codes`, whose bins hold `categories` where a column is categorical.
+    pub(super) fn new(
+        codes: &'a Codes,
+        categories: &'a Categories,
+        config: &GradientBoosting,
+        rules: Rules,
+    ) -> Self {
+        let rows = codes.binned.codes(0).len();
         Self {
             codes,
+            categories,
             rules,
             constraints: Constraints::default(),
             policy: config.grow_policy,
             max_depth: config.max_depth.unwrap_or(u32::MAX),
             max_leaves: config.max_leaf_nodes.max(1) as usize,
-            members: Members::new(rows as usize),
+            members: Members::new(rows),
+            sides: if categories.positions().is_empty() { Vec::new() } else { vec![0; rows] },
         }
     }
 
@@ -143,26 +160,26 @@ impl<'a> Grower<'a> {
     /// Grows one tree on `gradients`, whose sum is `sums`, looking at `columns` (rising) alone.
     pub(super) fn grow(&mut self, gradients: &[Gradient], sums: Sums, columns: &[usize]) -> Grown {
         let limits = Limits::NONE;
-        let mut nodes = vec![Node::leaf(self.rules.leaf_value(sums, limits.bounds))];
+        let nodes = vec![Node::leaf(self.rules.leaf_value(sums, limits.bounds))];
         let root = Leaf { node: 0, depth: 0, place: self.members.unite(), sums, limits };
+        let mut grown = Grown { nodes, sets: BTreeMap::new(), leaves: Vec::new() };
         let root_count = sums.count;
-        let mut leaves = Vec::new();
         let mut heap = BinaryHeap::new();
         let histogram = self.may_split(&root, 1).then(|| self.codes.histogram(gradients, Rows::All));
-        self.settle(root, histogram, columns, &mut heap, &mut leaves);
+        self.settle(root, histogram, columns, &mut heap, &mut grown.leaves);
         while let Some(Candidate { leaf, split, histogram, .. }) = heap.pop() {
-            let count = leaves.len() + heap.len() + 1;
+            let count = grown.leaves.len() + heap.len() + 1;
             if count >= self.max_leaves {
-                leaves.push(leaf.grown());
+                grown.leaves.push(leaf.grown());
                 continue;
             }
-            let (children, division) = self.divide(&leaf, &split, root_count, &mut nodes);
+            let (children, division) = self.divide(&leaf, &split, root_count, &mut grown);
             let histograms = self.histograms(&children, &division, histogram, gradients, count + 1);
             for (child, histogram) in children.into_iter().zip(histograms) {
-                self.settle(child, histogram, columns, &mut heap, &mut leaves);
+                self.settle(child, histogram, columns, &mut heap, &mut grown.leaves);
             }
         }
-        Grown { nodes, leaves }
+        grown
     }
 
     /// Puts a leaf among the candidates if a split is found in its histogram, else among the finished.
@@ -200,6 +217,9 @@ impl<'a> Grower<'a> {
     /// The best way to split a leaf on one column.
     fn best_on_column(&self, column: usize, histogram: &Histogram, leaf: &Leaf) -> Option<Split> {
         let bins = self.codes.column(histogram, column);
+        if self.categories.of(column).is_some() {
+            return self.rules.best_on_categories(column, bins, leaf.sums, leaf.limits.bounds);
+        }
         match self.constraints.monotone(column, &leaf.limits) {
             None => self.rules.best_on_column(column, bins, leaf.sums),
             Some(monotone) => self.rules.best_monotone(column, bins, leaf.sums, monotone),
@@ -245,26 +265,42 @@ impl<'a> Grower<'a> {
         leaf: &Leaf,
         split: &Split,
         root_count: i64,
-        nodes: &mut Vec<Node>,
+        grown: &mut Grown,
     ) -> ([Leaf; 2], Division) {
         let bins = &self.codes.binned.bins()[split.column];
-        let side = Side {
-            codes: self.codes.binned.codes(split.column),
-            bin: split.bin as u8,
-            missing: if split.missing_left { bins.missing() } else { split.bin } as u8,
+        let codes = self.codes.binned.codes(split.column);
+        let side = if let Some(set) = split.set {
+            let rows = match &leaf.place {
+                Place::Listed(run) => Some(self.members.list(run.clone())),
+                Place::Marked(_) => None,
+            };
+            write_sides(codes, set, rows, &mut self.sides);
+            Side { codes: &self.sides, bin: 0, missing: 0 }
+        } else {
+            let missing = if split.missing_left { bins.missing() } else { split.bin } as u8;
+            Side { codes, bin: split.bin as u8, missing }
         };
         let shares = [split.left, split.right].map(|sums| sums.count * SHARE as i64 > root_count);
         let smaller = usize::from(split.right.count < split.left.count);
         let division = self.members.divide(&leaf.place, side, shares, smaller);
-        let left = nodes.len();
-        nodes[leaf.node] = Node {
-            feature: split.column as u32,
+        let left = grown.nodes.len();
+        let threshold = if let Some(set) = split.set {
+            let set = self.categories.of_bins(split.column, set, split.missing_left);
+            grown.sets.insert(leaf.node, set);
+            0.0
+        } else if split.bin + 1 < bins.len() {
+            bins.cut(split.bin)
+        } else {
             // Where only missing values go right, every number goes left.
-            threshold: if split.bin + 1 < bins.len() { bins.cut(split.bin) } else { f64::MAX },
+            f64::MAX
+        };
+        grown.nodes[leaf.node] = Node {
+            feature: split.column as u32,
+            threshold,
             left: left as u32,
             right: left as u32 + 1,
             missing_left: split.missing_left,
-            value: 0.0,
+            ..Node::leaf(0.0)
         };
         let steps = [split.left, split.right].map(|sums| self.rules.step(sums, leaf.limits.bounds));
         let [low, high] = self.constraints.below(&leaf.limits, split.column, steps);
@@ -277,7 +313,7 @@ impl<'a> Grower<'a> {
         };
         let children = [child(0, split.left, low), child(1, split.right, high)];
         let value = |child: &Leaf| self.rules.leaf_value(child.sums, child.limits.bounds);
-        nodes.extend(children.iter().map(|child| Node::leaf(value(child))));
+        grown.nodes.extend(children.iter().map(|child| Node::leaf(value(child))));
         (children, division)
     }
 }

@@ -1,6 +1,8 @@
 //! A grower as plain as can be: what the real one must agree with, node by node.
 //!
-//! Every way to part a leaf is tried row by row; nothing is subtracted, packed, bundled or marked.
+//! Every way to part a leaf is tried row by row; nothing is subtracted, packed, bundled or marked. It knows numbers
+//! alone: that no set of categories gains more than the one that is found is checked beside [`super::categories`],
+//! where all sets are tried.
 #![allow(clippy::unwrap_used)]
 
 use contracts::{
@@ -12,7 +14,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use super::{
-    Constraints,
+    Categories, Constraints,
     fixed::{Gradient, Sums},
     gradient::Loss,
     grow::Grower,
@@ -184,7 +186,7 @@ impl Plain<'_> {
                 left: nodes.len() as u32,
                 right: nodes.len() as u32 + 1,
                 missing_left: cut.missing_left,
-                value: 0.0,
+                ..Node::leaf(0.0)
             };
             for (side, rows) in cut.parts.into_iter().enumerate() {
                 let mut way = leaf.way.clone();
@@ -280,7 +282,8 @@ proptest! {
         };
         let rules = Rules::new(&config, loss.unit);
         let constraints = Constraints::new(&config, "", &[0, 1, 2, 3].map(name)).unwrap();
-        let mut grower = Grower::new(&codes, count as u32, &config, rules).under(constraints);
+        let numbers = Categories::new(&frame, &config).unwrap();
+        let mut grower = Grower::new(&codes, &numbers, &config, rules).under(constraints);
         prop_assert_eq!(grower.grow(&gradients, sums, &[0, 1, 2, 3]).nodes, plain.grow());
     }
 }

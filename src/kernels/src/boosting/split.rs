@@ -10,9 +10,11 @@
 use contracts::model_config::GradientBoosting;
 
 use super::{
+    categories::{MIN_CATEGORY_ROWS, SMOOTHING},
     constraint::{Bounds, Monotone},
     fixed::Sums,
 };
+use crate::ensemble::category::CategorySet;
 
 /// A way to part the rows of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,10 +22,12 @@ pub(super) struct Split {
     /// Loss reduction, above zero.
     pub(super) gain: f64,
     pub(super) column: usize,
-    /// Bin numbers up to this go left.
+    /// Bin numbers up to this go left, where no set says which.
     pub(super) bin: usize,
     /// Whether rows without a value go left.
     pub(super) missing_left: bool,
+    /// Of a categorical column: the bin numbers that go left, the missing one and those of few rows included.
+    pub(super) set: Option<CategorySet>,
     pub(super) left: Sums,
     pub(super) right: Sums,
 }
@@ -31,13 +35,17 @@ pub(super) struct Split {
 /// What a split must satisfy and how it is valued.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
-    unit: f64,
+    pub(super) unit: f64,
     l1: f64,
     l2: f64,
     learning_rate: f64,
     min_child_weight: f64,
     min_samples_leaf: i64,
-    min_split_gain: f64,
+    pub(super) min_split_gain: f64,
+    /// Curvature that is added to each category's before they are put in order.
+    pub(super) smoothing: f64,
+    /// Rows that a category needs to be looked at alone.
+    pub(super) min_category_rows: i64,
 }
 
 impl Rules {
@@ -51,6 +59,8 @@ impl Rules {
             min_child_weight: config.min_child_weight,
             min_samples_leaf: i64::from(config.min_samples_leaf.max(1)),
             min_split_gain: config.min_split_gain,
+            smoothing: SMOOTHING,
+            min_category_rows: MIN_CATEGORY_ROWS,
         }
     }
 
@@ -121,7 +131,7 @@ impl Rules {
             }
             let gain = gain_of(left, right);
             if gain > best.map_or(self.min_split_gain, |best| best.gain) {
-                best = Some(Split { gain, column, bin, missing_left, left, right });
+                best = Some(Split { gain, column, bin, missing_left, set: None, left, right });
             }
         };
         let mut left = Sums::default();
@@ -142,18 +152,18 @@ impl Rules {
         best
     }
 
-    fn allows(&self, child: Sums) -> bool {
+    pub(super) fn allows(&self, child: Sums) -> bool {
         child.count >= self.min_samples_leaf && child.curvature as f64 * self.unit >= self.min_child_weight
     }
 
     /// By how much the best value of a leaf lowers the penalised loss against the value 0.
-    fn loss_reduction(&self, sums: Sums) -> f64 {
+    pub(super) fn loss_reduction(&self, sums: Sums) -> f64 {
         let (slope, curvature) = self.penalised(sums);
         if curvature > 0.0 { 0.5 * (slope * slope / curvature) } else { 0.0 }
     }
 
     /// By how much the best value within bounds lowers it; less than nothing where the bounds leave out 0.
-    fn loss_reduction_within(&self, sums: Sums, bounds: Bounds) -> f64 {
+    pub(super) fn loss_reduction_within(&self, sums: Sums, bounds: Bounds) -> f64 {
         let free = self.free_step(sums);
         let value = bounds.clamp(free);
         if value.to_bits() == free.to_bits() {

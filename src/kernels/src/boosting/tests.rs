@@ -346,11 +346,13 @@ proptest! {
         let mut scores = vec![0.0; rows];
         let sums = loss.gradients(0, &scores, None, &mut gradients);
         let rules = super::Rules::new(&config, loss.unit);
-        let mut grower = super::Grower::new(&codes, rows as u32, &config, rules);
+        let categories = super::Categories::new(&frame, &config).unwrap();
+        let mut grower = super::Grower::new(&codes, &categories, &config, rules);
         let grown = grower.grow(&gradients, sums, &[0, 1, 2, 3]);
         grower.add_values(&grown, 0, &mut scores);
         for (score, row) in scores.into_iter().zip(features.rows()) {
-            prop_assert_eq!(score, crate::ensemble::leaf(&grown.nodes, row).value);
+            let tree = crate::ensemble::Tree::new(grown.nodes.clone(), &grown.sets, []);
+            prop_assert_eq!(score, crate::ensemble::leaf(tree.view(), row).value);
         }
     }
 

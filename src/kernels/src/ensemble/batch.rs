@@ -11,7 +11,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::{
-    Ensemble, Node,
+    Ensemble, Node, TreeView,
     block::{Block, ROWS, Value},
     codes::{Codes, Plane},
     select::{self, Choices, MOST_LEAVES},
@@ -37,14 +37,22 @@ impl Ensemble {
             return vec![finish(self.score(features.row(0), start))];
         }
         let mut scores = vec![start; features.nrows()];
-        add_values(self.trees().collect(), features, &mut scores, finish);
+        add_values(self.views().collect(), features, &mut scores, finish);
         scores
     }
 
     /// The sum of `start` and of the values of one row's leaves, added in the order of the trees.
     pub fn score<T: Value>(&self, row: ArrayView1<'_, T>, start: f64) -> f64 {
         let mut score = start;
-        walk::trees(self.trees(), |column| row[column].into(), |_, leaf| score += leaf.value);
+        let value = |node: &Node| -> f64 { row[node.feature as usize].into() };
+        let add = |leaf: &Node| score += leaf.value;
+        if self.is_numeric() {
+            let trees = self.trees().map(|nodes| (nodes, ()));
+            walk::trees(trees, |(), node| node.goes_left(value(node)), add);
+        } else {
+            let trees = self.views().map(|tree| (tree.nodes, tree));
+            walk::trees(trees, |tree, node| tree.goes_left(node, value(node)), add);
+        }
         score
     }
 
@@ -53,7 +61,7 @@ impl Ensemble {
     pub fn leaves<T: Value>(&self, features: ArrayView2<'_, T>) -> Array2<u32> {
         let mut leaves = Array2::zeros((features.nrows(), self.len()));
         let Some(out) = leaves.as_slice_mut() else { return leaves };
-        Batch::new(self.trees().collect(), features.dim()).each_block(features, out, |batch, work, out| {
+        Batch::new(self.views().collect(), features.dim()).each_block(features, out, |batch, work, out| {
             for (position, tree) in batch.trees.iter().enumerate() {
                 let found = tree.leaves(work);
                 for (row, leaf) in out.chunks_exact_mut(batch.trees.len()).zip(found) {
@@ -70,7 +78,7 @@ impl Ensemble {
 ///
 /// `features` is rows x columns, NaN meaning missing; `scores` has one number a row.
 pub fn add_values<T: Value>(
-    trees: Vec<&[Node]>,
+    trees: Vec<TreeView<'_>>,
     features: ArrayView2<'_, T>,
     scores: &mut [f64],
     finish: impl Fn(f64) -> f64 + Sync,
@@ -94,7 +102,7 @@ struct Batch<'t> {
 
 /// A tree, and its choices if it is small.
 struct Ready<'t> {
-    nodes: &'t [Node],
+    tree: TreeView<'t>,
     choices: Option<Choices>,
 }
 
@@ -107,12 +115,12 @@ struct Work {
 }
 
 impl<'t> Batch<'t> {
-    fn new(trees: Vec<&'t [Node]>, (rows, columns): (usize, usize)) -> Self {
-        let small = trees.iter().copied().filter(|tree| select::is_small(tree));
+    fn new(trees: Vec<TreeView<'t>>, (rows, columns): (usize, usize)) -> Self {
+        let small = trees.iter().copied().filter(|&tree| select::is_small(tree));
         let codes = if rows < ROWS_TO_CHOOSE { None } else { Codes::new(columns, small) };
-        let ready = |nodes| {
-            let choices = codes.as_ref().and_then(|codes| Choices::new(nodes, codes));
-            Ready { nodes, choices }
+        let ready = |tree| {
+            let choices = codes.as_ref().and_then(|codes| Choices::new(tree, codes));
+            Ready { tree, choices }
         };
         let trees = trees.into_iter().map(ready).collect();
         Self { columns, codes, trees }
@@ -162,7 +170,7 @@ impl Ready<'_> {
             choices.choose(&work.planes, &mut work.slots);
             let mut values = [0.0; MOST_LEAVES];
             for (value, &leaf) in values.iter_mut().zip(choices.leaves()) {
-                *value = self.nodes[leaf as usize].value;
+                *value = self.tree.nodes[leaf as usize].value;
             }
             let value = |number: u8| values[usize::from(number) % MOST_LEAVES];
             // Four values are looked up before they are added, so that additions go two at a time.
@@ -179,7 +187,7 @@ impl Ready<'_> {
             }
         } else {
             for (score, &leaf) in scores.iter_mut().zip(self.leaves(work)) {
-                *score += self.nodes[leaf as usize].value;
+                *score += self.tree.nodes[leaf as usize].value;
             }
         }
     }
@@ -192,7 +200,7 @@ impl Ready<'_> {
                 *leaf = choices.leaves().get(usize::from(number)).copied().unwrap_or_default();
             }
         } else {
-            walk::rows(self.nodes, &work.block, &mut work.leaves);
+            walk::rows(self.tree, &work.block, &mut work.leaves);
         }
         &work.leaves
     }

@@ -6,13 +6,15 @@
 //!
 //! Invariant: for a threshold with `rank` cuts below it, `code(value) <= rank` exactly where
 //! `value <= threshold`. A missing value has the highest code of all in the plane of nodes that send it right,
-//! and in a second plane, of nodes that send it left, the lowest, every other code being one more there.
+//! and in a second plane, of nodes that send it left, the lowest, every other code being one more there. What
+//! nodes look for in a set has a plane of its own, of the codes of [`category`].
 
 use std::hint::select_unpredictable;
 
 use super::{
-    Node,
+    Node, TreeView,
     block::{Block, ROWS},
+    category,
 };
 
 /// Cuts that a feature may have, so that codes, shifted by one and with one for missing values, fit a byte.
@@ -30,6 +32,8 @@ pub(super) struct Codes {
     features: Vec<Feature>,
     /// Position in `features` of each column that some tree looks at.
     positions: Vec<Option<u16>>,
+    /// The plane of the categories of each column in which some tree looks for them.
+    categories: Vec<Option<u16>>,
     planes: usize,
 }
 
@@ -46,14 +50,29 @@ struct Feature {
 
 impl Codes {
     /// The codes of trees over `columns` features; `None` where a feature has too many thresholds.
-    pub(super) fn new<'t>(columns: usize, trees: impl Iterator<Item = &'t [Node]>) -> Option<Self> {
+    pub(super) fn new<'t>(columns: usize, trees: impl Iterator<Item = TreeView<'t>>) -> Option<Self> {
         let mut cuts = vec![Vec::new(); columns];
         let mut sides = vec![[false; 2]; columns];
-        for node in trees.flatten().filter(|node| !node.is_leaf()) {
-            cuts[node.feature as usize].push(node.threshold);
-            sides[node.feature as usize][usize::from(node.missing_left)] = true;
+        let mut categories = vec![false; columns];
+        for node in trees.flat_map(|tree| tree.nodes).filter(|node| !node.is_leaf()) {
+            let column = node.feature as usize;
+            if node.set.is_some() {
+                categories[column] = true;
+            } else {
+                cuts[column].push(node.threshold);
+                sides[column][usize::from(node.missing_left)] = true;
+            }
         }
-        let mut codes = Self { features: Vec::new(), positions: vec![None; columns], planes: 0 };
+        let mut codes = Self {
+            features: Vec::new(),
+            positions: vec![None; columns],
+            categories: vec![None; columns],
+            planes: 0,
+        };
+        for (plane, _) in codes.categories.iter_mut().zip(categories).filter(|(_, used)| *used) {
+            *plane = Some(u16::try_from(codes.planes).ok()?);
+            codes.planes += 1;
+        }
         for (column, mut found) in cuts.into_iter().enumerate().filter(|(_, found)| !found.is_empty()) {
             found.sort_unstable_by(f64::total_cmp);
             found.dedup();
@@ -79,6 +98,11 @@ impl Codes {
         self.planes
     }
 
+    /// The plane of the categories that a node with a set looks for.
+    pub(super) fn categories(&self, node: &Node) -> Option<u16> {
+        self.categories[node.feature as usize]
+    }
+
     /// The plane that a node looks at, and the highest code there that goes left; `None` for a leaf, and for a
     /// node of other trees than those that the codes were made for.
     pub(super) fn test(&self, node: &Node) -> Option<(u16, u8)> {
@@ -90,6 +114,12 @@ impl Codes {
 
     /// Writes the planes of a block.
     pub(super) fn encode(&self, block: &Block, planes: &mut [Plane]) {
+        for (column, plane) in self.categories.iter().enumerate() {
+            let Some(plane) = plane.map(usize::from) else { continue };
+            for (slot, &value) in planes[plane].iter_mut().zip(block.column(column)) {
+                *slot = category::code(value);
+            }
+        }
         let mut codes = [0; ROWS];
         for feature in &self.features {
             let values = block.column(feature.column);

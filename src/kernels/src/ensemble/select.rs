@@ -10,7 +10,7 @@
 //! trading a walk for whole-tree bit operations is that of Lucchese et al.: *`QuickScorer`*, SIGIR 2015.
 
 use super::{
-    Node,
+    Node, TreeView,
     codes::{Codes, Plane},
 };
 
@@ -26,11 +26,20 @@ enum Side {
     Slot(u8),
 }
 
-/// One inner node: rows whose code is at most `rank` take what stands left.
+/// Which rows take what stands left.
+#[derive(Debug)]
+enum Test {
+    /// Those whose code is at most this.
+    UpTo(u8),
+    /// Those for whose code a zero stands here, others having a one.
+    Category(Box<[u8; 256]>),
+}
+
+/// One inner node.
 #[derive(Debug)]
 struct Choice {
     plane: u16,
-    rank: u8,
+    test: Test,
     left: Side,
     right: Side,
     /// Where the outcome goes; a slot of the sides, if one of them is a slot.
@@ -47,36 +56,44 @@ pub(super) struct Choices {
 }
 
 /// Whether a tree is small enough for choices.
-pub(super) fn is_small(tree: &[Node]) -> bool {
-    tree.len() < 2 * MOST_LEAVES
+pub(super) fn is_small(tree: TreeView<'_>) -> bool {
+    tree.nodes.len() < 2 * MOST_LEAVES
 }
 
 impl Choices {
     /// The choices of a small tree, whose nodes `codes` must know; `None` for any other.
-    pub(super) fn new(tree: &[Node], codes: &Codes) -> Option<Self> {
+    pub(super) fn new(tree: TreeView<'_>, codes: &Codes) -> Option<Self> {
         if !is_small(tree) {
             return None;
         }
-        let mut choices = Self { inner: Vec::with_capacity(tree.len() / 2), slots: 1, leaves: Vec::new() };
-        choices.side(tree, &slots_needed(tree), 0, 0, codes)?;
+        let inner = Vec::with_capacity(tree.nodes.len() / 2);
+        let mut choices = Self { inner, slots: 1, leaves: Vec::new() };
+        choices.side(tree, &slots_needed(tree.nodes), 0, 0, codes)?;
         Some(choices)
     }
 
     /// Appends the choices below `position`, which may use the slots from `free` on.
     fn side(
         &mut self,
-        tree: &[Node],
+        tree: TreeView<'_>,
         needed: &[u8],
         position: usize,
         free: u8,
         codes: &Codes,
     ) -> Option<Side> {
-        let node = &tree[position];
+        let node = &tree.nodes[position];
         if node.is_leaf() {
             self.leaves.push(position as u32);
             return Some(Side::Leaf((self.leaves.len() - 1) as u8));
         }
-        let (plane, rank) = codes.test(node)?;
+        let (plane, test) = match node.set {
+            None => codes.test(node).map(|(plane, rank)| (plane, Test::UpTo(rank)))?,
+            Some(number) => {
+                let set = tree.sets[number.position()];
+                let sides = std::array::from_fn(|code| u8::from(!set.has(code as u8)));
+                (codes.categories(node)?, Test::Category(Box::new(sides)))
+            }
+        };
         let sides = [node.left as usize, node.right as usize];
         // The side that needs more slots first, so that only its outcome is kept while the other is worked out.
         let first = usize::from(needed[sides[1]] > needed[sides[0]]);
@@ -86,7 +103,7 @@ impl Choices {
         outcomes[1 - first] = self.side(tree, needed, sides[1 - first], free + kept, codes)?;
         let [left, right] = outcomes;
         self.slots = self.slots.max(usize::from(free) + 1);
-        self.inner.push(Choice { plane, rank, left, right, slot: free });
+        self.inner.push(Choice { plane, test, left, right, slot: free });
         Some(Side::Slot(free))
     }
 
@@ -107,21 +124,29 @@ impl Choices {
         }
         for choice in &self.inner {
             let codes = &planes[usize::from(choice.plane)];
+            let looked_up;
+            let (codes, rank) = match &choice.test {
+                Test::UpTo(rank) => (codes, *rank),
+                Test::Category(sides) => {
+                    looked_up = codes.map(|code| sides[usize::from(code)]);
+                    (&looked_up, 0)
+                }
+            };
             let at = usize::from(choice.slot);
             match (choice.left, choice.right) {
                 (Side::Leaf(left), Side::Leaf(right)) => {
-                    choose(codes, choice.rank, &mut slots[at], |_| (left, right));
+                    choose(codes, rank, &mut slots[at], |_| (left, right));
                 }
                 (Side::Slot(_), Side::Leaf(right)) => {
-                    choose(codes, choice.rank, &mut slots[at], |kept| (kept, right));
+                    choose(codes, rank, &mut slots[at], |kept| (kept, right));
                 }
                 (Side::Leaf(left), Side::Slot(_)) => {
-                    choose(codes, choice.rank, &mut slots[at], |kept| (left, kept));
+                    choose(codes, rank, &mut slots[at], |kept| (left, kept));
                 }
                 (Side::Slot(left), Side::Slot(right)) => {
                     let (kept, other) = slots.split_at_mut(at + 1);
                     let (kept, other) = (&mut kept[at], &other[0]);
-                    merge(codes, choice.rank, kept, other, left < right);
+                    merge(codes, rank, kept, other, left < right);
                 }
             }
         }

@@ -105,7 +105,7 @@ impl<'t> Game<'t> {
                 work.passing[position] = passing.map(|passing| passing * node.value);
                 continue;
             }
-            let goes_left = node.goes_left(row[node.feature as usize]);
+            let goes_left = self.tree.goes_left(node, row[node.feature as usize]);
             for (child, taken) in [(node.left as usize, goes_left), (node.right as usize, !goes_left)] {
                 let edge = &self.edges[child];
                 let followed = edge.previous.is_none_or(|previous| work.standing[previous as usize] == 2);

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     Rng,
-    ensemble::{Node, samples::tree},
+    ensemble::{
+        Node,
+        samples::{mixed_tree, tree},
+    },
 };
 
 /// The game's worth with the features of `known`: Lundberg et al. 2020, algorithm 1 (`EXPVALUE`).
@@ -16,7 +19,7 @@ fn worth(tree: TreeView<'_>, row: &[f64], known: u32, position: usize) -> f64 {
     if node.is_leaf() {
         node.value
     } else if known >> node.feature & 1 == 1 {
-        below(if node.goes_left(row[node.feature as usize]) { node.left } else { node.right })
+        below(if tree.goes_left(node, row[node.feature as usize]) { node.left } else { node.right })
     } else {
         let share = |child: u32| tree.covers[child as usize] / tree.covers[position];
         below(node.left) * share(node.left) + below(node.right) * share(node.right)
@@ -58,9 +61,14 @@ proptest! {
     #[test]
     fn values_are_those_of_the_definition(
         seed in any::<u64>(), sizes in prop::collection::vec(1..40_u64, 0..4), columns in 1..10_usize,
+        categories in any::<bool>(),
     ) {
         let rng = Rng::from_u64(seed);
-        let trees = sizes.iter().zip(0..).map(|(&leaves, stream)| tree(rng, stream, leaves, columns, 100));
+        let trees = sizes.iter().zip(0..).map(|(&leaves, stream)| if categories {
+            mixed_tree(rng, stream, leaves, columns)
+        } else {
+            tree(rng, stream, leaves, columns, 100)
+        });
         let ensemble = Ensemble::new(columns, trees).unwrap();
         let features = rows(rng, 3, columns);
         let found = values(&ensemble, features.view());

@@ -89,7 +89,7 @@ pub(crate) fn grow(
     // In lowest terms, since a unit depends on how many rows there are, those without weight among them.
     let shift = units.iter().map(|units| units.trailing_zeros()).min().unwrap_or_default();
     let covers = units.into_iter().map(|units| (units >> shift) as f64).collect();
-    Ok(Tree { nodes, covers })
+    Ok(Tree { nodes, sets: Vec::new(), covers })
 }
 
 struct Grower<'a> {

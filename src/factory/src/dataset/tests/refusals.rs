@@ -79,6 +79,9 @@ fn columns_of_another_type_are_refused() {
     let failure = refused(naive, same);
     assert_refusal(&failure, Code::ColumnTypeInvalid, "events/time");
     assert!(failure.hint().contains("naive_times_are_utc"), "{}", failure.hint());
+    let failure = refused(|events| with(events, "distance", Some(texts(60))), same);
+    assert_refusal(&failure, Code::ColumnTypeInvalid, "events/distance");
+    assert!(failure.hint().contains("categorical_features"), "{}", failure.hint());
     for (name, array) in
         [("value", texts(54)), ("event_id", texts(54)), ("value", Arc::new(Int64Array::from(vec![2; 54])))]
     {
