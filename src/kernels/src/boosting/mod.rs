@@ -20,6 +20,7 @@
 //! (2001); Ke et al.: *`LightGBM`*, NIPS 2017 (leaf-wise growth, histogram subtraction).
 
 mod bundle;
+mod fetch;
 mod fixed;
 mod gradient;
 mod grow;
