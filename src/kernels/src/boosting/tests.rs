@@ -300,7 +300,7 @@ proptest! {
         let rules = super::Rules::new(&config, loss.unit);
         let mut grower = super::Grower::new(&codes, rows as u32, &config, rules);
         let grown = grower.grow(&gradients, sums, &[0, 1, 2, 3]);
-        grower.add_values(&grown, 0, &mut scores);
+        grower.values(&grown, 0).add(&mut scores);
         for (score, row) in scores.into_iter().zip(features.rows()) {
             prop_assert_eq!(score, crate::ensemble::leaf(&grown.nodes, row).value);
         }
