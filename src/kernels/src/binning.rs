@@ -11,12 +11,15 @@
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
 
-use std::{borrow::Cow, fmt::Debug};
+use std::fmt::Debug;
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::dispatch::{self, Work};
+use crate::{
+    dispatch::{self, Work},
+    idle::Idle,
+};
 
 /// Columns that are laid out at a time: of a row that stands in one piece, about a cache line.
 const GROUP_COLUMNS: usize = 8;
@@ -81,7 +84,7 @@ impl Bins {
     /// bin's fair share of the rows has its own, and the others fill the remaining bins evenly, a value never
     /// being parted (the greedy rule of `GreedyFindBin` in `LightGBM`, here in integers over all rows).
     pub fn new(values: ArrayView1<'_, f64>, most: usize) -> Self {
-        Self::of_sorted(&sorted_keys(values.iter(), Vec::new()), most)
+        Self::of_sorted(sorted_keys(&values.to_vec(), &mut Vec::new()), most)
     }
 
     /// Bins over values given as sorted [`key`]s.
@@ -153,11 +156,13 @@ fn value(key: u64) -> f64 {
 }
 
 /// The keys of the values that are not NaN, in rising order, in the given room.
-fn sorted_keys<'a>(values: impl Iterator<Item = &'a f64>, mut room: Vec<u64>) -> Vec<u64> {
+fn sorted_keys<'r>(values: &[f64], room: &'r mut Vec<u64>) -> &'r [u64] {
     room.clear();
-    room.extend(values.filter(|value| !value.is_nan()).map(|&value| key(value)));
+    // Without leaving any out, which the compiler widens; no number has the largest key.
+    room.extend(values.iter().map(|&value| if value.is_nan() { u64::MAX } else { key(value) }));
     room.sort_unstable();
-    room
+    let numbers = room.partition_point(|&key| key != u64::MAX);
+    &room[..numbers]
 }
 
 /// Positions at which the bins of sorted values end; equal values are never parted.
@@ -222,12 +227,15 @@ impl<C: BinCode> Binned<C> {
     pub fn new(features: ArrayView2<'_, f64>, most: usize) -> Self {
         let most = most.min(C::MOST_BINS);
         let mut binned = Self { bins: Vec::new(), codes: Vec::new() };
+        let mut copies = Vec::new();
+        let idle = Idle::new();
         for columns in features.axis_chunks_iter(Axis(1), GROUP_COLUMNS) {
-            let columns: Vec<(Bins, Vec<C>)> = contiguous(columns)
+            let columns: Vec<(Bins, Vec<C>)> = contiguous(columns, &mut copies)
                 .par_iter()
-                .map_init(Vec::new, |room, values| {
-                    *room = sorted_keys(values.iter(), std::mem::take(room));
-                    let bins = Bins::of_sorted(room, most);
+                .map(|values| {
+                    let mut room = idle.take().unwrap_or_default();
+                    let bins = Bins::of_sorted(sorted_keys(values, &mut room), most);
+                    idle.give(room);
                     let codes = codes_of(&bins, values);
                     (bins, codes)
                 })
@@ -256,17 +264,18 @@ impl<C: BinCode> Binned<C> {
     }
 }
 
-/// The columns, each in one piece: as they are, or copied block by block, so that a row that stands in one
-/// piece is fetched once.
-fn contiguous(features: ArrayView2<'_, f64>) -> Vec<Cow<'_, [f64]>> {
+/// The columns, each in one piece: as they are, or copied block by block into the given room, so that a row
+/// that stands in one piece is fetched once.
+fn contiguous<'a, 'f: 'a>(features: ArrayView2<'f, f64>, copies: &'a mut Vec<Vec<f64>>) -> Vec<&'a [f64]> {
     let column = |column| features.index_axis_move(Axis(1), column).to_slice();
     if let Some(columns) = (0..features.ncols()).map(column).collect::<Option<Vec<_>>>() {
-        return columns.into_iter().map(Cow::Borrowed).collect();
+        return columns;
     }
-    let mut copies: Vec<Vec<f64>> = (0..features.ncols()).map(|_| vec![0.0; features.nrows()]).collect();
+    copies.resize_with(features.ncols(), Vec::new);
     let blocks = features.nrows().div_ceil(BLOCK_ROWS);
     let mut parts: Vec<Vec<&mut [f64]>> = (0..blocks).map(|_| Vec::new()).collect();
-    for copy in &mut copies {
+    for copy in copies.iter_mut() {
+        copy.resize(features.nrows(), 0.0);
         for (parts, part) in parts.iter_mut().zip(copy.chunks_mut(BLOCK_ROWS)) {
             parts.push(part);
         }
@@ -276,7 +285,7 @@ fn contiguous(features: ArrayView2<'_, f64>) -> Vec<Cow<'_, [f64]>> {
             part.iter_mut().zip(column).for_each(|(copy, &value)| *copy = value);
         }
     });
-    copies.into_iter().map(Cow::Owned).collect()
+    copies.iter().map(Vec::as_slice).collect()
 }
 
 /// The code of every value of a column.

@@ -16,6 +16,7 @@ pub mod ensemble;
 pub mod error;
 pub mod forest;
 pub mod frame;
+mod idle;
 pub mod label;
 pub mod learner;
 pub mod logistic;

@@ -4,11 +4,24 @@
 //! Invariant: a bundle's code is a number whose digits are the codes of its columns, so the rows of a column's
 //! bin are the rows of all codes with that digit, and their sum is exact.
 
+use rayon::prelude::*;
+
 use super::fixed::{Cell, Sums};
 use crate::binning::Binned;
 
-/// Codes of a bundle at the most: what a byte holds.
-const MOST_CODES: usize = 256;
+/// Bins of a column at the most, the missing one included.
+const MOST_BINS: usize = 256;
+/// Codes of a bundle at the most.
+pub(super) const MOST_CODES: usize = 4_088;
+/// Busy codes of a bundle at the most: two columns of as many bins as a byte counts are no bundle, such a column
+/// and a flag are.
+const MOST_BUSY: usize = 512;
+/// A code is busy if more than one in so many rows have it.
+const BUSY_SHARE: usize = 1_024;
+/// Rows that tell which codes are busy.
+const SAMPLE_ROWS: usize = 16_384;
+/// Cells between bundles, so that the same code of two of them falls into different sets of the cache.
+const GAP: usize = 4;
 
 /// Columns that share a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +30,10 @@ pub(super) struct Bundle {
     pub(super) parts: Vec<Part>,
     /// Number of codes.
     codes: usize,
+    /// Product of the parts' numbers of busy codes.
+    busy: usize,
+    /// The lowest code.
+    start: usize,
 }
 
 /// One digit of a bundle's code.
@@ -31,75 +48,120 @@ pub(super) struct Part {
     scale: usize,
 }
 
+/// A column that is to be put into a bundle.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    number: usize,
+    /// One more than its largest code.
+    radix: usize,
+    /// How many of its codes are busy, or 1.
+    busy: usize,
+}
+
 /// Puts every column into a bundle: the one of most bins first, each into the first bundle that has room.
+///
+/// What many rows have in common stays in the nearest cache however many codes there are, so that room is
+/// counted in busy codes too. Which columns share a bundle changes no sum.
 pub(super) fn bundles(binned: &Binned<u8>) -> Vec<Bundle> {
-    let mut columns: Vec<(usize, usize)> =
-        (0..binned.columns()).map(|column| (radix(binned, column), column)).collect();
-    columns.sort_unstable_by_key(|&(radix, column)| (std::cmp::Reverse(radix), column));
+    let mut columns: Vec<Column> =
+        (0..binned.columns()).into_par_iter().map(|column| Column::new(binned, column)).collect();
+    columns.sort_unstable_by_key(|column| (std::cmp::Reverse(column.radix), column.number));
     let mut bundles: Vec<Bundle> = Vec::new();
-    for (radix, column) in columns {
-        let bins = binned.bins()[column].missing() + 1;
-        let found = bundles.iter().position(|bundle| bundle.codes * radix <= MOST_CODES);
-        let position = found.unwrap_or_else(|| {
-            bundles.push(Bundle { parts: Vec::new(), codes: 1 });
+    for Column { number, radix, busy } in columns {
+        let bins = binned.bins()[number].missing() + 1;
+        let has_room =
+            |bundle: &Bundle| bundle.codes * radix <= MOST_CODES && bundle.busy * busy <= MOST_BUSY;
+        let position = bundles.iter().position(has_room).unwrap_or_else(|| {
+            bundles.push(Bundle { parts: Vec::new(), codes: 1, busy: 1, start: 0 });
             bundles.len() - 1
         });
         let bundle = &mut bundles[position];
-        bundle.parts.push(Part { column, bins, radix, scale: bundle.codes });
+        bundle.parts.push(Part { column: number, bins, radix, scale: bundle.codes });
         bundle.codes *= radix;
+        bundle.busy *= busy;
     }
     bundles
 }
 
-/// One more than the largest code of a column.
-fn radix(binned: &Binned<u8>, column: usize) -> usize {
-    binned.codes(column).iter().fold(0, |largest, &code| largest.max(code)) as usize + 1
+impl Column {
+    fn new(binned: &Binned<u8>, number: usize) -> Self {
+        let codes = binned.codes(number);
+        let radix = codes.iter().fold(0, |largest, &code| largest.max(code)) as usize + 1;
+        let mut counts = [0_usize; 256];
+        let step = codes.len().div_ceil(SAMPLE_ROWS).max(1);
+        codes.iter().step_by(step).for_each(|&code| counts[usize::from(code)] += 1);
+        let busy = counts.iter().filter(|&&count| count * BUSY_SHARE > codes.len() / step).count();
+        Self { number, radix, busy: busy.max(1) }
+    }
 }
 
 impl Bundle {
+    /// Numbers the codes of these bundles one after the other, and gives one more than the largest.
+    pub(super) fn number(bundles: &mut [Self]) -> usize {
+        let mut end = 0;
+        for bundle in bundles {
+            bundle.start = end;
+            end += bundle.codes + GAP;
+        }
+        end
+    }
+
     /// Writes the codes of the rows from `start` on.
     pub(super) fn write<'a>(
         &self,
         binned: &Binned<u8>,
         start: usize,
-        codes: impl ExactSizeIterator<Item = &'a mut u8>,
+        codes: impl ExactSizeIterator<Item = &'a mut u16>,
     ) {
         let end = start + codes.len();
-        match self.parts.as_slice() {
-            [part] => {
-                let column = &binned.codes(part.column)[start..end];
-                codes.zip(column).for_each(|(code, &digit)| *code = digit);
+        let parts: Vec<(&[u8], u16)> = self
+            .parts
+            .iter()
+            .map(|part| (&binned.codes(part.column)[start..end], part.scale as u16))
+            .collect();
+        // Never wraps: the largest code fits.
+        let first = self.start as u16;
+        match *parts.as_slice() {
+            [(digits, _)] => {
+                codes.zip(digits).for_each(|(code, &digit)| *code = first.wrapping_add(u16::from(digit)));
             }
-            parts => {
-                let parts: Vec<(&[u8], u8)> = parts
-                    .iter()
-                    .map(|part| (&binned.codes(part.column)[start..end], part.scale as u8))
-                    .collect();
+            [(low, _), (high, scale)] => {
+                for ((code, &low), &high) in codes.zip(low).zip(high) {
+                    let high = u16::from(high).wrapping_mul(scale);
+                    *code = first.wrapping_add(u16::from(low)).wrapping_add(high);
+                }
+            }
+            _ => {
                 for (row, code) in codes.enumerate() {
-                    // Never wraps: the largest code fits.
-                    *code = parts.iter().fold(0, |code: u8, (digits, scale)| {
-                        code.wrapping_add(digits[row].wrapping_mul(*scale))
+                    *code = parts.iter().fold(first, |code, (digits, scale)| {
+                        code.wrapping_add(u16::from(digits[row]).wrapping_mul(*scale))
                     });
                 }
             }
         }
     }
 
-    /// The sums of each column's bins, column by column, from those of the codes.
-    pub(super) fn sums(&self, cells: &[Cell]) -> Vec<Sums> {
-        let codes: Vec<Sums> = cells[..self.codes].iter().map(|cell| cell.unpack()).collect();
-        let mut sums = Vec::with_capacity(self.parts.iter().map(|part| part.bins).sum());
+    /// Appends the sums of each column's bins, column by column, from `cells`, those of all codes.
+    pub(super) fn sums(&self, cells: &[Cell], sums: &mut Vec<Sums>) {
+        let cells = &cells[self.start..self.start + self.codes];
         for part in &self.parts {
-            let first = sums.len();
-            sums.resize(first + part.bins, Sums::default());
-            let bins = &mut sums[first..];
-            for codes in codes.chunks(part.scale * part.radix) {
-                for (bin, codes) in bins.iter_mut().zip(codes.chunks(part.scale)) {
-                    *bin = codes.iter().fold(*bin, |sum, &code| sum + code);
+            // All cells together are a block's, so that no sum of some of them overflows.
+            let mut bins = [Cell::default(); MOST_BINS];
+            if part.scale == 1 {
+                for cells in cells.chunks(part.radix) {
+                    bins.iter_mut().zip(cells).for_each(|(bin, &cell)| bin.add(cell));
+                }
+            } else {
+                for cells in cells.chunks(part.scale * part.radix) {
+                    for (bin, cells) in bins.iter_mut().zip(cells.chunks(part.scale)) {
+                        for &cell in cells {
+                            bin.add(cell);
+                        }
+                    }
                 }
             }
+            sums.extend(bins[..part.bins].iter().map(|bin| bin.unpack()));
         }
-        sums
     }
 }
 
@@ -109,24 +171,38 @@ mod tests {
 
     use super::*;
 
+    fn columns_of(bundles: &[Bundle]) -> Vec<Vec<usize>> {
+        bundles.iter().map(|bundle| bundle.parts.iter().map(|part| part.column).collect()).collect()
+    }
+
     #[test]
-    fn narrow_columns_share_a_code_and_wide_ones_do_not() {
+    fn columns_of_many_bins_share_a_code_if_few_are_busy() {
+        let features = Array2::from_shape_fn((100_000, 3), |(row, column)| match column {
+            0 => (row % 200) as f64,
+            _ if row % 97 == 0 => (row / 97 % 20 + column) as f64,
+            _ => 0.0,
+        });
+        // 200 * 21 codes are too many, 21 * 21 are not.
+        assert_eq!(columns_of(&bundles(&Binned::new(features.view(), 255))), [vec![0], vec![1, 2]]);
+    }
+
+    #[test]
+    fn narrow_columns_share_a_code_and_busy_ones_do_not() {
         let values = [200, 2, 16, 10, 3];
         let features = Array2::from_shape_fn((2_000, 5), |(row, column)| {
             if column == 4 && row == 7 { f64::NAN } else { (row * 7 % values[column]) as f64 }
         });
         let binned = Binned::new(features.view(), 255);
-        let bundles = bundles(&binned);
-        let columns: Vec<Vec<usize>> =
-            bundles.iter().map(|bundle| bundle.parts.iter().map(|part| part.column).collect()).collect();
-        assert_eq!(columns, [vec![0], vec![2, 3], vec![4, 1]]);
-        assert_eq!(bundles.iter().map(|bundle| bundle.codes).collect::<Vec<_>>(), [200, 160, 8]);
+        let mut bundles = bundles(&binned);
+        assert_eq!(columns_of(&bundles), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(bundles.iter().map(|bundle| bundle.codes).collect::<Vec<_>>(), [400, 640]);
+        assert_eq!(Bundle::number(&mut bundles), 400 + 640 + 2 * GAP);
         for bundle in &bundles {
             let mut codes = vec![0; 2_000];
             bundle.write(&binned, 0, codes.iter_mut());
             for (row, &code) in codes.iter().enumerate() {
                 for part in &bundle.parts {
-                    let digit = usize::from(code) / part.scale % part.radix;
+                    let digit = (usize::from(code) - bundle.start) / part.scale % part.radix;
                     assert_eq!(digit, usize::from(binned.codes(part.column)[row]));
                 }
             }

@@ -18,9 +18,6 @@ use crate::{
     math,
 };
 
-/// Rows whose weights are laid out at a time; what they need stays in the nearest cache.
-const CHUNK_ROWS: usize = 1_024;
-
 /// The weighted logistic loss over the rows of a frame.
 #[derive(Debug)]
 pub(super) struct Loss<'a> {
@@ -118,31 +115,32 @@ impl<'a> Loss<'a> {
         drawn: Option<&(dyn Fn(usize) -> bool + Sync)>,
         gradients: &mut [Gradient],
     ) -> Sums {
-        let mut total = Sums::default();
-        let chunks = scores.chunks(CHUNK_ROWS).zip(gradients.chunks_mut(CHUNK_ROWS));
-        for (start, (scores, gradients)) in (start..).step_by(CHUNK_ROWS).zip(chunks) {
-            let positive = &self.positive[start..start + scores.len()];
-            let mut buffer = [0.0; CHUNK_ROWS];
-            let weights = match &self.weights {
-                Weights::ByRow(weights) => &weights[start..start + scores.len()],
-                &Weights::ByClass([negative, other]) => {
-                    for (weight, &positive) in buffer.iter_mut().zip(positive) {
-                        *weight = if positive { other } else { negative };
-                    }
-                    &buffer[..scores.len()]
-                }
-            };
-            dispatch::run(Derivatives { scores, weights, positive, gradients: &mut *gradients });
-            if let Some(drawn) = drawn {
-                for (row, gradient) in (start..).zip(gradients.iter_mut()) {
-                    if !drawn(row) {
-                        *gradient = Gradient::default();
-                    }
+        let rows = start..start + scores.len();
+        let positive = &self.positive[rows.clone()];
+        let largest = dispatch::run(LargestBits(scores));
+        let is_moderate = largest <= math::MODERATE.to_bits();
+        let out = &mut *gradients;
+        match &self.weights {
+            Weights::ByRow(weights) => {
+                dispatch::run(Derivatives { scores, weights: &weights[rows], positive, gradients: out });
+            }
+            &Weights::ByClass(weights) if is_moderate => {
+                dispatch::run(ModerateDerivatives { scores, weights, positive, gradients: out });
+            }
+            &Weights::ByClass([negative, other]) => {
+                let weights: Vec<f64> =
+                    positive.iter().map(|&positive| if positive { other } else { negative }).collect();
+                dispatch::run(Derivatives { scores, weights: &weights, positive, gradients: out });
+            }
+        }
+        if let Some(drawn) = drawn {
+            for (row, gradient) in (start..).zip(gradients.iter_mut()) {
+                if !drawn(row) {
+                    *gradient = Gradient::default();
                 }
             }
-            total = total + dispatch::run(Sum { gradients });
         }
-        total
+        dispatch::run(Sum { gradients })
     }
 
     /// The weighted log loss at `scores`, summed in a fixed unit that only comparisons make sense of.
@@ -174,6 +172,19 @@ impl Weights {
     }
 }
 
+/// The bits of the score that is furthest from zero, without its sign.
+struct LargestBits<'a>(&'a [f64]);
+
+impl Work for LargestBits<'_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run(self) -> u64 {
+        // In the order of bits, which is that of numbers here and which the compiler may widen.
+        self.0.iter().fold(0, |largest, score| largest.max(score.abs().to_bits()))
+    }
+}
+
 /// First and second derivative of each row.
 struct Derivatives<'a> {
     scores: &'a [f64],
@@ -189,12 +200,37 @@ impl Work for Derivatives<'_> {
     fn run(self) {
         let rows = self.scores.iter().zip(self.weights).zip(self.positive);
         for (gradient, ((&score, &weight), &positive)) in self.gradients.iter_mut().zip(rows) {
-            let probability = math::sigmoid(score);
-            let class = if positive { 1.0 } else { 0.0 };
-            *gradient =
-                Gradient::new(weight * (probability - class), weight * (probability * (1.0 - probability)));
+            *gradient = derivatives(math::sigmoid(score), weight, positive);
         }
     }
+}
+
+/// The same where all rows of a class weigh the same and scores are within [`math::MODERATE`].
+struct ModerateDerivatives<'a> {
+    scores: &'a [f64],
+    weights: [f64; 2],
+    positive: &'a [bool],
+    gradients: &'a mut [Gradient],
+}
+
+impl Work for ModerateDerivatives<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [negative, other] = self.weights;
+        let rows = self.scores.iter().zip(self.positive);
+        for (gradient, (&score, &positive)) in self.gradients.iter_mut().zip(rows) {
+            let weight = if positive { other } else { negative };
+            *gradient = derivatives(math::sigmoid_of_moderate(score), weight, positive);
+        }
+    }
+}
+
+#[inline(always)]
+fn derivatives(probability: f64, weight: f64, positive: bool) -> Gradient {
+    let class = if positive { 1.0 } else { 0.0 };
+    Gradient::new(weight * (probability - class), weight * (probability * (1.0 - probability)))
 }
 
 /// The sum of a block of rows.
@@ -256,28 +292,49 @@ mod tests {
         });
     }
 
-    struct Owned<'a>(&'a [f64], &'a [f64], &'a [bool]);
+    struct Owned<'a>(&'a [f64], &'a [bool]);
     impl Work for Owned<'_> {
-        type Output = (Vec<Gradient>, Sums);
+        type Output = ([Vec<Gradient>; 2], Sums, u64);
 
         #[inline(always)]
         fn run(self) -> Self::Output {
-            let mut gradients = vec![Gradient::default(); self.0.len()];
-            let (scores, weights, positive) = (self.0, self.1, self.2);
-            Derivatives { scores, weights, positive, gradients: &mut gradients }.run();
-            let sum = Sum { gradients: &gradients }.run();
-            (gradients, sum)
+            let (scores, positive) = (self.0, self.1);
+            let weights: Vec<f64> =
+                positive.iter().map(|&positive| if positive { 9e6 } else { 7e5 }).collect();
+            let mut by_row = vec![Gradient::default(); scores.len()];
+            Derivatives { scores, weights: &weights, positive, gradients: &mut by_row }.run();
+            let mut by_class = vec![Gradient::default(); scores.len()];
+            ModerateDerivatives { scores, weights: [7e5, 9e6], positive, gradients: &mut by_class }.run();
+            let sum = Sum { gradients: &by_row }.run();
+            ([by_row, by_class], sum, LargestBits(scores).run())
         }
     }
 
     #[test]
-    fn every_instruction_set_gives_the_same_bits() {
+    fn every_instruction_set_and_way_gives_the_same_bits() {
         let scores: Vec<f64> = (-3_000..3_001).map(|step| f64::from(step) * 0.013).collect();
-        let weights: Vec<f64> = (0..scores.len()).map(|row| (row * 7_919 % 16_777_217) as f64).collect();
         let positive: Vec<bool> = (0..scores.len()).map(|row| row % 3 == 0).collect();
-        let [baseline, avx2, avx512] = dispatch::run_with_each(|| Owned(&scores, &weights, &positive));
+        let [baseline, avx2, avx512] = dispatch::run_with_each(|| Owned(&scores, &positive));
+        assert_eq!(baseline.0[0], baseline.0[1]);
+        assert_eq!(baseline.2, 39.0_f64.to_bits());
         assert_eq!(baseline, avx2);
         assert_eq!(baseline, avx512);
+    }
+
+    #[test]
+    fn scores_out_of_bounds_take_the_long_way() {
+        let features = Array2::zeros((3, 1));
+        let frame = Frame::new(features.view(), &[true, false, true], None).unwrap();
+        let loss = Loss::new(&frame, [1.0; 2]).unwrap();
+        let scores = [-800.0, 1e300, 0.25];
+        let mut gradients = [Gradient::default(); 3];
+        loss.gradients(0, &scores, None, &mut gradients);
+        let weight = loss.weight(0);
+        let expected =
+            [(0.0, 1.0), (1.0, 0.0), (math::sigmoid(0.25), 1.0)].map(|(probability, class): (f64, f64)| {
+                Gradient::new(weight * (probability - class), weight * (probability * (1.0 - probability)))
+            });
+        assert_eq!(gradients, expected);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     constraint::{Constraints, Limits},
     fixed::{Gradient, Sums},
     histogram::{Codes, Histogram, Rows},
-    members::{Division, Members, Place, SHARE},
+    members::{Division, Members, Place, SHARE, Values},
     split::{Rules, Split},
     sweep::Side,
 };
@@ -150,11 +150,10 @@ impl<'a> Grower<'a> {
         self
     }
 
-    /// Adds to the scores of the rows from `start` on what the last tree says.
-    pub(super) fn add_values(&self, grown: &Grown, start: usize, scores: &mut [f64]) {
-        let leaves: Vec<(Place, f64)> =
-            grown.leaves.iter().map(|leaf| (leaf.place.clone(), grown.nodes[leaf.node].value)).collect();
-        self.members.add_values(&leaves, start, scores);
+    /// What the last tree says of the rows from `start` on.
+    pub(super) fn values(&self, grown: &Grown, start: usize) -> Values<'_> {
+        let leaves = grown.leaves.iter().map(|leaf| (leaf.place.clone(), grown.nodes[leaf.node].value));
+        self.members.values(leaves, start)
     }
 
     /// Grows one tree on `gradients`, whose sum is `sums`, looking at `columns` (rising) alone.

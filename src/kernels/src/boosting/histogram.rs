@@ -9,25 +9,36 @@
 //! cache line and a tile's sums stay in the cache nearest to the core. By row, columns of few bins share a
 //! code: one addition then serves all of them, and integers make the sums over a bundle's parts exact.
 
+#![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
+
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{
     bundle::{Bundle, bundles},
+    fetch::prefetch,
     fixed::{BLOCK_ROWS, Cell, Gradient, Sums},
 };
-use crate::binning::Binned;
+use crate::{
+    binning::Binned,
+    dispatch::{self, Work},
+    idle::Idle,
+};
 
-/// Bundles of a tile: 64 KiB of sums.
+/// Bundles of a tile.
 const TILE_BUNDLES: usize = 16;
-/// Cells of a bundle: one for every value of a code, so that indexing by one needs no check, and a cache line
-/// more, so that the same code of two bundles falls into different sets of the cache.
-const CELLS: usize = 260;
-/// Rows whose codes and gradients are fetched together: none of them waits for another.
-const FETCH_ROWS: usize = 32;
+/// Cells of a tile: one for every value of a code, so that indexing by one needs no check.
+const CELLS: usize = 1 << 16;
+/// Rows of a list that are asked for before they are added.
+const AHEAD_ROWS: usize = 24;
+/// Rows whose codes are written together.
+const WRITE_ROWS: usize = 1_024;
 /// Rows below which a second task costs more than it saves.
 const TASK_ROWS: usize = 8_192;
+
+/// A tile's sums, all zero between two uses.
+type Cells = Box<[Cell; CELLS]>;
 
 /// Binned training rows in both layouts.
 #[derive(Debug)]
@@ -42,7 +53,13 @@ pub(super) struct Codes {
 #[derive(Debug)]
 struct Tile {
     bundles: Vec<Bundle>,
-    codes: Vec<u8>,
+    codes: Vec<u16>,
+    /// One more than the largest code.
+    end: usize,
+    /// Bins of all columns.
+    bins: usize,
+    /// Cells that nobody uses at the moment.
+    idle: Idle<Cells>,
 }
 
 /// The rows that a histogram is over.
@@ -70,8 +87,7 @@ impl Codes {
             places[part.column] = end..end + part.bins;
             end += part.bins;
         }
-        let tiles =
-            bundles.chunks(TILE_BUNDLES).map(|bundles| Tile::new(&binned, bundles.to_vec())).collect();
+        let tiles = bundles.chunks(TILE_BUNDLES).map(|bundles| Tile::new(&binned, bundles)).collect();
         Self { binned, tiles, places }
     }
 
@@ -109,81 +125,109 @@ impl Codes {
 }
 
 impl Tile {
-    fn new(binned: &Binned<u8>, bundles: Vec<Bundle>) -> Self {
-        let rows = binned.codes(0).len();
-        let mut codes = vec![0; rows * bundles.len()];
-        codes.par_chunks_mut(bundles.len() * TASK_ROWS).enumerate().for_each(|(task, codes)| {
-            for (position, bundle) in bundles.iter().enumerate() {
-                bundle.write(binned, task * TASK_ROWS, codes[position..].iter_mut().step_by(bundles.len()));
+    fn new(binned: &Binned<u8>, bundles: &[Bundle]) -> Self {
+        let mut bundles = bundles.to_vec();
+        let end = Bundle::number(&mut bundles);
+        let width = bundles.len();
+        let mut codes = vec![0; binned.codes(0).len() * width];
+        codes.par_chunks_mut(width * TASK_ROWS).enumerate().for_each(|(task, codes)| {
+            // A few rows at a time, which stay in the nearest cache while their bundles are written.
+            for (block, codes) in codes.chunks_mut(width * WRITE_ROWS).enumerate() {
+                let start = task * TASK_ROWS + block * WRITE_ROWS;
+                for (position, bundle) in bundles.iter().enumerate() {
+                    bundle.write(binned, start, codes[position..].iter_mut().step_by(width));
+                }
             }
         });
-        Self { bundles, codes }
+        let parts = bundles.iter().flat_map(|bundle| &bundle.parts);
+        let bins = parts.fold(0, |bins, part| bins + part.bins);
+        Self { bundles, codes, end, bins, idle: Idle::new() }
     }
 
     /// Sums over at most [`BLOCK_ROWS`] rows: those in the list, or all of `gradients`, whose first is the row
     /// numbered `start`.
     fn sums(&self, gradients: &[Gradient], start: usize, list: Option<&[u32]>) -> Vec<Sums> {
-        // One loop for each width, so that the bundles of a row are unrolled and their tables at fixed places.
+        let Some(mut cells) = self.idle.take().or_else(no_sums) else { return Vec::new() };
+        let add = Add { tile: self, cells: &mut cells, gradients, start, list };
+        // One loop for each width, so that the bundles of a row are unrolled.
         match self.bundles.len() {
-            1 => self.sums_of::<1>(gradients, start, list),
-            2 => self.sums_of::<2>(gradients, start, list),
-            3 => self.sums_of::<3>(gradients, start, list),
-            4 => self.sums_of::<4>(gradients, start, list),
-            5 => self.sums_of::<5>(gradients, start, list),
-            6 => self.sums_of::<6>(gradients, start, list),
-            7 => self.sums_of::<7>(gradients, start, list),
-            8 => self.sums_of::<8>(gradients, start, list),
-            9 => self.sums_of::<9>(gradients, start, list),
-            10 => self.sums_of::<10>(gradients, start, list),
-            11 => self.sums_of::<11>(gradients, start, list),
-            12 => self.sums_of::<12>(gradients, start, list),
-            13 => self.sums_of::<13>(gradients, start, list),
-            14 => self.sums_of::<14>(gradients, start, list),
-            15 => self.sums_of::<15>(gradients, start, list),
-            _ => self.sums_of::<TILE_BUNDLES>(gradients, start, list),
+            1 => dispatch::run(Unrolled::<1>(add)),
+            2 => dispatch::run(Unrolled::<2>(add)),
+            3 => dispatch::run(Unrolled::<3>(add)),
+            4 => dispatch::run(Unrolled::<4>(add)),
+            5 => dispatch::run(Unrolled::<5>(add)),
+            6 => dispatch::run(Unrolled::<6>(add)),
+            7 => dispatch::run(Unrolled::<7>(add)),
+            8 => dispatch::run(Unrolled::<8>(add)),
+            9 => dispatch::run(Unrolled::<9>(add)),
+            10 => dispatch::run(Unrolled::<10>(add)),
+            11 => dispatch::run(Unrolled::<11>(add)),
+            12 => dispatch::run(Unrolled::<12>(add)),
+            13 => dispatch::run(Unrolled::<13>(add)),
+            14 => dispatch::run(Unrolled::<14>(add)),
+            15 => dispatch::run(Unrolled::<15>(add)),
+            _ => dispatch::run(Unrolled::<TILE_BUNDLES>(add)),
         }
-    }
-
-    fn sums_of<const WIDTH: usize>(
-        &self,
-        gradients: &[Gradient],
-        start: usize,
-        list: Option<&[u32]>,
-    ) -> Vec<Sums> {
-        let mut cells = vec![[Cell::default(); CELLS]; WIDTH];
-        let codes = self.codes.as_chunks::<WIDTH>().0;
-        if let Some(cells) = cells.first_chunk_mut::<WIDTH>() {
-            match list {
-                None => add_rows(cells, &codes[start..], gradients),
-                Some(list) => {
-                    let mut fetched = ([[0; WIDTH]; FETCH_ROWS], [Gradient::default(); FETCH_ROWS]);
-                    for rows in list.chunks(FETCH_ROWS) {
-                        for ((code, gradient), &row) in fetched.0.iter_mut().zip(&mut fetched.1).zip(rows) {
-                            *code = codes[row as usize];
-                            *gradient = gradients[row as usize];
-                        }
-                        add_rows(cells, &fetched.0[..rows.len()], &fetched.1);
-                    }
-                }
-            }
-        }
-        cells.iter().zip(&self.bundles).flat_map(|(cells, bundle)| bundle.sums(cells)).collect()
+        let mut sums = Vec::with_capacity(self.bins);
+        self.bundles.iter().for_each(|bundle| bundle.sums(cells.as_slice(), &mut sums));
+        cells[..self.end].fill(Cell::default());
+        self.idle.give(cells);
+        sums
     }
 }
 
-/// Adds each row's gradient to the cell of its code in every bundle.
-#[inline]
-fn add_rows<const WIDTH: usize>(
-    cells: &mut [[Cell; CELLS]; WIDTH],
-    codes: &[[u8; WIDTH]],
-    gradients: &[Gradient],
-) {
-    for (codes, gradient) in codes.iter().zip(gradients) {
-        let cell = gradient.cell();
-        for (cells, &code) in cells.iter_mut().zip(codes) {
-            cells[usize::from(code)].add(cell);
+/// Adds rows to the cells of a tile.
+struct Add<'a> {
+    tile: &'a Tile,
+    cells: &'a mut [Cell; CELLS],
+    gradients: &'a [Gradient],
+    start: usize,
+    list: Option<&'a [u32]>,
+}
+
+/// The same for a tile of so many bundles.
+struct Unrolled<'a, const WIDTH: usize>(Add<'a>);
+
+impl<const WIDTH: usize> Work for Unrolled<'_, WIDTH> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Add { tile, cells, gradients, start, list } = self.0;
+        let codes = tile.codes.as_chunks::<WIDTH>().0;
+        match list {
+            None => {
+                for (codes, &gradient) in codes[start..].iter().zip(gradients) {
+                    add_row(cells, codes, gradient);
+                }
+            }
+            Some(list) => {
+                let ahead = list.get(AHEAD_ROWS..).unwrap_or_default();
+                for (&row, &ahead) in list.iter().zip(ahead) {
+                    prefetch(&codes[ahead as usize]);
+                    prefetch(&gradients[ahead as usize]);
+                    add_row(cells, &codes[row as usize], gradients[row as usize]);
+                }
+                for &row in &list[ahead.len()..] {
+                    add_row(cells, &codes[row as usize], gradients[row as usize]);
+                }
+            }
         }
     }
+}
+
+/// Adds a row's gradient to the cell of its code in every bundle.
+#[inline(always)]
+fn add_row<const WIDTH: usize>(cells: &mut [Cell; CELLS], codes: &[u16; WIDTH], gradient: Gradient) {
+    let cell = gradient.cell();
+    for &code in codes {
+        cells[usize::from(code)].add(cell);
+    }
+}
+
+/// Cells that are all zero.
+fn no_sums() -> Option<Cells> {
+    vec![Cell::default(); CELLS].into_boxed_slice().try_into().ok()
 }
 
 impl Histogram {

@@ -14,7 +14,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::sweep::{AddMarked, MARKS, Side, Sweep, SweepRows};
+use super::{
+    fetch::prefetch,
+    sweep::{Side, Sweep, SweepRows, add_marked},
+};
 use crate::dispatch;
 
 /// A leaf is marked while it holds more than one row in so many: so at most seven are at a time.
@@ -23,6 +26,9 @@ pub(super) const SHARE: usize = 8;
 const UNMARKED: u8 = u8::MAX;
 /// Rows that one task partitions or sweeps; a multiple of 8.
 const TASK_ROWS: usize = 16_384;
+/// Rows of a list that are asked for before they are looked at.
+const AHEAD_ROWS: usize = 48;
+
 /// How a leaf's rows are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -148,26 +154,50 @@ impl Members {
         start..end
     }
 
-    /// Adds to the scores of the rows from `start` on the value of the leaf that each is in.
-    pub(super) fn add_values(&self, leaves: &[(Place, f64)], start: usize, scores: &mut [f64]) {
-        let mut values = [0.0; MARKS];
+    /// The value of the leaf that each row is in, from row `start` on.
+    pub(super) fn values(&self, leaves: impl Iterator<Item = (Place, f64)>, start: usize) -> Values<'_> {
+        let mut values =
+            Values { marks: &self.marks[start..], marked: Vec::new(), listed: Vec::new(), start };
         for (place, value) in leaves {
             match place {
-                &Place::Marked(mark) => values[usize::from(mark)] = *value,
+                Place::Marked(mark) => values.marked.push((mark, value)),
                 Place::Listed(run) => {
-                    let list = &self.lists[run.clone()];
+                    let list = &self.lists[run];
                     let first = list.partition_point(|&row| (row as usize) < start);
-                    for &row in &list[first..] {
-                        match scores.get_mut(row as usize - start) {
-                            Some(score) => *score += value,
-                            None => break,
-                        }
-                    }
+                    values.listed.push((&list[first..], value));
                 }
             }
         }
-        let marks = &self.marks[start..start + scores.len()];
-        dispatch::run(AddMarked { marks, values: &values, scores });
+        values
+    }
+}
+
+/// The values of rows, to be taken from the first one on.
+#[derive(Debug)]
+pub(super) struct Values<'a> {
+    marks: &'a [u8],
+    marked: Vec<(u8, f64)>,
+    listed: Vec<(&'a [u32], f64)>,
+    /// Number of the first row whose value has not been taken.
+    start: usize,
+}
+
+impl Values<'_> {
+    /// Adds to each score the value of the next row.
+    pub(super) fn add(&mut self, scores: &mut [f64]) {
+        for (list, value) in &mut self.listed {
+            let mut taken = 0;
+            for &row in *list {
+                let Some(score) = scores.get_mut(row as usize - self.start) else { break };
+                *score += *value;
+                taken += 1;
+            }
+            *list = &list[taken..];
+        }
+        let (marks, rest) = self.marks.split_at(scores.len());
+        add_marked(marks, &self.marked, scores);
+        self.marks = rest;
+        self.start += scores.len();
     }
 }
 
@@ -203,6 +233,9 @@ fn part(rows: &mut [u32], scratch: &mut [u32], side: Side<'_>) -> (usize, usize)
     let scratch = &mut scratch[..rows.len()];
     let mut left = 0;
     for position in 0..rows.len() {
+        if let Some(&ahead) = rows.get(position + AHEAD_ROWS) {
+            prefetch(&side.codes[ahead as usize]);
+        }
         let row = rows[position];
         let is_left = side.is_left(row);
         // Both are written and one counter moves, which costs less than a branch that is often wrong.
@@ -264,8 +297,10 @@ mod tests {
                 leaves.iter().enumerate().map(|(i, (place, _))| (place.clone(), i as f64 + 1.0)).collect();
             let mut scores = vec![0.5; rows];
             let start = rows / 3;
-            members.add_values(&valued, start, &mut scores[start..]);
-            members.add_values(&valued, 0, &mut scores[..start]);
+            let (before, after) = scores.split_at_mut(start);
+            let mut values = members.values(valued.iter().cloned(), start);
+            after.chunks_mut(1_000).for_each(|scores| values.add(scores));
+            members.values(valued.into_iter(), 0).add(before);
             for (score, code) in scores.iter().zip(&codes) {
                 let leaf = leaves.iter().position(|(_, held)| held.contains(code));
                 prop_assert_eq!(leaf.map(|leaf| leaf as f64 + 1.5), Some(*score));

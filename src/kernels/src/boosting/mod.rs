@@ -27,6 +27,7 @@ mod booster;
 mod bundle;
 mod categories;
 mod constraint;
+mod fetch;
 mod fixed;
 mod gradient;
 mod grow;
@@ -68,6 +69,8 @@ use crate::{
 
 /// Rows whose scores and gradients one task brings up to date.
 const UPDATE_ROWS: usize = 32_768;
+/// Rows that it does so for at a time; what they need stays in the nearest cache.
+const CHUNK_ROWS: usize = 2_048;
 /// Name of the array that holds the base score.
 const BASE: &str = "boosting.base";
 /// Name of the array of categorical columns, where there are any.
@@ -270,7 +273,7 @@ pub fn fit(
 }
 
 /// Adds what the last tree says to the scores, and writes the gradients there and returns their sum: one pass,
-/// task by task, while the scores of a task's rows are in the cache.
+/// chunk by chunk, while the scores of a chunk's rows are in the nearest cache.
 fn update(
     loss: &Loss<'_>,
     grower: &Grower<'_>,
@@ -288,10 +291,17 @@ fn update(
         .enumerate()
         .map(|(task, (scores, gradients))| {
             let start = task * UPDATE_ROWS;
-            if let Some(last) = last {
-                grower.add_values(last, start, scores);
-            }
-            loss.gradients(start, scores, drawn, gradients)
+            let mut values = last.map(|last| grower.values(last, start));
+            let chunks = scores.chunks_mut(CHUNK_ROWS).zip(gradients.chunks_mut(CHUNK_ROWS));
+            (start..).step_by(CHUNK_ROWS).zip(chunks).fold(
+                Sums::default(),
+                |sum, (start, (scores, gradients))| {
+                    if let Some(values) = &mut values {
+                        values.add(scores);
+                    }
+                    sum + loss.gradients(start, scores, drawn, gradients)
+                },
+            )
         })
         .reduce(Sums::default, |a, b| a + b)
 }

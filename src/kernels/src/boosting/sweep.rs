@@ -5,12 +5,15 @@
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
 #![allow(clippy::needless_bitwise_bool, reason = "what is not skipped over is not guessed wrong either")]
 
-use crate::dispatch::Work;
+use crate::dispatch::{self, Work};
 
 /// Marks that there may be at a time: one more than leaves that hold more than an eighth of the rows.
-pub(super) const MARKS: usize = 8;
+const MARKS: usize = 8;
 /// Rows whose flags are kept at a time while sweeping; a multiple of 8.
 const BLOCK_ROWS: usize = 1_024;
+
+/// Rows that are skipped over together where none is found; among them, none is guessed.
+const SKIPPED_ROWS: usize = 64;
 
 /// Which rows go left.
 #[derive(Debug, Clone, Copy)]
@@ -68,9 +71,13 @@ impl Work for SweepRows<'_> {
                 *flag = u8::from(is_taken);
                 *old = if is_taken { new } else { *old };
             }
-            for flags in flags.as_chunks::<8>().0 {
-                let flags = u64::from_le_bytes(*flags);
-                if flags != 0 {
+            for flags in flags.as_chunks::<SKIPPED_ROWS>().0 {
+                if flags.iter().fold(0, |any, flag| any | flag) == 0 {
+                    first = first.wrapping_add(SKIPPED_ROWS as u32);
+                    continue;
+                }
+                for flags in flags.as_chunks::<8>().0 {
+                    let flags = u64::from_le_bytes(*flags);
                     // Gathers the lowest bits of the eight bytes: no two of the products meet in a bit.
                     let mask = (flags.wrapping_mul(0x0102_0408_1020_4080) >> 56) as usize;
                     if let Some(found) = self.found[count..].first_chunk_mut::<8>() {
@@ -79,8 +86,8 @@ impl Work for SweepRows<'_> {
                         }
                     }
                     count += mask.count_ones() as usize;
+                    first = first.wrapping_add(8);
                 }
-                first = first.wrapping_add(8);
             }
         }
         count
@@ -105,14 +112,41 @@ static POSITIONS: [[u8; 8]; 256] = {
     positions
 };
 
-/// Adds to each score the value of the row's mark, or nothing.
-pub(super) struct AddMarked<'a> {
-    pub(super) marks: &'a [u8],
-    pub(super) values: &'a [f64; MARKS],
-    pub(super) scores: &'a mut [f64],
+/// Adds to each score the value of the row's mark, or nothing where `marked` has none for it.
+pub(super) fn add_marked(marks: &[u8], marked: &[(u8, f64)], scores: &mut [f64]) {
+    // One loop for each number of marks, so that what is looked for stays in registers.
+    match marked.len() {
+        0 => {}
+        1 => dispatch::run(AddMarked::<1>::new(marks, marked, scores)),
+        2 => dispatch::run(AddMarked::<2>::new(marks, marked, scores)),
+        3 => dispatch::run(AddMarked::<3>::new(marks, marked, scores)),
+        4 => dispatch::run(AddMarked::<4>::new(marks, marked, scores)),
+        _ => dispatch::run(AddMarked::<MARKS>::new(marks, marked, scores)),
+    }
 }
 
-impl Work for AddMarked<'_> {
+/// Adds to each score the value of the row's mark, one of so many.
+struct AddMarked<'a, const MARKED: usize> {
+    marks: &'a [u8],
+    marked: [u8; MARKED],
+    /// The bits of the values.
+    values: [u64; MARKED],
+    scores: &'a mut [f64],
+}
+
+impl<'a, const MARKED: usize> AddMarked<'a, MARKED> {
+    fn new(marks: &'a [u8], marked: &[(u8, f64)], scores: &'a mut [f64]) -> Self {
+        // Where there are fewer, the others say zero, whatever they meet.
+        let mut work = Self { marks, marked: [0; MARKED], values: [0; MARKED], scores };
+        for ((to_mark, to_value), &(mark, value)) in work.marked.iter_mut().zip(&mut work.values).zip(marked)
+        {
+            (*to_mark, *to_value) = (mark, value.to_bits());
+        }
+        work
+    }
+}
+
+impl<const MARKED: usize> Work for AddMarked<'_, MARKED> {
     type Output = ();
 
     #[inline(always)]
@@ -120,8 +154,8 @@ impl Work for AddMarked<'_> {
         for (score, &found) in self.scores.iter_mut().zip(self.marks) {
             // Bit masks, because of selects the compiler would make jumps.
             let mut chosen = 0;
-            for (mark, value) in (0..).zip(self.values) {
-                chosen |= value.to_bits() & u64::from(found == mark).wrapping_neg();
+            for (&mark, &value) in self.marked.iter().zip(&self.values) {
+                chosen |= value & u64::from(found == mark).wrapping_neg();
             }
             *score += f64::from_bits(chosen);
         }
@@ -133,7 +167,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dispatch;
 
     struct Owned<'a>(Sweep<'a>, Vec<u8>);
     impl Work for Owned<'_> {
@@ -145,6 +178,20 @@ mod tests {
             let count = SweepRows { sweep: self.0, marks: &mut self.1, found: &mut found, first: 0 }.run();
             found.truncate(count);
             (found, self.1)
+        }
+    }
+
+    #[test]
+    fn marked_rows_get_their_values() {
+        let marks: Vec<u8> = (0..1_000).map(|row| (row * 7 % 11) as u8).collect();
+        for count in 0..=MARKS {
+            let marked: Vec<(u8, f64)> = (0..count as u8).map(|mark| (mark, f64::from(mark) - 2.5)).collect();
+            let mut scores: Vec<f64> = (0..1_000).map(f64::from).collect();
+            add_marked(&marks, &marked, &mut scores);
+            for (row, (&score, &mark)) in scores.iter().zip(&marks).enumerate() {
+                let value = if usize::from(mark) < count { f64::from(mark) - 2.5 } else { 0.0 };
+                assert_eq!(score.to_bits(), (row as f64 + value).to_bits());
+            }
         }
     }
 

@@ -349,7 +349,7 @@ proptest! {
         let categories = super::Categories::new(&frame, &config).unwrap();
         let mut grower = super::Grower::new(&codes, &categories, &config, rules);
         let grown = grower.grow(&gradients, sums, &[0, 1, 2, 3]);
-        grower.add_values(&grown, 0, &mut scores);
+        grower.values(&grown, 0).add(&mut scores);
         for (score, row) in scores.into_iter().zip(features.rows()) {
             let tree = crate::ensemble::Tree::new(grown.nodes.clone(), &grown.sets, []);
             prop_assert_eq!(score, crate::ensemble::leaf(tree.view(), row).value);

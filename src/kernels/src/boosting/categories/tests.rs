@@ -373,7 +373,7 @@ proptest! {
         let mut grower = Grower::new(&codes, &found, &config, Rules::new(&config, loss.unit));
         let grown = grower.grow(&gradients, sums, &[0, 1, 2]);
         prop_assert!(!grown.sets.is_empty() || rows < 600);
-        grower.add_values(&grown, 0, &mut scores);
+        grower.values(&grown, 0).add(&mut scores);
         let tree = Tree::new(grown.nodes.clone(), &grown.sets, []);
         for (score, row) in scores.into_iter().zip(features.rows()) {
             prop_assert_eq!(score, leaf(tree.view(), row).value);
