@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use contracts::{
-    Checked, Code, Digest, Failure, Reference, Result,
+    Checked, Code, Digest, Document, Failure, Reference, Result,
     bundle::ModelBundle,
     governance_profile::GovernanceProfile,
     identity::ids::{BundleId, TrainRunId},
@@ -32,6 +32,11 @@ use crate::{
     verify::{self, Verified},
     watch::{Stage, Watch},
 };
+
+/// Folder of training configs, each under its content.
+const CONFIGS: &str = "training_configs";
+/// Folder of governance profiles, each under its content.
+const PROFILES: &str = "governance_profiles";
 
 /// A factory that is open.
 #[derive(Clone)]
@@ -77,7 +82,7 @@ impl Factory {
         owner: &PlatformRunId,
         config: &Checked<TrainingConfig>,
     ) -> Result<Reference<TrainingConfig>> {
-        self.put(|batch| add_training_config(batch, owner, config))
+        self.put(|batch| add(batch, owner, CONFIGS, config))
     }
 
     /// Stores a governance profile under its content.
@@ -86,7 +91,7 @@ impl Factory {
         owner: &PlatformRunId,
         profile: &Checked<GovernanceProfile>,
     ) -> Result<Reference<GovernanceProfile>> {
-        self.put(|batch| add_governance_profile(batch, owner, profile))
+        self.put(|batch| add(batch, owner, PROFILES, profile))
     }
 
     /// Stores what a request names beside its data, at once.
@@ -96,9 +101,7 @@ impl Factory {
         config: &Checked<TrainingConfig>,
         profile: &Checked<GovernanceProfile>,
     ) -> Result<(Reference<TrainingConfig>, Reference<GovernanceProfile>)> {
-        self.put(|batch| {
-            Ok((add_training_config(batch, owner, config)?, add_governance_profile(batch, owner, profile)?))
-        })
+        self.put(|batch| Ok((add(batch, owner, CONFIGS, config)?, add(batch, owner, PROFILES, profile)?)))
     }
 
     fn put<T>(&self, fill: impl FnOnce(&mut Batch) -> Result<T>) -> Result<T> {
@@ -218,20 +221,13 @@ impl Factory {
     }
 }
 
-fn add_training_config(
+/// Adds a document under its content, in a folder of its owner's.
+fn add<D: Document>(
     batch: &mut Batch,
     owner: &PlatformRunId,
-    config: &Checked<TrainingConfig>,
-) -> Result<Reference<TrainingConfig>> {
-    let key = layout::by_content(owner, "training_configs", &config.digest())?;
-    Ok(batch.add_document(key, config))
-}
-
-fn add_governance_profile(
-    batch: &mut Batch,
-    owner: &PlatformRunId,
-    profile: &Checked<GovernanceProfile>,
-) -> Result<Reference<GovernanceProfile>> {
-    let key = layout::by_content(owner, "governance_profiles", &profile.digest())?;
-    Ok(batch.add_document(key, profile))
+    folder: &str,
+    document: &Checked<D>,
+) -> Result<Reference<D>> {
+    let key = layout::by_content(owner, folder, &document.digest())?;
+    Ok(batch.add_document(key, document))
 }
