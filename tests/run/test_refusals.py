@@ -65,7 +65,7 @@ def test_refused_at_the_door(
         train(opened(root), built[1], **change)
     assert refused.value.code == code
     assert opened(root).runs() == []
-    assert not any("train_runs" in key or "job_requests" in key for key in objects(root))
+    assert not any("train_runs" in key or "train_requests" in key for key in objects(root))
 
 
 @pytest.mark.parametrize(("code", "change"), AT_WORK.values(), ids=AT_WORK)

@@ -11,6 +11,7 @@ use crate::{
     execution_record::ExecutionRecord,
     gate_receipt::{GateReceipt, PublishEligibility},
     governance_profile::GovernanceProfile,
+    job::{JobInvocation, JobRequest},
     lifecycle_event::RegistryLifecycleEvent,
     measurements::Measurements,
     publication::BundlePublication,
@@ -61,6 +62,8 @@ pub const ALL: &[Entry] = &[
     entry::<RegistryLifecycleEvent>(),
     entry::<BundleResolution>(),
     entry::<RunReceipt>(),
+    entry::<JobRequest>(),
+    entry::<JobInvocation>(),
     entry::<ErrorResponse>(),
 ];
 

@@ -77,6 +77,8 @@ codes! {
         DatasetEmpty "DATASET_EMPTY" false "There is no row to work on; widen the time window.";
         ShapeMismatch "SHAPE_MISMATCH" false "Give arrays whose lengths agree.";
         SourceUnreadable "SOURCE_UNREADABLE" false "Name what is there and can be read; the detail says what is expected.";
+        JobRequestInvalid "JOB_REQUEST_INVALID" false "Validate the job against schemas/job_request.v1.json, and send it under another name.";
+        RunConfigMismatch "RUN_CONFIG_MISMATCH" false "Ask under the revisions and the release of the run configuration that the job names.";
         NotFitted "NOT_FITTED" false "Call fit before anything that needs a model.";
     }
     Resolution "RESOLUTION" {
@@ -139,6 +141,8 @@ codes! {
         ModelBundleImmutabilityViolation "MODEL_BUNDLE_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         PublicationImmutabilityViolation "PUBLICATION_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         LifecycleEventImmutabilityViolation "LIFECYCLE_EVENT_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
+        JobRequestImmutabilityViolation "JOB_REQUEST_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
+        JobInvocationImmutabilityViolation "JOB_INVOCATION_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
         RunReceiptImmutabilityViolation "RUN_RECEIPT_IMMUTABILITY_VIOLATION" false "Other bytes already stand under this key; nothing was changed.";
     }
     Execution "EXECUTION" {
@@ -150,6 +154,7 @@ codes! {
         NondeterminismDetected "NONDETERMINISM_DETECTED" false "The same inputs gave other bytes; keep both and report it.";
         LeaseLost "LEASE_LOST" true "Another worker holds the run, or one that died did until a moment ago; run again once its lease is over.";
         InvalidTransition "INVALID_TRANSITION" false "The run is not in a state from which this is possible.";
+        RunCancelled "RUN_CANCELLED" false "Somebody stopped the run for good; ask for another run, such as under another revision of the config.";
         RunNotFound "RUN_NOT_FOUND" false "No run has this id in this ledger.";
         StoreUnavailable "STORE_UNAVAILABLE" true "The object store did not answer; mend what the detail names, such as a permission, or else run again.";
         StoreKeyInvalid "STORE_KEY_INVALID" false "A store key is segments of letters, digits and _ . : = - joined by slashes.";

@@ -88,6 +88,16 @@ impl Problems {
         }
     }
 
+    /// Takes over the problems of a document that stands at this place within the one that is checked.
+    pub fn below(&mut self, pointer: &str, inner: Self) {
+        self.0.extend(
+            inner
+                .0
+                .into_iter()
+                .map(|problem| Problem { pointer: format!("{pointer}{}", problem.pointer), ..problem }),
+        );
+    }
+
     /// Notes every element that stands in the list more than once.
     pub fn require_distinct<T: Ord>(&mut self, pointer: &str, items: impl IntoIterator<Item = T>) {
         let mut seen = std::collections::BTreeSet::new();

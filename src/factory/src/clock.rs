@@ -1,13 +1,16 @@
 //! Time as a capability: only this file reads a clock.
 //!
-//! Flows out: moments for the ledger and for receipts, which record each once, and elapsed seconds for
-//! measurements. Invariant: nothing else in the core can learn the time, so no identity can depend on it.
+//! Flows out: moments for the ledger and for receipts, which record each once, elapsed seconds for measurements, and
+//! waiting. Invariant: nothing else in the core can learn the time, so no identity can depend on it.
 
 #![allow(clippy::disallowed_methods, reason = "the clock is who reads clocks")]
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
-    time::Instant,
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use contracts::time::Timestamp;
@@ -56,6 +59,34 @@ impl Clock for FixedClock {
     }
 }
 
+/// A wish to stop, and a way to wait that it cuts short.
+#[derive(Debug, Default)]
+pub struct Stop {
+    asked: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// Asks whoever waits or works to stop.
+    pub fn ask(&self) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether somebody asked.
+    pub fn is_asked(&self) -> bool {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for so many seconds, or until somebody asks; gives whether somebody did.
+    pub fn wait(&self, seconds: f64) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let waited = self.changed.wait_timeout_while(asked, patience, |asked| !*asked);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
 /// Measures elapsed time by the monotonic clock; what it reads goes into measurements, never into an
 /// identity.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +123,18 @@ mod tests {
         let now = SystemClock.now();
         assert!("2024-01-01T00:00:00Z".parse::<Timestamp>().is_ok_and(|start| start < now));
         assert!("2100-01-01T00:00:00Z".parse::<Timestamp>().is_ok_and(|end| now < end));
+    }
+
+    #[test]
+    fn waiting_ends_when_somebody_asks() {
+        let stop = Stop::default();
+        assert!(!stop.wait(0.0) && !stop.is_asked());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| stop.wait(1e6));
+            stop.ask();
+            assert!(waiting.join().is_ok_and(|asked| asked));
+        });
+        assert!(stop.wait(1e6) && stop.is_asked());
     }
 
     #[test]

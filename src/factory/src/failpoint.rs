@@ -51,6 +51,8 @@ failpoints! {
     LedgerAfterCommit "ledger_after_commit";
     /// A request was admitted.
     AfterSubmit "after_submit";
+    /// What a job asks for was admitted or refused, and the job is not answered yet.
+    AfterJob "after_job";
     /// A worker holds the run.
     AfterClaim "after_claim";
     /// The resolved plan is in the store.

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use contracts::{
     Checked, Code, Digest, Failure, Reference, Result,
     identity::ids::TrainRunId,
+    job::JobInvocation,
     names::{ObjectKey, PlatformRunId},
     publication::BundlePublication,
     run_receipt::{Evidence, RunReceipt},
@@ -25,9 +26,9 @@ use serde::Serialize;
 use crate::{
     keys, layout,
     ledger::{Run, State},
+    line::Line,
     records,
     registry::{permit, publication_key},
-    run::Line,
     store::{self, Store},
     verify::verify,
 };
@@ -95,10 +96,13 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
         // A link or special file anywhere below is found by walking there.
         let walked = ObjectKey::new(owner.to_string()).and_then(|below| line.store.list(&below));
         checkup.note("I1", owner.as_str(), walked.map(drop));
-        for folder in ["job_requests", "training_configs", "governance_profiles"] {
+        for folder in ["train_requests", "training_configs", "governance_profiles"] {
             for key in line.store.list(&ObjectKey::new(format!("{owner}/mf/{folder}"))?)? {
                 checkup.note("I1", key.as_str(), check_content(&*line.store, &key));
             }
+        }
+        for key in line.store.list(&ObjectKey::new(format!("{owner}/mf/job_invocations"))?)? {
+            checkup.note("I1", key.as_str(), check_invocation(line, &key));
         }
     }
     for key in line.store.list(&ObjectKey::new("registry/bundles")?)? {
@@ -118,7 +122,7 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
 fn check_request(line: &Line, run: &Run) -> Result<PlatformRunId> {
     let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
     let digest = request.digest();
-    let uri = layout::by_content(&request.platform_run_id, "job_requests", &digest)?;
+    let uri = layout::by_content(&request.platform_run_id, "train_requests", &digest)?;
     store::read_document(&*line.store, &Reference { uri, digest })?;
     // Admission read both; the manifests may come later.
     store::read_document(&*line.store, &request.training_config)?;
@@ -188,6 +192,14 @@ fn check_content(store: &dyn Store, key: &ObjectKey) -> Result<()> {
         return Ok(());
     }
     Err(Failure::at(Code::EvidenceDigestMismatch, key.as_str(), "the content it is named by", "other bytes"))
+}
+
+/// A job's receipt is signed by a trusted key, the job is the one that was answered, and its run is in the ledger.
+fn check_invocation(line: &Line, key: &ObjectKey) -> Result<()> {
+    let receipt = keys::find_signed::<JobInvocation>(&*line.store, &line.keys, key)?
+        .ok_or_else(|| Failure::at(Code::EvidenceUnresolved, key.as_str(), "a job's receipt", "nothing"))?;
+    store::read(&*line.store, &receipt.job)?;
+    receipt.train_run_id.iter().try_for_each(|run| line.ledger.run(run).map(drop))
 }
 
 fn check_publication(line: &Line, key: &ObjectKey) -> Result<()> {

@@ -19,7 +19,7 @@ pub(crate) fn plan(platform_run: &PlatformRunId, run: &TrainRunId) -> Result<Obj
 }
 
 /// A document that is named by its content, in a folder of the factory: `training_configs`, `governance_profiles`
-/// or `job_requests`.
+/// or `train_requests`.
 pub(crate) fn by_content<T>(
     platform_run: &PlatformRunId,
     folder: &str,

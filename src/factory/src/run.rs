@@ -1,195 +1,93 @@
 //! The conductor: the only file that knows all stages.
 //!
 //! ```text
-//!   submit ──► admit ──► ledger                  claim ──► FULL:          resolve, guard, train, evaluate
-//!                                                   │                        EVAL_READY ──► gate ──► PASS | FAIL
-//!                                                   └────► PUBLISH_ONLY:  confirm, begin, publish ──► PUBLISHED
+//!   claimed ──► FULL:          resolve, guard, train, evaluate ──► EVAL_READY ──► gate ──► PASS | FAIL
+//!      │                                                                                    │
+//!      └──────► PUBLISH_ONLY:  confirm, begin, publish ──► PUBLISHED ◄──────────────────────┘ where it is allowed
 //! ```
 //!
-//! Invariants: every effect on the ledger carries the lease; a run that died is carried on from the evidence
+//! Invariants: every effect on the ledger carries the lease, which a thread of its own keeps alive; a run that died is carried on from the evidence
 //! that the ledger holds by digest; a code raised in a stage stays that code; a transient failure, or damage to what
 //! the run names, leaves it to be claimed again, a conflict ends it.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use contracts::{
-    Checked, Code, Failure, Reference, Result,
-    bundle::ModelBundle,
-    identity::ids::TrainRunId,
-    names::{Name, ObjectKey, Principal},
-    run_receipt::{Evidence, RunOutcome, RunReceipt},
-    schema::SchemaVersion,
-    signature::Signature,
-    time::Timestamp,
+    Checked, Code, Failure, Reference, Result, bundle::ModelBundle, names::Principal, run_receipt::Evidence,
     train_request::TrainBuildRequest,
 };
 use kernels::Progress;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     admission::{Admitted, admit},
     bundle::{self, Publishable},
     candidate::Candidate,
-    clock::{Clock, Stopwatch},
+    clock::{Stop, Stopwatch},
     evaluate::evaluate,
     failpoint::{self, Failpoint},
     gate::{self, Judged},
     guard::guard,
-    keys::{self, Keys},
-    layout,
-    ledger::{Admission, Event, Lease, Ledger, Mode, Move, Run, State, Submission},
+    ledger::{Event, Lease, Mode, Move, Run, State},
+    line::{LEASE_SECONDS, Line},
     publish::publish,
-    registry::{Act, Registry},
+    receipts::{evidence_of, holds_evidence, latest_evidence},
+    registry::Act,
     resolve::resolve,
-    store::{self, Store},
+    store,
     train::train,
     watch::{Stage, Watch},
 };
 
-/// Seconds that a claim holds a run without a sign of life.
-const LEASE_SECONDS: u32 = 120;
-
-/// The line with its capabilities.
-#[derive(Clone)]
-pub struct Line {
-    /// Where objects stand.
-    pub store: Arc<dyn Store>,
-    /// What happened to runs.
-    pub ledger: Arc<dyn Ledger>,
-    /// What is published and ACTIVE.
-    pub registry: Arc<dyn Registry>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// Whose word counts.
-    pub keys: Arc<Keys>,
-}
-
-impl Line {
-    /// Admits a request and records it; the same request, run or restart gives the same run.
-    pub fn submit(&self, request: Checked<TrainBuildRequest>) -> Result<Admission> {
-        let admitted = admit(&*self.store, request)?;
-        let request = admitted.request();
-        self.require_superseded(request)?;
-        let payload_hash = request.payload_hash()?;
-        let key = layout::by_content(&request.platform_run_id, "job_requests", &request.digest())?;
-        store::write_document(&*self.store, &key, request)?;
-        let admission = self.ledger.submit(&Submission {
-            request_id: request.request_id.clone(),
-            payload_hash,
-            run_id: admitted.run().clone(),
-            run_key: admitted.key().digest()?,
-            request: request.bytes().to_vec(),
-            publish_allowed: request.publish_allowed,
-            requester: request.requester_principal.clone(),
-        })?;
-        failpoint::hit(Failpoint::AfterSubmit)?;
-        Ok(admission)
-    }
-
-    /// A correction names a run that there is.
-    fn require_superseded(&self, request: &TrainBuildRequest) -> Result<()> {
-        let Some(run) = &request.supersedes else { return Ok(()) };
-        self.ledger.run(run).map(drop).map_err(|failure| match failure.code {
-            Code::RunNotFound => {
-                Failure::at(Code::RequestInvalid, "/supersedes", "a run of this factory", "another id")
-            }
-            _ => failure,
-        })
-    }
-
-    /// Claims one run, or only the given one, and carries it as far as it goes. `None` where nothing is to do.
-    ///
-    /// A failure of the run is recorded, with its code, and returned. A worker that finds nothing to do writes
-    /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them.
-    pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
-        self.keys.require_signer()?;
-        let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else {
-            only.map_or_else(|| self.settle_all(), |run| self.settle(run))?;
-            return Ok(None);
-        };
-        failpoint::hit(Failpoint::AfterClaim)?;
-        let job = Job { line: self, lease: &lease, watch, seen: Mutex::new(self.clock.now()) };
-        job.carry_out()?;
-        self.ledger.run(lease.run_id()).map(Some)
-    }
-
-    /// What a run left behind, as the ledger holds it.
-    pub fn evidence(&self, run: &TrainRunId) -> Result<Evidence> {
-        latest_evidence(&self.ledger.events(run)?)
-    }
-
-    /// Writes the receipts that a run has earned and that are missing: what a crash between the ledger and the
-    /// receipt leaves undone.
-    pub fn settle(&self, run: &TrainRunId) -> Result<()> {
-        let earned = self.earned_receipts(run)?;
-        keys::write_signed::<RunReceipt, _>(&*self.store, |batch| {
-            for (key, receipt) in &earned {
-                let signed = keys::standing_or_signed(&*self.store, &self.keys, key, receipt.clone())?;
-                batch.add_document(key.clone(), &signed);
-            }
-            Ok(())
-        })?;
-        failpoint::hit(Failpoint::AfterReceiptRun)
-    }
-
-    /// The receipts that a run has earned, not signed yet, with where they stand. A run that was published after it
-    /// passed has both.
-    pub(crate) fn earned_receipts(&self, run: &TrainRunId) -> Result<Vec<(ObjectKey, RunReceipt)>> {
-        let row = self.ledger.run(run)?;
-        let request = Checked::<TrainBuildRequest>::parse(&row.request)?;
-        let events = self.ledger.events(run)?;
-        let mut earned = Vec::new();
-        for (state, outcome) in [
-            (State::Pass, RunOutcome::Pass),
-            (State::Fail, RunOutcome::Fail),
-            (State::Published, RunOutcome::Published),
-        ] {
-            let reached = |event: &Event| event.state == state && holds_evidence(event);
-            let Some(position) = events.iter().position(reached) else { continue };
-            let last = &events[position];
-            let receipt = RunReceipt {
-                schema_version: SchemaVersion::default(),
-                train_run_id: run.clone(),
-                outcome,
-                code: last.reason,
-                evidence: latest_evidence(&events[..=position])?,
-                ledger_events: last.sequence,
-                ledger_head: last.hash.to_string().parse()?,
-                signature: Signature::missing(),
-            };
-            earned.push((layout::receipt(&request.platform_run_id, run, state)?, receipt));
-        }
-        Ok(earned)
-    }
-
-    /// Settles every run at rest that has no receipt of its state.
-    fn settle_all(&self) -> Result<()> {
-        for state in [State::Pass, State::Fail, State::Published] {
-            for run in self.ledger.runs(Some(state), u32::MAX)? {
-                let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
-                let key = layout::receipt(&request.platform_run_id, &run.run_id, state)?;
-                if self.store.get(&key)?.is_none() {
-                    self.settle(&run.run_id)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
+/// Seconds between two signs of life: as long as a cancelled run may still be worked on.
+const HEARTBEAT_SECONDS: f64 = 5.0;
 
 /// One claimed run.
-struct Job<'a> {
+struct Claimed<'a> {
     line: &'a Line,
     lease: &'a Lease,
     watch: &'a dyn Watch,
-    /// When the ledger last heard of us.
-    seen: Mutex<Timestamp>,
+    /// Whether the lease is known to be lost.
+    lost: AtomicBool,
 }
 
-impl Job<'_> {
+/// Carries out what is to be done with a claimed run, and keeps its lease alive meanwhile.
+///
+/// A failure is recorded, with its code, and returned.
+pub(crate) fn carry_out(line: &Line, lease: &Lease, watch: &dyn Watch) -> Result<()> {
+    let claimed = Claimed { line, lease, watch, lost: AtomicBool::new(false) };
+    let done = Stop::default();
+    thread::scope(|scope| {
+        scope.spawn(|| claimed.keep_alive(&done));
+        let outcome = claimed.carry_out();
+        done.ask();
+        outcome
+    })
+}
+
+impl Claimed<'_> {
+    /// Tells the ledger again and again that the run is held. Where it says that it is not, or does not answer for as
+    /// long as the lease lasts, the work stops at its next step.
+    fn keep_alive(&self, done: &Stop) {
+        let mut heard = Stopwatch::start();
+        while !done.wait(HEARTBEAT_SECONDS) {
+            match self.line.ledger.heartbeat(self.lease) {
+                Ok(_) => heard = Stopwatch::start(),
+                Err(failure)
+                    if failure.code == Code::LeaseLost || heard.seconds() > f64::from(LEASE_SECONDS) =>
+                {
+                    self.lost.store(true, Ordering::Relaxed);
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     fn carry_out(&self) -> Result<()> {
         let result = match self.lease.mode() {
             Mode::PublishOnly => self.publish_only(),
@@ -389,45 +287,15 @@ const fn leaves_open(code: Code) -> bool {
         )
 }
 
-impl Progress for Job<'_> {
-    /// Passes the step on, and lets the ledger know now and then that the lease is held.
+impl Progress for Claimed<'_> {
+    /// Passes the step on, unless the run is no longer held: then it is not ours to work on.
     fn step(&self, done: u64, total: u64) -> Result<()> {
-        let now = self.line.clock.now();
-        let due = {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = now.nanoseconds() - seen.nanoseconds() > i64::from(LEASE_SECONDS) * 1_000_000_000 / 4;
-            if due {
-                *seen = now;
-            }
-            due
-        };
-        if due {
-            self.line.ledger.heartbeat(self.lease)?;
+        if self.lost.load(Ordering::Relaxed) {
+            return Err(Failure::new(
+                Code::LeaseLost,
+                format!("{} is no longer held by this worker", self.lease.run_id()),
+            ));
         }
         self.watch.step(done, total)
     }
-}
-
-fn holds_evidence(event: &Event) -> bool {
-    event.detail.get("evidence").is_some()
-}
-
-fn evidence_of(event: &Event) -> Result<Evidence> {
-    let value =
-        event.detail.get("evidence").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    serde_json::from_value(value).map_err(|_| {
-        Failure::new(
-            Code::LedgerCorrupt,
-            format!("event {} of {} holds no evidence", event.sequence, event.run_id),
-        )
-    })
-}
-
-/// The evidence of the latest event that holds some.
-fn latest_evidence(events: &[Event]) -> Result<Evidence> {
-    events
-        .iter()
-        .rev()
-        .find(|event| holds_evidence(event))
-        .map_or_else(|| Ok(Evidence::default()), evidence_of)
 }

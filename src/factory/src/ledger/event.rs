@@ -31,6 +31,8 @@ texts! {
         PublishBegun "PUBLISH_BEGUN";
         /// Its holder gave it back.
         Released "RELEASED";
+        /// Somebody stopped it for good.
+        Cancelled "CANCELLED";
     }
 }
 
@@ -133,6 +135,7 @@ impl Event {
             EventKind::Advanced => Some(Step::Advance(self.state)),
             EventKind::PublishBegun => Some(Step::BeginPublish),
             EventKind::Released => Some(Step::Release),
+            EventKind::Cancelled => Some(Step::Cancel),
         }
     }
 }

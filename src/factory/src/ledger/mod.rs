@@ -3,7 +3,7 @@
 //! ```text
 //!   submit ──► run (QUEUED) ──► claim ──► Lease ──► advance, begin_publish, heartbeat, release
 //!                  │                                      │  each refused once the lease is lost
-//!                  └────────── events, chained by hash ◄──┘
+//!   cancel ────────┴────────── events, chained by hash ◄──┘
 //! ```
 //!
 //! Flows in: requests and what workers report. Flows out: runs and their events. Invariants: one run a run
@@ -32,7 +32,7 @@ use serde_json::Value;
 
 pub use anchor::{Anchor, Anchors};
 pub use event::{Event, EventKind};
-pub use run::{Holder, Lease, Move, Run};
+pub use run::{Holder, LONGEST_LEASE, Lease, Move, Run};
 pub use sqlite::SqliteLedger;
 pub use state::{Mode, PUBLISH_RETRIES, Progress, State, Step};
 
@@ -84,8 +84,9 @@ pub trait Ledger: Send + Sync {
     /// is allowed.
     fn submit(&self, submission: &Submission) -> Result<Admission>;
 
-    /// Takes the run that has waited longest, or only the given one, for so many seconds; `None` where
-    /// nothing is to be done.
+    /// Takes the run that has waited longest, or only the given one, for so many seconds, [`LONGEST_LEASE`] at the most;
+    /// `None` where nothing is to be done. A run that something kept from succeeding rests before it is taken again,
+    /// longer each time, unless it is the given one.
     ///
     /// A given run whose publish retries are used up is `PUBLISH_RETRY_EXHAUSTED`.
     fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>>;
@@ -111,11 +112,20 @@ pub trait Ledger: Send + Sync {
         self.report(lease, &[Move::release()])
     }
 
+    /// Stops a run for good, whoever holds it: FAIL with `RUN_CANCELLED`. Its holder's lease is lost.
+    ///
+    /// Refuses with `INVALID_TRANSITION` a run that was judged already; one that was cancelled stays as it is.
+    fn cancel(&self, id: &TrainRunId, detail: Value) -> Result<Run>;
+
     /// A run; `RUN_NOT_FOUND` where there is none.
     fn run(&self, id: &TrainRunId) -> Result<Run>;
 
     /// The runs in a state, or in any, at most so many, latest admission first.
     fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>>;
+
+    /// The runs that earned a receipt and on which something happened since this moment of the ledger's clock, in the
+    /// order in which it did.
+    fn at_rest_since(&self, moment: Timestamp) -> Result<Vec<Run>>;
 
     /// The events of a run from the first.
     fn events(&self, id: &TrainRunId) -> Result<Vec<Event>>;

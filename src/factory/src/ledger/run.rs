@@ -20,6 +20,9 @@ use super::{
     state::{Mode, Progress, State, Step},
 };
 
+/// Seconds that a lease can be asked for.
+pub const LONGEST_LEASE: u32 = 600;
+
 /// Who works on a run, and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
@@ -95,8 +98,19 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The lease that a claim at this moment gives.
-    pub(super) fn claim(before: &Run, worker: &Name, seconds: u32, now: Timestamp) -> Result<(Self, Event)> {
+    /// What a claim of this run takes at this moment; none where it is held, or nothing is to be done with it.
+    ///
+    /// Refuses with `PUBLISH_RETRY_EXHAUSTED`.
+    pub(super) fn take(
+        before: &Run,
+        worker: &Name,
+        seconds: u32,
+        now: Timestamp,
+    ) -> Result<Option<(Self, Event)>> {
+        if before.is_held(now) {
+            return Ok(None);
+        }
+        let seconds = seconds.min(LONGEST_LEASE);
         let holder = Holder { worker: worker.clone(), expires_at: later(now, seconds) };
         let news = News {
             kind: EventKind::Claimed,
@@ -104,8 +118,29 @@ impl Lease {
             reason: None,
             detail: json!({ "worker": worker, "lease_seconds": seconds }),
         };
-        let (run, event) = before.after(Step::Claim, Some(holder.clone()), news)?;
-        Ok((Self { run, holder, seconds }, event))
+        match before.after(Step::Claim, Some(holder.clone()), news) {
+            Ok((run, event)) => Ok(Some((Self { run, holder, seconds }, event))),
+            Err(failure) if matches!(failure.code, Code::InvalidTransition | Code::PublishNotAllowed) => {
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The same for whichever run comes first: neither one that rests nor one whose retries are used up.
+    pub(super) fn take_due(
+        before: &Run,
+        worker: &Name,
+        seconds: u32,
+        now: Timestamp,
+    ) -> Result<Option<(Self, Event)>> {
+        if !before.is_due(now) {
+            return Ok(None);
+        }
+        Self::take(before, worker, seconds, now).or_else(|failure| match failure.code {
+            Code::PublishRetryExhausted => Ok(None),
+            _ => Err(failure),
+        })
     }
 
     /// The run as it was claimed.
@@ -209,9 +244,26 @@ impl Run {
         if living { Ok(()) } else { Err(lease_lost(&self.run_id)) }
     }
 
-    /// Whether somebody else's lease keeps a claim away at this moment.
+    /// The run after somebody cancels it at this moment, whoever holds it.
+    pub(super) fn cancelled(&self, detail: Value, now: Timestamp) -> Result<(Self, Event)> {
+        let news =
+            News { kind: EventKind::Cancelled, recorded_at: now, reason: Some(Code::RunCancelled), detail };
+        self.after(Step::Cancel, None, news)
+    }
+
+    /// Whether somebody else's lease keeps a claim away at this moment. One that lasts longer than any lease does was
+    /// given before the clock was set back, and keeps nobody away: the epoch keeps its holder from doing harm.
     pub(super) fn is_held(&self, now: Timestamp) -> bool {
-        self.holder.as_ref().is_some_and(|holder| now < holder.expires_at)
+        self.holder
+            .as_ref()
+            .is_some_and(|holder| now < holder.expires_at && holder.expires_at <= later(now, LONGEST_LEASE))
+    }
+
+    /// Whether the run has rested long enough for any worker to take it up; so it has where the clock was set back.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let rest = i64::try_from(self.progress.rest_seconds()).unwrap_or(i64::MAX);
+        let rested = now.nanoseconds().saturating_sub(self.updated_at.nanoseconds());
+        rested < 0 || rested >= rest.saturating_mul(1_000_000_000)
     }
 
     /// Digest of the whole row: the recipe `ledger_run.v1`.

@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 /// Publish attempts after the first that a run may begin.
 pub const PUBLISH_RETRIES: u64 = 3;
 
+/// Seconds that a run waits at the most before it is tried again.
+const LONGEST_REST: u64 = 600;
+
 macro_rules! texts {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $value:ident $text:literal;)* }) => {
         $(#[$meta])*
@@ -99,6 +102,18 @@ pub enum Step {
     BeginPublish,
     /// The holder gives the run back.
     Release,
+    /// Somebody who may stops the run for good, whoever holds it; possible until it is judged.
+    Cancel,
+}
+
+/// Seconds to wait after so many attempts: growing from the first by a factor, at most [`LONGEST_REST`].
+const fn backed_off(first: u64, factor: u64, attempts: u64) -> u64 {
+    if attempts == 0 {
+        return 0;
+    }
+    let exponent = if attempts > 63 { 63 } else { attempts as u32 - 1 };
+    let seconds = first.saturating_mul(factor.saturating_pow(exponent));
+    if seconds > LONGEST_REST { LONGEST_REST } else { seconds }
 }
 
 /// What the history of a run adds up to.
@@ -144,6 +159,17 @@ impl Progress {
             Step::Advance(to) => self.advance(to),
             Step::BeginPublish => self.begin_publish(),
             Step::Release => Ok(self),
+            Step::Cancel => self.cancel(),
+        }
+    }
+
+    /// Seconds since the last event that a run waits before any worker takes it up again: none at first, more after
+    /// each attempt that something kept from succeeding. Whoever names the run need not wait.
+    pub const fn rest_seconds(self) -> u64 {
+        match self.state {
+            State::Queued => backed_off(1, 2, self.full_attempts),
+            State::PublishPending => backed_off(10, 6, self.publish_attempts),
+            _ => 0,
         }
     }
 
@@ -192,6 +218,15 @@ impl Progress {
             _ => return Err(self.refuse(&format!("become {to}"))),
         };
         Ok(Self { state: to, mode, ..self })
+    }
+
+    fn cancel(self) -> Result<Self> {
+        match (self.state, self.mode) {
+            (State::Queued, _) | (State::Running | State::EvalReady, Mode::Full) => {
+                Ok(Self { state: State::Fail, mode: Mode::None, ..self })
+            }
+            _ => Err(self.refuse("be cancelled")),
+        }
     }
 
     fn begin_publish(self) -> Result<Self> {
@@ -330,6 +365,33 @@ mod tests {
             }
             assert_eq!(at(from).apply(Step::Release).unwrap(), at(from));
         }
+    }
+
+    #[test]
+    fn a_run_can_be_cancelled_until_it_is_judged() {
+        for (index, from) in PHASES.into_iter().enumerate() {
+            match at(from).apply(Step::Cancel) {
+                Ok(after) => {
+                    assert!(index < 3, "{from:?}");
+                    assert_eq!(after, Progress { state: State::Fail, mode: Mode::None, ..at(from) });
+                }
+                Err(failure) => {
+                    assert!(index >= 3 && failure.code == Code::InvalidTransition, "{from:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_rests_longer_after_each_attempt() {
+        let queued = |full_attempts| Progress { full_attempts, ..at((State::Queued, Mode::None)) };
+        let waits: Vec<_> = [0, 1, 2, 5, 11, 200, u64::MAX].map(|n| queued(n).rest_seconds()).into();
+        assert_eq!(waits, [0, 1, 2, 16, 600, 600, 600]);
+        let pending =
+            |publish_attempts| Progress { publish_attempts, ..at((State::PublishPending, Mode::None)) };
+        let waits: Vec<_> = (0..=PUBLISH_RETRIES).map(|n| pending(n).rest_seconds()).collect();
+        assert_eq!(waits, [0, 10, 60, 360]);
+        assert_eq!(at((State::Running, Mode::Full)).rest_seconds(), 0);
     }
 
     #[test]

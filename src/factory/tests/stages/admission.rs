@@ -153,7 +153,7 @@ fn a_request_id_means_one_request() {
     ] {
         let mut other = request.clone();
         edit(&mut other);
-        let failure = place.refusal(other, &["job_requests/"]);
+        let failure = place.refusal(other, &["train_requests/"]);
         assert_refusal("reused", &failure, Code::RequestIdPayloadMismatch, "request-1");
     }
     assert_eq!(place.ledger().runs(None, 10).unwrap().len(), 1);

@@ -18,7 +18,7 @@ use crate::support::{
 
 /// What a run that is refused while it fits may leave.
 const LEAVES: &[&str] =
-    &["job_requests/", "run_receipt_fail.json", "resolved_plan", "plan", "training_config"];
+    &["train_requests/", "run_receipt_fail.json", "resolved_plan", "plan", "training_config"];
 
 /// A place whose dataset has the terminal, a number from 0 to 59, as a feature of its own.
 fn place() -> Place {
@@ -104,7 +104,7 @@ fn what_cannot_be_categories_is_refused_with_its_place() {
     // Refused before a plan is written.
     let mut rising = boosting(&["terminal_code"]);
     rising["monotonic_cst"] = json!({"amount": 1, "terminal_code": 1});
-    let failure = place.refusal(request(&place, rising), &["job_requests/", "run_receipt_fail.json"]);
+    let failure = place.refusal(request(&place, rising), &["train_requests/", "run_receipt_fail.json"]);
     assert_refusal("a direction", &failure, Code::ParameterInvalid, "/model/monotonic_cst/terminal_code");
     let failure = place.refusal(request(&place, boosting(&["amount"])), LEAVES);
     assert_refusal("fractions", &failure, Code::CategoryInvalid, "features/amount");

@@ -26,7 +26,7 @@ use factory::{
     Factory,
     dataset::{DatasetSpec, Source, Sources},
     ledger::State,
-    run::Line,
+    line::Line,
     store, verify,
 };
 use kernels::progress::Silent;
@@ -141,7 +141,7 @@ fn a_run_that_lost_its_store_goes_on_without_training_again() {
     let (place, run) = evaluated();
     let model = place.path(&uri(&place, &run, "model"));
     let written = std::fs::metadata(&model).unwrap().modified().unwrap();
-    let row = place.factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    let row = place.factory.work(&worker(), Some(&run), &Silent).unwrap().unwrap();
     assert_eq!(row.progress.state, State::Published);
     assert_eq!(std::fs::metadata(&model).unwrap().modified().unwrap(), written);
     assert_eq!(place.factory.fsck().unwrap().findings, []);
@@ -257,7 +257,7 @@ fn documents_that_people_store_never_replace_other_bytes() {
     let failure = factory.put_governance_profile(&platform, &profile).unwrap_err();
     assert_refusal("profile", &failure, Code::GovernanceProfileImmutabilityViolation, "governance_profiles/");
 
-    let key = format!("platform-1/mf/job_requests/{}.json", admitted.digest().hex());
+    let key = format!("platform-1/mf/train_requests/{}.json", admitted.digest().hex());
     place.put(&key, b"other");
     let failure = place.factory.submit(admitted).unwrap_err();
     assert_refusal("request", &failure, Code::TrainRequestImmutabilityViolation, &key);
@@ -328,7 +328,7 @@ fn other_measurements_are_no_violation() {
 
 #[test]
 fn fits_that_cannot_be_are_refused_and_leave_no_model() {
-    let leaves = ["job_requests/", "resolved_train_plan/", "run_receipt_fail.json"];
+    let leaves = ["train_requests/", "resolved_train_plan/", "run_receipt_fail.json"];
     let logistic = |max_iter: u32| json!({"family": "logistic_regression", "max_iter": max_iter});
     let place = Place::new();
     let mut config = quick_config(&place);
@@ -357,7 +357,7 @@ fn work_that_is_stopped_from_outside_can_be_carried_on() {
     let failure = place.factory.work(&worker(), None, &Stopping).unwrap_err();
     assert_eq!(failure.code, Code::Interrupted);
     assert_eq!(place.run(&run).progress.state, State::Queued);
-    let row = place.factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    let row = place.factory.work(&worker(), Some(&run), &Silent).unwrap().unwrap();
     assert_eq!(row.progress.state, State::Published);
 }
 
@@ -371,6 +371,6 @@ fn a_full_disk_is_said_by_its_code_and_is_no_end() {
     });
     assert_eq!(full.work(&worker(), None, &Silent).unwrap_err().code, Code::ResourceExhausted);
     assert_eq!(place.run(&run).progress.state, State::Queued);
-    place.factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    place.factory.work(&worker(), Some(&run), &Silent).unwrap().unwrap();
     assert_eq!(place.factory.fsck().unwrap().findings, []);
 }

@@ -3,7 +3,8 @@
 use std::fs;
 
 use contracts::{
-    Code, identity::ids::TrainRunId, lifecycle_event::RegistryLifecycleEvent, run_receipt::RunReceipt,
+    Code, identity::ids::TrainRunId, job::JobInvocation, lifecycle_event::RegistryLifecycleEvent,
+    run_receipt::RunReceipt,
 };
 use factory::{fsck::Checkup, ledger::State, store};
 use rusqlite::Connection;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{
     forge,
     place::{Place, act},
+    run_config,
 };
 
 /// A place with a published bundle that serves.
@@ -62,6 +64,12 @@ fn receipt(place: &Place, run: &TrainRunId, state: &str, with_key: bool, edit: i
     forge::in_place::<RunReceipt>(place, &uri, with_key, edit);
 }
 
+/// Answers a job that is none.
+fn answer_a_job(place: &Place) {
+    place.put("platform-1/mf/job_requests/job.json", b"{}");
+    place.factory.line().take_up(&run_config(), |_, _| true).unwrap();
+}
+
 const SCOPE: &str = "registry/scopes/prod/card/primary/global/events";
 
 #[rustfmt::skip]
@@ -80,10 +88,20 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
         forge::lift_anchors(place);
     }),
     ("a changed request", "I1", Code::EvidenceDigestMismatch, "tr_", |place, _| {
-        fs::write(place.path(&only_key(place, "platform-1/mf/job_requests")), b"other").unwrap();
+        fs::write(place.path(&only_key(place, "platform-1/mf/train_requests")), b"other").unwrap();
     }),
-    ("another request that changed", "I1", Code::EvidenceDigestMismatch, "job_requests/0", |place, _| {
-        place.put(&format!("platform-1/mf/job_requests/{}.json", "0".repeat(64)), b"other");
+    ("another request that changed", "I1", Code::EvidenceDigestMismatch, "train_requests/0", |place, _| {
+        place.put(&format!("platform-1/mf/train_requests/{}.json", "0".repeat(64)), b"other");
+    }),
+    ("an answered job that changed", "I1", Code::EvidenceDigestMismatch, "job_invocations/job", |place, _| {
+        answer_a_job(place);
+        fs::write(place.path("platform-1/mf/job_requests/job.json"), b"other").unwrap();
+    }),
+    ("a job's receipt that nobody signed", "I1", Code::SignatureInvalid, "job_invocations/job", |place, _| {
+        answer_a_job(place);
+        forge::in_place::<JobInvocation>(place, "platform-1/mf/job_invocations/job.json", false, |receipt| {
+            receipt["failure"]["detail"] = json!("something else");
+        });
     }),
     ("a lost config", "I1", Code::TrainingConfigUnresolved, "tr_", |place, _| {
         fs::remove_file(place.path(&only_key(place, "platform-1/mf/training_configs"))).unwrap();

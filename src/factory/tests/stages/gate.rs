@@ -8,7 +8,7 @@ use contracts::{
 use factory::{
     gate::{self, Judged},
     ledger::{Run, State},
-    run::Line,
+    line::Line,
     store,
 };
 use kernels::progress::Silent;
@@ -158,7 +158,7 @@ fn a_champion_that_comes_in_the_meantime_changes_no_receipt() {
     });
     assert_eq!(away.work(&worker(), None, &Silent).unwrap_err().code, Code::StoreUnavailable);
     place.registry().promote(&bundle.target_scope, &bundle.bundle_id, &act("carol")).unwrap();
-    let row = place.factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    let row = place.factory.work(&worker(), Some(&run), &Silent).unwrap().unwrap();
     assert_eq!((row.run_id.clone(), row.progress.state), (run, State::Published));
     assert_eq!(receipt(&place, &row).champion.clone().unwrap().champion, None);
     assert_eq!(place.factory.fsck().unwrap().findings, []);

@@ -17,7 +17,7 @@ use crate::support::{
 type Edit = fn(&Place, &mut Value, &mut Value);
 
 /// What a run that a guard refuses may leave: request, plan, and the receipt that says why.
-const LEAVES: &[&str] = &["job_requests/", "run_receipt_fail.json", "resolved_train_plan/"];
+const LEAVES: &[&str] = &["train_requests/", "run_receipt_fail.json", "resolved_train_plan/"];
 const DAY: i64 = 86_400_000_000_000;
 
 fn window(place: &Place, config: &mut Value, name: &str, start: i64, end: i64) {

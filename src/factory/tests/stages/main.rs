@@ -23,3 +23,4 @@ mod registry;
 mod resolve;
 mod resume;
 mod serving;
+mod working;

@@ -12,8 +12,8 @@ use factory::{
     gate::{self, Judged},
     keys::Keys,
     ledger::{PUBLISH_RETRIES, Run, State},
+    line::Line,
     registry::EmbeddedRegistry,
-    run::Line,
     store,
 };
 use kernels::progress::Silent;
@@ -212,6 +212,9 @@ fn an_outage_within_the_first_attempt_ends_in_publish_pending() {
     let run = factory.submit(Bench::checked(place.quick())).unwrap().run.run_id;
     assert_eq!(factory.work(&worker(), None, &Silent).unwrap_err().code, Code::RegistryUnavailable);
     assert_eq!(place.run(&run).progress.state, State::PublishPending);
+    // It rests, so that its few retries are not spent within one outage.
+    assert!(factory.work(&worker(), None, &Silent).unwrap().is_none());
+    place.clock.advance(10);
     let row = factory.work(&worker(), None, &Silent).unwrap().unwrap();
     assert_eq!((row.progress.state, row.progress.full_attempts), (State::Published, 1));
 }

@@ -237,7 +237,7 @@ fn overtaken(shelf: &Shelf, verb: &'static str, kind: &'static str) -> EmbeddedR
         }
         .unwrap();
     };
-    let store = InterruptedStore { inner, first: Mutex::new(Some(Box::new(happen))) };
+    let store = InterruptedStore { inner, part: "/events/", first: Mutex::new(Some(Box::new(happen))) };
     shelf.place.registry_in(Arc::new(store))
 }
 

@@ -11,7 +11,7 @@ use crate::support::{
 type Edit = fn(&Place, &mut Value);
 
 /// What a run that resolution refuses may leave: the request, and the receipt that says why.
-const LEAVES: &[&str] = &["job_requests/", "run_receipt_fail.json"];
+const LEAVES: &[&str] = &["train_requests/", "run_receipt_fail.json"];
 
 fn set_manifest(request: &mut Value, manifest: Value) {
     request["dataset_manifests"][0] = manifest;
@@ -226,7 +226,7 @@ fn a_partition_that_is_not_what_the_manifest_says_stops_the_run() {
         let mut request = place.quick();
         edit(&place, &mut request);
         let failure =
-            place.refusal(request, &["job_requests/", "run_receipt_fail.json", "resolved_train_plan/"]);
+            place.refusal(request, &["train_requests/", "run_receipt_fail.json", "resolved_train_plan/"]);
         assert_refusal(name, &failure, *code, place_named);
     }
 }
@@ -240,7 +240,7 @@ fn damage_that_was_put_right_is_no_failure() {
     let bytes = std::fs::read(place.path(&uri)).unwrap();
     std::fs::write(place.path(&uri), b"other").unwrap();
     let request = place.quick();
-    let leaves = ["job_requests/", "resolved_train_plan/"];
+    let leaves = ["train_requests/", "resolved_train_plan/"];
     assert_eq!(place.refusal(request.clone(), &leaves).code, Code::PartitionDigestMismatch);
     std::fs::write(place.path(&uri), &bytes).unwrap();
     assert_eq!(place.carry_out(request).progress.state, factory::ledger::State::Published);

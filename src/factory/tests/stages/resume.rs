@@ -69,7 +69,7 @@ fn built(place: &Place) -> Files {
     let mut objects = place.objects();
     objects.retain(|path, _| {
         let path = path.to_str().unwrap();
-        !["job_requests", "measurements", "run_receipt", "/events/"].iter().any(|part| path.contains(part))
+        !["train_requests", "measurements", "run_receipt", "/events/"].iter().any(|part| path.contains(part))
     });
     objects
 }

@@ -78,15 +78,16 @@ impl Store for OvertakingStore {
     }
 }
 
-/// A store in which something happens just before the next event of a scope is written.
+/// A store in which something happens just before an object is written whose key has this part.
 pub struct InterruptedStore {
     pub inner: Arc<dyn Store>,
+    pub part: &'static str,
     pub first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Store for InterruptedStore {
     fn put_if_absent(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Put> {
-        let first = if key.as_str().contains("/events/") { self.first.lock().unwrap().take() } else { None };
+        let first = if key.as_str().contains(self.part) { self.first.lock().unwrap().take() } else { None };
         if let Some(happen) = first {
             happen();
         }

@@ -24,6 +24,7 @@ use contracts::{
     dataset_manifest::DatasetManifest,
     governance_profile::GovernanceProfile,
     names::{Name, PlatformRunId},
+    run_config::RunConfig,
     train_request::TrainBuildRequest,
     training_config::TrainingConfig,
 };
@@ -44,6 +45,17 @@ pub fn platform() -> PlatformRunId {
 
 pub fn worker() -> Name {
     Name::new("worker-1").unwrap()
+}
+
+/// What the requests here are for.
+pub fn run_config() -> RunConfig {
+    let name = |text: &str| Name::new(text).unwrap();
+    RunConfig {
+        platform_run_id: platform(),
+        policy_revision: name("p1"),
+        config_revision: name("c1"),
+        code_release_id: name("model_factory-0.1.0"),
+    }
 }
 
 pub fn payments() -> Payments {

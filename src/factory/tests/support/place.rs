@@ -20,8 +20,8 @@ use factory::{
     clock::FixedClock,
     keys::Keys,
     ledger::{Anchors, Ledger, Run, SqliteLedger, State},
+    line::Line,
     registry::{Act, EmbeddedRegistry, Registry},
-    run::Line,
     store::{LocalStore, Store},
 };
 use kernels::progress::Silent;

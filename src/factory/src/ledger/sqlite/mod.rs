@@ -27,6 +27,7 @@ use std::{
 use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::Name, time::Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::FlockOperation;
+use serde_json::Value;
 
 use super::{
     Admission, Head, Ledger, Submission,
@@ -112,25 +113,14 @@ impl Ledger for SqliteLedger {
 
     fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>> {
         self.write(|transaction, now| {
-            let candidates = match only {
-                None => rows::claimable(transaction, now)?,
-                Some(id) => vec![require_run(transaction, id)?],
+            let claimed = match only {
+                None => rows::first_waiting(transaction, |run| Lease::take_due(run, worker, seconds, now))?,
+                Some(id) => Lease::take(&require_run(transaction, id)?, worker, seconds, now)?,
             };
-            for before in candidates.iter().filter(|run| !run.is_held(now)) {
-                match Lease::claim(before, worker, seconds, now) {
-                    Ok((lease, event)) => {
-                        rows::update_run(transaction, lease.run(), before.progress.epoch)?;
-                        rows::insert_event(transaction, &event)?;
-                        return Ok(Some(lease));
-                    }
-                    Err(failure) if failure.code == Code::PublishRetryExhausted && only.is_some() => {
-                        return Err(failure);
-                    }
-                    Err(failure) if is_refusal(failure.code) => {}
-                    Err(failure) => return Err(failure),
-                }
-            }
-            Ok(None)
+            let Some((lease, event)) = claimed else { return Ok(None) };
+            rows::update_run(transaction, lease.run(), lease.epoch() - 1)?;
+            rows::insert_event(transaction, &event)?;
+            Ok(Some(lease))
         })
     }
 
@@ -158,12 +148,29 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn cancel(&self, id: &TrainRunId, detail: Value) -> Result<Run> {
+        self.write(|transaction, now| {
+            let before = require_run(transaction, id)?;
+            if before.reason == Some(Code::RunCancelled) {
+                return Ok(before);
+            }
+            let (run, event) = before.cancelled(detail, now)?;
+            rows::update_run(transaction, &run, before.progress.epoch)?;
+            rows::insert_event(transaction, &event)?;
+            Ok(run)
+        })
+    }
+
     fn run(&self, id: &TrainRunId) -> Result<Run> {
         self.read(|transaction| require_run(transaction, id))
     }
 
     fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>> {
         self.read(|transaction| rows::latest(transaction, state, limit))
+    }
+
+    fn at_rest_since(&self, moment: Timestamp) -> Result<Vec<Run>> {
+        self.read(|transaction| rows::at_rest_since(transaction, moment))
     }
 
     fn events(&self, id: &TrainRunId) -> Result<Vec<Event>> {
@@ -212,11 +219,6 @@ fn again(transaction: &Transaction<'_>, submission: &Submission, request: &Reque
         .map_or(Ok(None), |id| rows::run(transaction, &id))?
         .ok_or_else(|| corrupt(&request.run_id, "a request names it, and it is not there"))?;
     Ok(Admission { run, fresh: false })
-}
-
-/// Whether a claim that fails with this code means only that there is nothing to do.
-const fn is_refusal(code: Code) -> bool {
-    matches!(code, Code::InvalidTransition | Code::PublishNotAllowed | Code::PublishRetryExhausted)
 }
 
 fn require_run(connection: &Connection, id: &TrainRunId) -> Result<Run> {

@@ -181,14 +181,26 @@ pub(super) fn run(connection: &Connection, id: &TrainRunId) -> Result<Option<Run
     select(connection, "SELECT * FROM runs WHERE run_id = ?1", [id.as_str()]).map(|mut runs| runs.pop())
 }
 
-/// The runs that a claim may find free, the one that has waited longest first.
-pub(super) fn claimable(connection: &Connection, now: Timestamp) -> Result<Vec<Run>> {
-    let sql = "SELECT * FROM runs
-        WHERE state IN ('QUEUED', 'RUNNING', 'EVAL_READY', 'PASS', 'PUBLISH_PENDING')
-          AND (lease_expires IS NULL OR lease_expires <= ?1)
-          AND (state <> 'PASS' OR publish_allowed = 1)
-        ORDER BY updated_at, run_id";
-    select(connection, sql, [now.nanoseconds()])
+/// As the index `runs_waiting` has them: whatever a worker could take up, the one that has waited longest first.
+pub(super) const WAITING: &str = "SELECT * FROM runs INDEXED BY runs_waiting
+    WHERE state IN ('QUEUED', 'RUNNING', 'EVAL_READY', 'PASS', 'PUBLISH_PENDING')
+      AND (state <> 'PASS' OR publish_allowed = 1)
+      AND (state <> 'PUBLISH_PENDING' OR publish_attempts <= 3)
+    ORDER BY updated_at, run_id";
+
+/// What is made of the first waiting run of which something is made. Runs behind it are not read.
+pub(super) fn first_waiting<T>(
+    connection: &Connection,
+    mut take: impl FnMut(&Run) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let mut statement = connection.prepare_cached(WAITING).map_err(trouble)?;
+    let mut rows = statement.query([]).map_err(trouble)?;
+    while let Some(row) = rows.next().map_err(trouble)? {
+        if let Some(taken) = take(&Run::read(&Cells::of(row))?)? {
+            return Ok(Some(taken));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) const LATEST: &str = "SELECT * FROM runs ORDER BY submitted_at DESC, run_id LIMIT ?1";
@@ -201,6 +213,14 @@ pub(super) fn latest(connection: &Connection, state: Option<State>, limit: u32) 
         None => select(connection, LATEST, [limit]),
         Some(state) => select(connection, LATEST_IN_STATE, (limit, state.as_str())),
     }
+}
+
+pub(super) const AT_REST_SINCE: &str = "SELECT * FROM runs INDEXED BY runs_at_rest
+    WHERE state IN ('PASS', 'FAIL', 'PUBLISHED') AND updated_at >= ?1
+    ORDER BY updated_at";
+
+pub(super) fn at_rest_since(connection: &Connection, moment: Timestamp) -> Result<Vec<Run>> {
+    select(connection, AT_REST_SINCE, [moment.nanoseconds()])
 }
 
 pub(super) fn all_runs(connection: &Connection) -> Result<Vec<Run>> {

@@ -10,7 +10,7 @@ use super::trouble;
 
 /// What brings a ledger from each version to the next; the first makes it. Never edited, only appended to.
 pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
+    &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql"), include_str!("v4.sql")];
 
 /// Brings the ledger to the version that these migrations lead to.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<()> {

@@ -67,14 +67,17 @@ fn the_ledger_is_private_and_fully_synchronous() {
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
 }
 
-/// However many runs there are, a listing reads those that it shows: no scan, and nothing to sort.
+/// However many runs there are, a listing or a claim reads those that it is about: no scan, and nothing to sort.
 #[test]
-fn listings_follow_an_index() {
+fn listings_and_claims_follow_an_index() {
     let bench = Bench::new();
     let raw = bench.raw();
-    for (sql, index) in
-        [(rows::LATEST, "runs_by_admission"), (rows::LATEST_IN_STATE, "runs_by_state_and_admission")]
-    {
+    for (sql, index) in [
+        (rows::LATEST, "runs_by_admission"),
+        (rows::LATEST_IN_STATE, "runs_by_state_and_admission"),
+        (rows::WAITING, "runs_waiting"),
+        (rows::AT_REST_SINCE, "runs_at_rest"),
+    ] {
         let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters: Vec<i64> = vec![1; statement.parameter_count()];
         let steps = statement

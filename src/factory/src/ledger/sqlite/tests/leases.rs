@@ -55,7 +55,93 @@ fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue() {
     bench.ledger.advance(&first, State::Queued, Some(Code::ManifestUnresolved), json!({})).unwrap();
     let second = bench.claim();
     assert_ne!(first.run_id(), second.run_id());
+    // It rests before just any worker takes it up again; who names it need not wait.
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    let named = bench.ledger.claim(&worker("worker-2"), 60, Some(first.run_id())).unwrap().unwrap();
+    bench.ledger.advance(&named, State::Queued, Some(Code::ManifestUnresolved), json!({})).unwrap();
+    bench.clock.advance(1);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    bench.clock.advance(1);
     assert_eq!(bench.claim().run_id(), first.run_id());
+}
+
+#[test]
+fn a_pending_publication_rests_before_it_is_tried_again() {
+    let bench = Bench::new();
+    let lease = bench.passed(1, true);
+    bench.advance(&lease, State::PublishPending).unwrap();
+    bench.ledger.begin_publish(&lease).unwrap();
+    let away = Move::to(State::PublishPending, Some(Code::RegistryUnavailable), json!({}));
+    bench.ledger.report(&lease, &[away, Move::release()]).unwrap();
+    bench.clock.advance(9);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    bench.clock.advance(1);
+    assert_eq!(bench.claim().mode(), Mode::PublishOnly);
+}
+
+/// A clock that was set back neither keeps a run held for as long as it was ahead, nor lets it rest that long.
+#[test]
+fn a_clock_that_is_set_back_locks_no_run() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    bench.submit(2, false);
+    let held = bench.claim();
+    let tried = bench.claim();
+    bench.ledger.advance(&tried, State::Queued, Some(Code::ManifestUnresolved), json!({})).unwrap();
+    bench.clock.set(Timestamp::from_nanoseconds(1_000_000_000));
+    let both = [bench.claim(), bench.claim()].map(|lease| lease.run_id().clone());
+    assert!(both.contains(held.run_id()) && both.contains(tried.run_id()));
+    // The former holder is fenced by the epoch, whatever the clock says.
+    assert_eq!(bench.advance(&held, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+}
+
+#[test]
+fn nobody_holds_a_run_for_longer_than_the_longest_lease() {
+    let bench = Bench::new();
+    bench.submit(1, false);
+    let lease = bench.ledger.claim(&worker("worker-1"), u32::MAX, None).unwrap().unwrap();
+    bench.clock.advance(LONGEST_LEASE);
+    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+}
+
+#[test]
+fn a_cancelled_run_is_over_and_its_holder_refused() {
+    let bench = Bench::new();
+    bench.submit(1, true);
+    let lease = bench.claim();
+    let detail = json!({ "actor": "ada", "reason": "a mistake" });
+    let run = bench.ledger.cancel(lease.run_id(), detail.clone()).unwrap();
+    assert_eq!((run.progress.state, run.reason), (State::Fail, Some(Code::RunCancelled)));
+    assert_eq!(run.holder, None);
+    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.heartbeat(&lease).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.cancel(lease.run_id(), json!({})).unwrap(), run);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    let last = bench.ledger.events(lease.run_id()).unwrap().pop().unwrap();
+    assert_eq!((last.kind, last.detail), (EventKind::Cancelled, detail));
+    bench.ledger.verify().unwrap();
+    let passed = bench.passed(2, false);
+    let failure = bench.ledger.cancel(passed.run_id(), json!({})).unwrap_err();
+    assert_eq!(failure.code, Code::InvalidTransition);
+}
+
+#[test]
+fn runs_at_rest_are_found_by_when_they_came_to_it() {
+    let bench = Bench::new();
+    let first = bench.passed(1, false);
+    bench.ledger.release(&first).unwrap();
+    bench.clock.advance(10);
+    let moment = bench.clock.now();
+    bench.submit(2, false);
+    let second = bench.claim();
+    assert_eq!(bench.ledger.at_rest_since(moment).unwrap(), []);
+    bench.advance(&second, State::Fail).unwrap();
+    let ids = |moment| -> Vec<_> {
+        bench.ledger.at_rest_since(moment).unwrap().into_iter().map(|run| run.run_id).collect()
+    };
+    assert_eq!(ids(moment), [second.run_id().clone()]);
+    let start = Timestamp::from_nanoseconds(i64::MIN);
+    assert_eq!(ids(start), [first.run_id().clone(), second.run_id().clone()]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     clock::FixedClock,
     failpoint,
-    ledger::{Anchors, EventKind, Mode, PUBLISH_RETRIES},
+    ledger::{Anchors, EventKind, LONGEST_LEASE, Mode, PUBLISH_RETRIES},
 };
 
 mod anchors;

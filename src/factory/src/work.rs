@@ -1,0 +1,135 @@
+//! What people and workers ask of the line: requests go in, runs are carried out, and cancelled.
+//!
+//! ```text
+//!   submit ──► admit ──► ledger ──► take ──► run.rs ──► ledger, receipts
+//!                          ▲                   ▲
+//!                          └─── cancel ────────┘ its lease is lost
+//! ```
+//!
+//! Invariants: a run is carried out only by who holds its lease; whoever stops it is named in the ledger.
+
+use contracts::{
+    Checked, Code, Failure, Result,
+    identity::ids::TrainRunId,
+    names::{Name, Principal},
+    time::Timestamp,
+    train_request::TrainBuildRequest,
+};
+use serde_json::json;
+
+use crate::{
+    admission::admit,
+    failpoint::{self, Failpoint},
+    layout,
+    ledger::{Admission, Run, Submission},
+    line::{LEASE_SECONDS, Line},
+    run, store,
+    watch::Watch,
+};
+
+/// Characters of a reason, as in the registry's events.
+const LONGEST_REASON: usize = 2_000;
+
+/// What became of a claimed run.
+pub(crate) struct Worked {
+    /// The run.
+    pub(crate) run_id: TrainRunId,
+    /// Where it is now, or what stopped it.
+    pub(crate) outcome: Result<Run>,
+}
+
+impl Line {
+    /// Admits a request and records it; the same request, run or restart gives the same run.
+    pub fn submit(&self, request: Checked<TrainBuildRequest>) -> Result<Admission> {
+        let admitted = admit(&*self.store, request)?;
+        let request = admitted.request();
+        self.require_superseded(request)?;
+        let payload_hash = request.payload_hash()?;
+        let key = layout::by_content(&request.platform_run_id, "train_requests", &request.digest())?;
+        store::write_document(&*self.store, &key, request)?;
+        let admission = self.ledger.submit(&Submission {
+            request_id: request.request_id.clone(),
+            payload_hash,
+            run_id: admitted.run().clone(),
+            run_key: admitted.key().digest()?,
+            request: request.bytes().to_vec(),
+            publish_allowed: request.publish_allowed,
+            requester: request.requester_principal.clone(),
+        })?;
+        failpoint::hit(Failpoint::AfterSubmit)?;
+        Ok(admission)
+    }
+
+    /// A correction names a run that there is.
+    fn require_superseded(&self, request: &TrainBuildRequest) -> Result<()> {
+        let Some(run) = &request.supersedes else { return Ok(()) };
+        self.ledger.run(run).map(drop).map_err(|failure| match failure.code {
+            Code::RunNotFound => {
+                Failure::at(Code::RequestInvalid, "/supersedes", "a run of this factory", "another id")
+            }
+            _ => failure,
+        })
+    }
+
+    /// Claims one run, or only the given one, and carries it as far as it goes. `None` where nothing is to do.
+    ///
+    /// A failure of the run is recorded, with its code, and returned. A worker that finds nothing to do writes
+    /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them.
+    pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
+        if let Some(worked) = self.take(worker, only, watch)? {
+            return worked.outcome.map(Some);
+        }
+        match only {
+            Some(run) => self.settle(run)?,
+            None => drop(self.settle_since(Timestamp::from_nanoseconds(i64::MIN))?),
+        }
+        Ok(None)
+    }
+
+    /// Claims one run, or only the given one, and carries it as far as it goes: what became of it, or `None` where
+    /// nothing is to do. Refuses with `SIGNING_KEY_UNAVAILABLE`, and as claiming does.
+    pub(crate) fn take(
+        &self,
+        worker: &Name,
+        only: Option<&TrainRunId>,
+        watch: &dyn Watch,
+    ) -> Result<Option<Worked>> {
+        self.keys.require_signer()?;
+        let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else { return Ok(None) };
+        let run_id = lease.run_id().clone();
+        let outcome = failpoint::hit(Failpoint::AfterClaim)
+            .and_then(|()| run::carry_out(self, &lease, watch))
+            .and_then(|()| self.ledger.run(&run_id));
+        Ok(Some(Worked { run_id, outcome }))
+    }
+
+    /// Stops a run for good, for somebody who may ask for it: FAIL with `RUN_CANCELLED`, whoever carries it out.
+    ///
+    /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let request runs, and with `INVALID_TRANSITION` a run
+    /// that was judged already.
+    pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &str) -> Result<Run> {
+        self.keys.require_signer()?;
+        if !(1..=LONGEST_REASON).contains(&reason.chars().count()) {
+            return Err(Failure::at(
+                Code::ParameterInvalid,
+                "reason",
+                "1 to 2,000 characters",
+                format!("{} of them", reason.chars().count()),
+            ));
+        }
+        let request = Checked::<TrainBuildRequest>::parse(&self.ledger.run(run)?.request)?;
+        let profile = store::read_document(&*self.store, &request.governance_profile)?;
+        if !profile.roles.request.allows(actor) {
+            return Err(Failure::new(
+                Code::ActorNotAllowed,
+                "the governance profile does not let this principal request or cancel a run",
+            ));
+        }
+        let evidence = self.evidence(run)?;
+        let failure = format!("{actor} stopped it: {reason}");
+        let detail = json!({ "evidence": evidence, "actor": actor, "reason": reason, "failure": failure });
+        let cancelled = self.ledger.cancel(run, detail)?;
+        self.settle(run)?;
+        Ok(cancelled)
+    }
+}

@@ -1,0 +1,242 @@
+//! A worker: takes up jobs and runs until it is asked to stop.
+//!
+//! ```text
+//!   one thread:    take up jobs, settle what others left ──► wait ──► ...
+//!   N lanes each:  claim ──► carry out ──► tell ──► claim ...; nothing to do, or the ledger is away ──► wait
+//! ```
+//!
+//! Flows in: jobs and runs, from the store and the ledger. Flows out: what became of each, told as it happens.
+//! Invariants: a run that fails, with whatever code, does not stop the worker; what cannot be mended by waiting, such as
+//! a damaged ledger or a missing key, does; asked to stop, a worker finishes what it holds and claims nothing more.
+//!
+//! Waits grow while nothing happens and are spread by a generator keyed by the worker's name, so that workers that
+//! started together do not ask together. How long a run that failed rests is the ledger's business.
+
+use std::{
+    collections::BTreeSet,
+    num::{NonZeroU16, NonZeroUsize},
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use contracts::{
+    Checked, Code, Digest, Failure, Result, identity::ids::TrainRunId, job::JobInvocation, names::Name,
+    names::ObjectKey, run_config::RunConfig, time::Timestamp,
+};
+use kernels::Rng;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::{clock::Stop, jobs::Taken, ledger::Run, line::Line, watch::Watch};
+
+/// Seconds of the first wait for work.
+const FIRST_WAIT: f64 = 0.1;
+/// Seconds of the longest wait for work, before it is spread.
+const LONGEST_WAIT: f64 = 4.0;
+/// Nanoseconds that runs are looked at again for after they came to rest: their own worker settles them meanwhile.
+const SETTLING: i64 = 600_000_000_000;
+
+/// What a worker is told to be.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Under which it claims; with several lanes each has a number behind it.
+    pub name: Name,
+    /// Whose jobs it takes up.
+    pub config: RunConfig,
+    /// How many runs it carries out at the same time.
+    pub lanes: NonZeroU16,
+    /// Threads that each of them computes on; none leaves it to the process-wide pool.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// What a worker did or met.
+#[derive(Debug)]
+pub enum News {
+    /// A job was answered.
+    Job(ObjectKey, Box<Checked<JobInvocation>>),
+    /// A run was carried out as far as it went, or something stopped it.
+    Run(TrainRunId, Result<Run>),
+    /// Something was away, or a job was left; the worker goes on.
+    Trouble(Failure),
+}
+
+impl Worker {
+    /// Works until `stop` is asked. What happens is sent to `news`; a receiver that is gone is asking to stop.
+    ///
+    /// Fails with what waiting cannot mend: `SIGNING_KEY_UNAVAILABLE`, `LEDGER_CORRUPT`, and the like.
+    pub fn serve(
+        &self,
+        line: &Line,
+        stop: &Stop,
+        watch: &dyn Watch,
+        news: &mpsc::Sender<News>,
+    ) -> Result<()> {
+        line.keys.require_signer()?;
+        let shift = Shift { worker: self, line, stop, watch, news, failed: Mutex::new(None) };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let settled = Timestamp::from_nanoseconds(i64::MIN);
+                let mut house = House { left: BTreeSet::new(), settled };
+                shift.go_on("house", |waits| shift.keep_house(&mut house, waits));
+            });
+            for lane in 1..=self.lanes.get() {
+                let shift = &shift;
+                scope.spawn(move || shift.run_lane(lane));
+            }
+        });
+        let failed = shift.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// What the threads of a worker share.
+struct Shift<'a> {
+    worker: &'a Worker,
+    line: &'a Line,
+    stop: &'a Stop,
+    watch: &'a dyn Watch,
+    news: &'a mpsc::Sender<News>,
+    failed: Mutex<Option<Failure>>,
+}
+
+impl Shift<'_> {
+    fn tell(&self, news: News) {
+        let sent = self.news.send(news);
+        if sent.is_err() {
+            self.stop.ask();
+        }
+    }
+
+    /// Carries on with `work` until asked to stop; a failure that waiting cannot mend stops the whole worker.
+    fn go_on(&self, name: &str, mut work: impl FnMut(&mut Waits) -> Result<()>) {
+        let _all = StopOnPanic(self.stop);
+        let mut waits = Waits::of(&self.worker.name, name);
+        while !self.stop.is_asked() {
+            match work(&mut waits) {
+                Ok(()) => {}
+                Err(failure) if failure.retryable() => self.tell(News::Trouble(failure)),
+                Err(failure) => {
+                    self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+                    self.stop.ask();
+                }
+            }
+            self.stop.wait(waits.next());
+        }
+    }
+
+    fn run_lane(&self, lane: u16) {
+        let Worker { name, lanes, threads, .. } = self.worker;
+        let begun = (|| {
+            let name = if lanes.get() == 1 { name.clone() } else { Name::new(format!("{name}.{lane}"))? };
+            Ok((name, threads.map(pool_of).transpose()?))
+        })();
+        self.go_on(&format!("lane {lane}"), |waits| {
+            let (name, pool) = begun.as_ref().map_err(Failure::clone)?;
+            while !self.stop.is_asked() {
+                let take = || self.line.take(name, None, self.watch);
+                let taken = pool.as_ref().map_or_else(take, |pool| pool.install(take))?;
+                let Some(worked) = taken else { return Ok(()) };
+                self.tell(News::Run(worked.run_id, worked.outcome));
+                waits.start_over();
+            }
+            Ok(())
+        });
+    }
+
+    fn keep_house(&self, house: &mut House, waits: &mut Waits) -> Result<()> {
+        self.line.take_up(&self.worker.config, |job, taken| {
+            match taken {
+                Taken::Answered(receipt) => {
+                    self.tell(News::Job(job.clone(), receipt));
+                    waits.start_over();
+                }
+                // Seen at each look, and news once.
+                Taken::Left(failure) => {
+                    if house.left.insert((job.clone(), failure.code)) {
+                        self.tell(News::Trouble(failure));
+                    }
+                }
+            }
+            !self.stop.is_asked()
+        })?;
+        let last = self.line.settle_since(house.settled)?;
+        house.settled = Timestamp::from_nanoseconds(last.nanoseconds().saturating_sub(SETTLING));
+        Ok(())
+    }
+}
+
+/// A thread that panics takes the others with it, so that its defect is seen.
+struct StopOnPanic<'a>(&'a Stop);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.ask();
+        }
+    }
+}
+
+fn pool_of(threads: NonZeroUsize) -> Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads.get())
+        .build()
+        .map_err(|_| Failure::new(Code::ResourceExhausted, "the system gives no more threads"))
+}
+
+/// What the thread remembers that takes up jobs and writes the receipts that workers that died left undone.
+struct House {
+    /// Jobs that were left, and why.
+    left: BTreeSet<(ObjectKey, Code)>,
+    /// Runs that came to rest before have their receipts.
+    settled: Timestamp,
+}
+
+/// How long to wait for something to happen: longer each time, until something does.
+struct Waits {
+    spread: Rng,
+    count: u64,
+    seconds: f64,
+}
+
+impl Waits {
+    fn of(worker: &Name, thread: &str) -> Self {
+        let seed = Digest::<Name>::of(format!("{worker} {thread}").as_bytes());
+        Self { spread: Rng::from_seed(*seed.as_bytes()), count: 0, seconds: FIRST_WAIT }
+    }
+
+    fn start_over(&mut self) {
+        self.seconds = FIRST_WAIT;
+    }
+
+    /// Seconds to wait now: from half of the wait to half as much again.
+    fn next(&mut self) -> f64 {
+        let wait = self.seconds * (0.5 + self.spread.uniform(0, self.count));
+        self.count += 1;
+        self.seconds = (self.seconds * 2.0).min(LONGEST_WAIT);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound_are_spread_and_start_over() {
+        let waits = |name| {
+            let mut waits = Waits::of(&Name::new(name).unwrap(), "lane 1");
+            let first: Vec<_> = (0..12).map(|_| waits.next()).collect();
+            waits.start_over();
+            (first, waits.next())
+        };
+        let (one, anew) = waits("worker-1");
+        for (index, wait) in one.iter().enumerate() {
+            let middle = (FIRST_WAIT * f64::from(1_u32 << index)).min(LONGEST_WAIT);
+            assert!((0.5 * middle..1.5 * middle).contains(wait), "{index}: {wait}");
+        }
+        assert!(anew < 1.5 * FIRST_WAIT);
+        assert_eq!(one, waits("worker-1").0);
+        assert_ne!(one, waits("worker-2").0);
+    }
+}
