@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from model_factory.features import Feature, column, hours, weekend, window
     from model_factory.runs import Bundle, Run
     from model_factory.scoring import Model
+    from model_factory.worker import News, Worker
 
 __all__ = [
     "Bundle",
@@ -39,9 +40,11 @@ __all__ = [
     "LogisticRegression",
     "Model",
     "ModelFactoryError",
+    "News",
     "PublishNotEligible",
     "RandomForest",
     "Run",
+    "Worker",
     "column",
     "demo",
     "display",
@@ -80,9 +83,11 @@ _HOMES = {
     "LogisticRegression": "estimators",
     "Model": "scoring",
     "ModelFactoryError": "errors",
+    "News": "worker",
     "PublishNotEligible": "errors",
     "RandomForest": "estimators",
     "Run": "runs",
+    "Worker": "worker",
     "column": "features",
     "hours": "features",
     "open": "factory",

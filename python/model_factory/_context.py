@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -41,6 +42,12 @@ class Defaults:
     code_release_id: str = field(default_factory=_native.release)
     worker: str = field(default_factory=lambda: f"local-{os.getpid()}")
 
+    @property
+    def run_config(self) -> str:
+        """What jobs name the configuration by that they are for, as JSON."""
+        names = ("platform_run_id", "policy_revision", "config_revision", "code_release_id")
+        return json.dumps({name: getattr(self, name) for name in names})
+
 
 @dataclass(frozen=True)
 class Context:
@@ -50,6 +57,7 @@ class Context:
     root: str
     defaults: Defaults
     progress: Progress
+    threads: int | None
 
 
 def login_user() -> str:

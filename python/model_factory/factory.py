@@ -19,6 +19,7 @@ from model_factory.datasets import Dataset, Datasets
 from model_factory.registry import Registry
 from model_factory.runs import Bundle, Run, id_of
 from model_factory.scoring import Model
+from model_factory.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,7 @@ def open(  # noqa: A001 - mf.open
     folder = _arguments.path(root, "root")
     own_keys = None if keys is None else _arguments.path(keys, "keys")
     native = _native.Factory(folder, keys=own_keys, threads=number)
-    return Factory(Context(native, str(folder), defaults, progress))
+    return Factory(Context(native, str(folder), defaults, progress, number))
 
 
 class Factory:
@@ -240,6 +241,52 @@ class Factory:
             last = last if done is None else done
             if once or done is None:
                 return None if last is None else Run.read(self._context, last)
+
+    def worker(self, *, concurrency: int = 1) -> Worker:
+        """Make a worker that serves: it takes up jobs and carries out whatever waits, until it is stopped.
+
+        Parameters
+        ----------
+        concurrency : int
+            Runs that it carries out at the same time, each on the factory's ``threads``.
+        """
+        return Worker(self._context, concurrency)
+
+    def post(self, request: Given, *, name: str | None = None) -> dict[str, str]:
+        """Leave a ``train_request`` in the store as a job for the workers of this platform run.
+
+        A worker admits it and answers with a ``job_invocation``; a request that must not run is quarantined
+        by that receipt, with its code.
+
+        Parameters
+        ----------
+        request : mapping or path
+            The request.
+        name : str, optional
+            Name of the job, which is used once; the request's id by default.
+
+        Returns
+        -------
+        dict
+            ``uri`` and ``digest`` of the job.
+
+        Raises
+        ------
+        InputAdmissionError
+            With the code of what is wrong with the request; ``RUN_SCOPE_INVALID`` or ``RUN_CONFIG_MISMATCH``
+            where it is for another platform run or for other revisions.
+        ImmutabilityError
+            ``JOB_REQUEST_IMMUTABILITY_VIOLATION`` where another job has the name.
+        """
+        kind = "train_request"
+        document = _requests.read(kind, request)
+        named = document.get("request_id") if name is None else _arguments.text(name, "name")
+        text = _requests.as_json(kind, document)
+        if not isinstance(named, str):
+            # The document's own door says what is wrong with its id.
+            _native.canonical(kind, text.encode())
+        posted = self._context.native.post(str(named), self.defaults.run_config, text)
+        return cast("dict[str, str]", json.loads(posted))
 
     def run(self, run_id: str) -> Run:
         """Give a run by its id.

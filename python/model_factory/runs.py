@@ -202,6 +202,27 @@ class Run:
             )
         return Bundle.read(self._context, reference)
 
+    def cancel(self, reason: str, *, actor: str | None = None) -> Run:
+        """Stop the run for good, whoever carries it out: it becomes FAIL with ``RUN_CANCELLED``.
+
+        Parameters
+        ----------
+        reason : str
+            Why, as the ledger will say.
+        actor : str, optional
+            Who stops it; the factory's principal by default.
+
+        Raises
+        ------
+        ExecutionError
+            ``INVALID_TRANSITION`` where it was judged already.
+        RegistryError
+            ``ACTOR_NOT_ALLOWED`` for somebody whom the governance profile does not let request runs.
+        """
+        who = self._context.defaults.principal if actor is None else _arguments.text(actor, "actor")
+        self._context.native.cancel(self.id, who, _arguments.text(reason, "reason"))
+        return self.refresh()
+
     def raise_refusal(self) -> None:
         """Raise again what stopped the run, if anything but the gate did.
 

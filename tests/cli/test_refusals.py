@@ -179,7 +179,7 @@ def test_17_registry(built: Place, tmp_path: Path) -> None:
 
 
 def test_2_usage() -> None:
-    for wrong in ([], ["oracle"], ["show"], ["promote", NO_BUNDLE], ["work"]):
+    for wrong in ([], ["oracle"], ["show"], ["promote", NO_BUNDLE], ["cancel", "tr_1"]):
         called = call(*wrong)
         assert (called.status, called.out) == (2, "")
         assert called.err.startswith("usage: ")

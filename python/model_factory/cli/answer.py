@@ -16,16 +16,17 @@ __all__ = ["Answer", "columns", "facts", "failure_document", "failure_text", "to
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a verb that did what it was asked."""
+    """The answer of a verb that did what it was asked; ``line`` where it is the last JSON line of several."""
 
     document: Mapping[str, Any]
     text: str
     status: int = 0
+    line: bool = False
 
 
-def to_json(document: Mapping[str, Any]) -> str:
-    """One JSON object; a number that is not finite is a defect here."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+def to_json(document: Mapping[str, Any], *, line: bool = False) -> str:
+    """One JSON object, on one line where it must be; a number that is not finite is a defect here."""
+    return json.dumps(document, indent=None if line else 2, ensure_ascii=False, allow_nan=False)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:

@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         defect = _native.refusal("INTERNAL_ERROR", "the command", "free of defects", type(error).__name__)
         return _refuse(defect, UNEXPECTED, as_json=options.json)
-    return _write(to_json(answer.document) if options.json else answer.text, answer.status)
+    text = to_json(answer.document, line=answer.line) if options.json else answer.text
+    return _write(text, answer.status)
 
 
 def parser() -> argparse.ArgumentParser:

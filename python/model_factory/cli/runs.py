@@ -1,21 +1,30 @@
-"""``store``, ``submit``, ``work``, ``runs``, ``show`` and ``publish-retry``: the line, verb by verb."""
+"""``store``, ``submit``, ``post``, ``work``, ``cancel``, ``runs``, ``show``, ``publish-retry``: the line."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_factory import _requests
-from model_factory.cli.answer import Answer, columns, facts
-from model_factory.cli.options import opened, verb
+from model_factory.cli.answer import Answer, columns, facts, to_json
+from model_factory.cli.options import acting, opened, refuse, verb
 from model_factory.display.receipt import SIGNS, subject
 
 if TYPE_CHECKING:
     from model_factory.cli.options import Options, Verbs
     from model_factory.runs import Run
+    from model_factory.worker import News, Worker
 
 __all__ = ["add"]
 
+WORK = """\
+Take up jobs and carry out runs until stopped, telling each on a line of its own.
+
+SIGTERM or Ctrl-C lets the runs at hand end and claims no more; once more stops them at their next
+step, and puts them back to be claimed again.
+"""
 HEADLINES = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_error")
 
 
@@ -26,10 +35,20 @@ def add(verbs: Verbs) -> None:
     store.add_argument("file", type=Path, metavar="FILE", help="the document as JSON or TOML")
     submit = verb(verbs, "submit", _submit, "admit a request and print its run; nothing is trained yet")
     submit.add_argument("request", type=Path, metavar="REQUEST", help="a train_request as JSON or TOML")
-    work = verb(verbs, "work", _work, "claim one run and carry it as far as it goes")
-    work.add_argument("--once", action="store_true", required=True, help="one run, then stop")
-    work.add_argument("--run", metavar="RUN", help="this run alone")
+    post = verb(verbs, "post", _post, "leave a request in the store as a job for the workers")
+    post.add_argument("request", type=Path, metavar="REQUEST", help="a train_request as JSON or TOML")
+    post.add_argument("--name", metavar="NAME", help="name of the job; the request's id by default")
+    work = verb(verbs, "work", _work, "take up jobs and carry out runs until stopped", description=WORK)
+    work.add_argument("--once", action="store_true", help="carry out one run, then stop")
+    work.add_argument("--run", metavar="RUN", help="carry out this run alone, then stop")
+    work.add_argument("--concurrency", type=int, metavar="N", help="runs at the same time; 1 by default")
     work.add_argument("--threads", type=int, metavar="N", help="threads to use; all where it is left out")
+    work.add_argument(
+        "--platform-run-id", default="local", metavar="NAME", help="whose jobs to take up; 'local' by default"
+    )
+    cancel = verb(verbs, "cancel", _cancel, "stop a run for good, whoever carries it out")
+    cancel.add_argument("run", metavar="RUN")
+    acting(cancel)
     listed = verb(verbs, "runs", _runs, "list runs, the latest first")
     listed.add_argument("--state", metavar="STATE", help="only runs in this state, such as PASS")
     listed.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many")
@@ -55,10 +74,70 @@ def _submit(options: Options) -> Answer:
     return Answer(_brief(run), _line(run))
 
 
+def _post(options: Options) -> Answer:
+    request = _requests.read("train_request", options.request)
+    owner = request.get("platform_run_id")
+    how = {"platform_run_id": owner} if isinstance(owner, str) else {}
+    with opened(options, make=True, **how) as factory:
+        job = factory.post(request, name=options.name)
+    return Answer(job, facts([("uri", job["uri"]), ("digest", job["digest"])]))
+
+
 def _work(options: Options) -> Answer:
-    with opened(options, threads=options.threads) as factory:
+    alone = options.once or options.run is not None
+    if alone and options.concurrency is not None:
+        refuse("PARAMETER_INVALID", "--concurrency", "no --once and no --run beside it", "one of them")
+    with opened(options, threads=options.threads, platform_run_id=options.platform_run_id) as factory:
+        if not alone:
+            return _serve(options, factory.worker(concurrency=options.concurrency or 1))
         run = factory.work(options.run)
         return Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
+
+
+def _serve(options: Options, worker: Worker) -> Answer:
+    """Serve until SIGTERM or Ctrl-C, which let the runs at hand end; once more stops them too."""
+    counts = dict.fromkeys(("job", "run", "trouble"), 0)
+
+    def tell(news: News) -> None:
+        counts[news.kind] += 1
+        line = to_json({"kind": news.kind, **news.document}, line=True) if options.json else _news(news)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def asked(_signal: int, _frame: object) -> None:
+        worker.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        sys.stderr.write("stopping: the runs at hand are finished first; once more stops them too\n")
+
+    before = {each: signal.signal(each, asked) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        worker.serve(tell)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    text = f"stopped after {counts['run']} runs and {counts['job']} jobs"
+    return Answer({"kind": "stopped", "runs": counts["run"], "jobs": counts["job"]}, text, line=True)
+
+
+def _news(news: News) -> str:
+    document = news.document
+    if news.kind == "trouble":
+        return f"trouble  {document['code']}: {document['detail']}"
+    if news.kind == "job":
+        answer = document["invocation"]
+        failure = answer["failure"]
+        why = answer["train_run_id"] if failure is None else f"{failure['code']}: {failure['detail']}"
+        return f"job      {document['job']}  {answer['outcome']}  {why}"
+    failure = document["failure"]
+    end = document["state"] if failure is None else f"{failure['code']}: {failure['detail']}"
+    return f"run      {document['train_run_id']}  {end}"
+
+
+def _cancel(options: Options) -> Answer:
+    with opened(options) as factory:
+        run = factory.run(options.run).cancel(options.reason, actor=options.actor)
+        return Answer(_brief(run), _line(run))
 
 
 def _runs(options: Options) -> Answer:

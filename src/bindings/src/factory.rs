@@ -150,6 +150,25 @@ impl PyFactory {
         Ok(run.map(|run| run.run_id.to_string()))
     }
 
+    /// Stops a run for good.
+    fn cancel(
+        &self,
+        py: Python<'_>,
+        run: Parsed<TrainRunId>,
+        actor: Parsed<Principal>,
+        reason: &str,
+    ) -> Result<()> {
+        Ok(py.detach(|| self.factory.line().cancel(&run.0, &actor.0, reason).map(drop))?)
+    }
+
+    /// Leaves a request for the workers of a run configuration; gives the reference to the job.
+    fn post(&self, py: Python<'_>, name: Parsed<Name>, config: &str, asked: &str) -> Result<String> {
+        Ok(py.detach(|| {
+            let asked = Checked::<TrainBuildRequest>::parse(asked.as_bytes())?;
+            json(&self.factory.line().post(&name.0, &request(config)?, &asked)?)
+        })?)
+    }
+
     /// Publishes a run that passed, as this requester.
     #[pyo3(signature = (run, requester, worker, *, progress = None))]
     fn publish(
@@ -255,6 +274,11 @@ impl PyFactory {
 }
 
 impl PyFactory {
+    /// The factory itself.
+    pub(crate) const fn inner(&self) -> &Factory {
+        &self.factory
+    }
+
     /// A run with its request and its evidence, as text.
     fn view(&self, run: Run) -> contracts::Result<String> {
         let request: Value = canonical::read(&run.request)?;

@@ -27,6 +27,7 @@ mod scoring;
 mod simulate;
 mod table;
 mod threads;
+mod worker;
 
 /// Keeps the pages of large vectors that come and go: taking each from the system anew costs a page fault for every
 /// 4 KiB, which is a quarter of the time of a sweep over millions of rows.
@@ -61,4 +62,6 @@ mod _native {
     use crate::scoring::PyLoadedModel;
     #[pymodule_export]
     use crate::simulate::payments;
+    #[pymodule_export]
+    use crate::worker::PyWorker;
 }

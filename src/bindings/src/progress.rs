@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Short to a person, long to the work.
-const GLANCE: Duration = Duration::from_millis(50);
+pub(crate) const GLANCE: Duration = Duration::from_millis(50);
 
 /// What the working threads and the calling thread share.
 #[derive(Default)]
@@ -67,6 +67,11 @@ impl Watch for Watched {
 }
 
 impl Watched {
+    /// Stops the work at its next step.
+    pub(crate) fn interrupt(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
     /// The stage, steps done and steps in all.
     fn read(&self) -> (Option<Stage>, u64, u64) {
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +139,6 @@ pub(crate) fn watch<T: Send>(
     }
 }
 
-fn defect() -> Failure {
+pub(crate) fn defect() -> Failure {
     Failure::new(Code::InternalError, "a working thread panicked; what it said stands in the error output")
 }

@@ -1,0 +1,136 @@
+//! A worker that serves until it is told to stop, and tells Python what it does.
+//!
+//! ```text
+//!   calling thread   waits without the interpreter ──► every 50 ms: signals; news: tell(kind, JSON)
+//!                                                          │ an exception            ▲
+//!                                                          ▼ stops everything        │
+//!   working threads  ────────── runs, jobs ──────────────────────────────────────────┘
+//! ```
+
+use std::{
+    num::NonZeroU16,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+};
+
+use contracts::{error_response::ErrorResponse, names::Name};
+use factory::{
+    Factory,
+    clock::Stop,
+    worker::{News, Worker},
+};
+use pyo3::prelude::*;
+use serde_json::json;
+
+use crate::{
+    factory::PyFactory,
+    failure::Result,
+    json::{json, request},
+    parsed::Parsed,
+    progress::{GLANCE, Watched, defect},
+    threads::Threads,
+};
+
+/// A worker of a factory.
+#[pyclass(frozen, module = "model_factory._native", name = "Worker")]
+pub(crate) struct PyWorker {
+    factory: Factory,
+    worker: Worker,
+    stop: Arc<Stop>,
+}
+
+#[pymethods]
+impl PyWorker {
+    /// A worker of this name, for the jobs of a run configuration.
+    #[new]
+    #[pyo3(signature = (factory, name, config, lanes, *, threads = None))]
+    fn new(
+        factory: &PyFactory,
+        name: Parsed<Name>,
+        config: &str,
+        lanes: NonZeroU16,
+        threads: Threads,
+    ) -> Result<Self> {
+        let worker = Worker { name: name.0, config: request(config)?, lanes, threads };
+        Ok(Self { factory: factory.inner().clone(), worker, stop: Arc::default() })
+    }
+
+    /// Serves until it is told to stop; `tell` is called with what happened, and stops everything by raising.
+    fn serve(&self, py: Python<'_>, tell: Py<PyAny>) -> Result<()> {
+        let (finished, raised) = py.detach(|| self.serve_detached(&tell));
+        match raised {
+            Some(error) => Err(error.into()),
+            None => Ok(finished?),
+        }
+    }
+
+    /// Asks it to finish what it holds and claim nothing more.
+    fn stop(&self) {
+        self.stop.ask();
+    }
+}
+
+impl PyWorker {
+    fn serve_detached(&self, tell: &Py<PyAny>) -> (contracts::Result<()>, Option<PyErr>) {
+        let watched = Watched::default();
+        let (send, news) = channel();
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| self.work(&watched, send));
+            let mut raised: Option<PyErr> = None;
+            loop {
+                match next(&news, tell, raised.is_none()) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        raised = Some(error);
+                        watched.interrupt();
+                        self.stop.ask();
+                    }
+                }
+            }
+            (serving.join().unwrap_or_else(|_| Err(defect())), raised)
+        })
+    }
+
+    /// The sender goes away with this call, which is how the other side learns that it is over.
+    fn work(&self, watched: &Watched, news: Sender<News>) -> contracts::Result<()> {
+        let serve = || self.worker.serve(self.factory.line(), &self.stop, watched, &news);
+        catch_unwind(AssertUnwindSafe(serve)).unwrap_or_else(|_| Err(defect()))
+    }
+}
+
+/// Waits a moment for news and tells it; gives whether there may be more.
+fn next(news: &Receiver<News>, tell: &Py<PyAny>, listening: bool) -> PyResult<bool> {
+    let news = match news.recv_timeout(GLANCE) {
+        Ok(news) => Some(news),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => return Ok(false),
+    };
+    if listening {
+        Python::attach(|py| {
+            py.check_signals()?;
+            news.map_or(Ok(()), |news| {
+                let (kind, text) = told(&news).map_err(crate::failure::Error::Refused)?;
+                tell.call1(py, (kind, text)).map(drop)
+            })
+        })?;
+    }
+    Ok(true)
+}
+
+/// What happened, as a kind and a JSON object.
+fn told(news: &News) -> contracts::Result<(&'static str, String)> {
+    Ok(match news {
+        News::Job(key, invocation) => ("job", json(&json!({ "job": key, "invocation": ***invocation }))?),
+        News::Run(id, outcome) => {
+            let failure = outcome.as_ref().err().map(ErrorResponse::from);
+            let state = outcome.as_ref().ok().map(|run| run.progress.state);
+            ("run", json(&json!({ "train_run_id": id, "state": state, "failure": failure }))?)
+        }
+        News::Trouble(failure) => ("trouble", json(&ErrorResponse::from(failure))?),
+    })
+}

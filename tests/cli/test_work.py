@@ -1,0 +1,143 @@
+"""A worker that serves, as a process of its own that signals stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import model_factory as mf
+from tests.cli.payments import Place, call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOBS = "objects/local/mf/job_requests"
+
+
+class Serving:
+    """A worker's process, and what it tells."""
+
+    def __init__(self, root: Path, *more: str) -> None:
+        command = [sys.executable, "-m", "model_factory.cli", "work", "--json", "--root", str(root), *more]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        )
+
+    def news(self) -> Iterator[dict[str, Any]]:
+        """Yield what it tells, as it does."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield json.loads(line)
+
+    def until(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait for so many pieces of a kind."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            found += [each for each in [next(self.news())] if each["kind"] == kind]
+        return found
+
+    def end(self, *signals: int) -> tuple[int, str]:
+        """Signal it, once or several times, and wait until it is gone."""
+        assert self.process.stderr is not None
+        for place, each in enumerate(signals):
+            self.process.send_signal(each)
+            if place == 0:
+                assert "stopping" in self.process.stderr.readline()
+        out, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, out
+
+
+@pytest.fixture
+def request_file(place: Place) -> Path:
+    trained = place.train(publish=False)
+    request = {**trained.request, "request_id": "by-a-scheduler", "publish_allowed": True}
+    file = place.folder / "request.json"
+    file.write_text(json.dumps(request), encoding="utf-8")
+    return file
+
+
+def test_a_worker_takes_up_jobs_until_it_is_told_to_stop(place: Place, request_file: Path) -> None:
+    root = ("--root", place.root)
+    posted = call("post", request_file, "--json", *root)
+    assert posted.status == 0
+    assert posted.document["uri"] == "local/mf/job_requests/by-a-scheduler.json"
+    (place.root / JOBS / "a-torn-one.json").write_text('{"schema_ver', encoding="utf-8")
+
+    serving = Serving(place.root, "--concurrency", "2")
+    jobs = {each["job"].rsplit("/")[-1]: each["invocation"] for each in serving.until("job", 2)}
+    assert jobs["a-torn-one.json"]["failure"]["code"] == "JOB_REQUEST_INVALID"
+    run = jobs["by-a-scheduler.json"]["train_run_id"]
+    (ended,) = serving.until("run")
+    assert (ended["train_run_id"], ended["state"], ended["failure"]) == (run, "PUBLISHED", None)
+    status, out = serving.end(signal.SIGTERM)
+    assert status == 0
+    assert json.loads(out.splitlines()[-1]) == {"kind": "stopped", "runs": 1, "jobs": 2}
+    assert call("fsck", "--json", *root).document["findings"] == []
+
+
+def test_a_second_signal_stops_the_run_at_hand_and_puts_it_back(place: Place, request_file: Path) -> None:
+    slow = {"model": {"family": "gradient_boosting", "n_estimators": 5000}}
+    factory = place.factory()
+    (trained,) = factory.runs()
+    assert trained.plan is not None
+    whole = trained.plan["training_config"]
+    reference = factory.store("training_config", {**whole, **slow})
+    request = json.loads(request_file.read_text("utf-8"))
+    run = factory.submit({**request, "request_id": "a-slow-one", "training_config": reference})
+    serving = Serving(place.root)
+    while run.refresh().state != "RUNNING":
+        assert serving.process.poll() is None
+    status, _ = serving.end(signal.SIGTERM, signal.SIGINT)
+    assert status == 130
+    run.refresh()
+    assert (run.state, run.reason) == ("QUEUED", "INTERRUPTED")
+
+
+def test_a_cancelled_run_is_over_for_good(place: Place, request_file: Path) -> None:
+    factory = place.factory()
+    request = json.loads(request_file.read_text("utf-8"))
+    scope = {**request["target_scope"], "bundle_slot": "other"}
+    run = factory.submit({**request, "request_id": "another-one", "target_scope": scope})
+    root = ("--json", "--root", place.root)
+    cancelled = call("cancel", run.id, "--reason", "a mistake", *root)
+    assert (cancelled.document["state"], cancelled.document["reason"]) == ("FAIL", "RUN_CANCELLED")
+    assert call("work", "--once", *root).document == {"train_run_id": None}
+    with pytest.raises(mf.errors.ExecutionError, match="a mistake") as caught:
+        run.refresh().raise_refusal()
+    assert caught.value.code == "RUN_CANCELLED"
+    refused = call("cancel", place.train(publish=False).id, "--reason", "too late", *root)
+    assert refused.document["code"] == "INVALID_TRANSITION"
+
+
+def test_a_worker_serves_in_a_thread_of_a_program(place: Place, request_file: Path) -> None:
+    factory = place.factory()
+    factory.post(request_file)
+    worker = factory.worker()
+    told: list[str] = []
+
+    def tell(news: mf.News) -> None:
+        told.append(news.kind)
+        if news.kind == "run":
+            worker.stop()
+
+    worker.serve(tell)
+    assert told == ["job", "run"]
+    assert [run.state for run in factory.runs()] == ["PUBLISHED"]
+
+
+def test_what_a_listener_raises_ends_the_worker(place: Place, request_file: Path) -> None:
+    factory = place.factory()
+    factory.post(request_file)
+
+    def tell(_: mf.News) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        factory.worker().serve(tell)
