@@ -18,6 +18,7 @@ __all__ = [
     "Ranking",
     "Registry",
     "Stages",
+    "Worker",
     "as_json",
     "asof_join",
     "bootstrap",
