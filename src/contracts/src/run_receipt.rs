@@ -15,6 +15,7 @@ use crate::{
     gate_receipt::{GateReceipt, PublishEligibility},
     identity::digest::Digest,
     identity::ids::TrainRunId,
+    measurements::Measurements,
     publication::BundlePublication,
     reference::Reference,
     resolved_plan::ResolvedTrainPlan,
@@ -50,6 +51,9 @@ pub struct Evidence {
     pub execution_record: Option<Reference<ExecutionRecord>>,
     /// How good the model is.
     pub eval_report: Option<Reference<EvalReport>>,
+    /// What a clock measured meanwhile; no identity covers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measurements: Option<Reference<Measurements>>,
     /// Whom the model had to beat: the scope's ACTIVE bundle at the time, where the profile asks for that.
     pub champion: Option<Reference<ModelBundle>>,
     /// The gate's verdict.
@@ -63,13 +67,14 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What the run of a bundle left behind, apart from its publication.
+    /// What the run of a bundle left behind, apart from its publication and from what was measured.
     pub fn of_bundle(bundle: &ModelBundle, reference: &Reference<ModelBundle>) -> Self {
         Self {
             plan: Some(bundle.plan.clone()),
             model: Some(bundle.model.clone()),
             execution_record: Some(bundle.execution_record.clone()),
             eval_report: Some(bundle.eval_report.clone()),
+            measurements: None,
             champion: bundle.champion.clone(),
             gate_receipt: Some(bundle.gate_receipt.clone()),
             publish_eligibility: Some(bundle.publish_eligibility.clone()),

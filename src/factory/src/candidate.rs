@@ -2,7 +2,8 @@
 
 use contracts::{
     Code, Failure, Reference, Result, artifacts::ModelArtifact, bundle::ModelBundle, eval_report::EvalReport,
-    execution_record::ExecutionRecord, resolved_plan::ResolvedTrainPlan, run_receipt::Evidence,
+    execution_record::ExecutionRecord, measurements::Measurements, resolved_plan::ResolvedTrainPlan,
+    run_receipt::Evidence,
 };
 
 /// The evidence of a run whose model was fitted and evaluated.
@@ -16,6 +17,8 @@ pub struct Candidate {
     pub execution_record: Reference<ExecutionRecord>,
     /// How good the model is.
     pub eval_report: Reference<EvalReport>,
+    /// What a clock measured meanwhile.
+    pub measurements: Option<Reference<Measurements>>,
     /// The bundle that the model has to beat, where there is one.
     pub champion: Option<Reference<ModelBundle>>,
 }
@@ -28,6 +31,7 @@ impl Candidate {
             model: present(evidence.model.as_ref(), "model")?,
             execution_record: present(evidence.execution_record.as_ref(), "execution_record")?,
             eval_report: present(evidence.eval_report.as_ref(), "eval_report")?,
+            measurements: evidence.measurements.clone(),
             champion: evidence.champion.clone(),
         })
     }
@@ -45,6 +49,7 @@ impl From<Candidate> for Evidence {
             model: Some(candidate.model),
             execution_record: Some(candidate.execution_record),
             eval_report: Some(candidate.eval_report),
+            measurements: candidate.measurements,
             champion: candidate.champion,
             ..Self::default()
         }

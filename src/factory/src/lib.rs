@@ -27,7 +27,6 @@ pub mod line;
 pub mod open;
 pub mod publish;
 mod receipts;
-mod records;
 pub mod registry;
 pub mod resolve;
 pub mod run;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{clock::Clock, keys::Keys, ledger::Ledger, registry::Registry, store::Store};
 
 /// Seconds that a claim holds a run without a sign of life.
-pub(crate) const LEASE_SECONDS: u32 = 120;
+pub(crate) const LEASE_SECONDS: u32 = 30;
 
 /// The line with its capabilities.
 #[derive(Clone)]

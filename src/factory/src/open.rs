@@ -26,9 +26,8 @@ use crate::{
     layout,
     ledger::{Admission, Run, SqliteLedger, State},
     line::Line,
-    records,
     registry::EmbeddedRegistry,
-    store::{Batch, LocalStore},
+    store::{self, Batch, LocalStore},
     verify::{self, Verified},
     watch::{Stage, Watch},
 };
@@ -178,12 +177,13 @@ impl Factory {
 
     /// The receipt of a run in its present state, its signature checked; none while it is not at rest.
     pub fn receipt(&self, run: &TrainRunId) -> Result<Option<Checked<RunReceipt>>> {
-        records::receipt(&*self.line.store, &self.line.keys, &self.line.ledger.run(run)?)
+        self.line.receipt(run)
     }
 
     /// What a clock measured while the run was carried out; none before it was evaluated.
     pub fn measurements(&self, run: &TrainRunId) -> Result<Option<Checked<Measurements>>> {
-        records::measurements(&*self.line.store, &self.line.ledger.run(run)?)
+        let evidence = self.line.evidence(run)?;
+        evidence.measurements.map(|found| store::read_document(&*self.line.store, &found)).transpose()
     }
 
     /// What serves a scope; see [`crate::registry::Registry::resolve`].

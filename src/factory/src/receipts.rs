@@ -28,6 +28,24 @@ impl Line {
         latest_evidence(&self.ledger.events(run)?)
     }
 
+    /// The receipt of a run in its present state, its signature checked; none while it is not at rest.
+    pub(crate) fn receipt(&self, run: &TrainRunId) -> Result<Option<Checked<RunReceipt>>> {
+        let row = self.ledger.run(run)?;
+        let request = Checked::<TrainBuildRequest>::parse(&row.request)?;
+        let key = layout::receipt(&request.platform_run_id, run, row.progress.state)?;
+        let found = keys::find_signed::<RunReceipt>(&*self.store, &self.keys, &key)?;
+        match found {
+            // No reference pins it, so that it must at least be of this run.
+            Some(receipt) if receipt.train_run_id != *run => Err(Failure::at(
+                Code::EvidenceDigestMismatch,
+                key.as_str(),
+                "a document of its run",
+                "another run's",
+            )),
+            found => Ok(found),
+        }
+    }
+
     /// Writes the receipts that a run has earned and that are missing: what a crash between the ledger and the
     /// receipt leaves undone.
     pub fn settle(&self, run: &TrainRunId) -> Result<()> {

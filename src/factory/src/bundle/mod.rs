@@ -12,6 +12,7 @@ use contracts::{
     Checked, Reference, Result,
     bundle::{BundleKey, Compatibility, InputColumn, ModelBundle, bundle_version, input_schema_digest},
     feature::FeatureDefinitionSet,
+    measurements::Measurements,
     names::{ColumnName, Name},
     run_receipt::Evidence,
     schema::SchemaVersion,
@@ -34,6 +35,7 @@ use crate::{
 pub struct Publishable {
     bundle: Checked<ModelBundle>,
     reference: Reference<ModelBundle>,
+    measurements: Option<Reference<Measurements>>,
 }
 
 impl Publishable {
@@ -49,7 +51,8 @@ impl Publishable {
 
     /// The evidence of its run.
     pub fn evidence(&self) -> Evidence {
-        Evidence::of_bundle(&self.bundle, &self.reference)
+        let measurements = self.measurements.clone();
+        Evidence { measurements, ..Evidence::of_bundle(&self.bundle, &self.reference) }
     }
 }
 
@@ -118,7 +121,7 @@ pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publis
         let reference = batch.add_document(key.clone(), &bundle);
         Ok((bundle, reference))
     })?;
-    Ok(Publishable { bundle, reference })
+    Ok(Publishable { bundle, reference, measurements: candidate.measurements.clone() })
 }
 
 fn used_features(set: &FeatureDefinitionSet, used: &[ColumnName]) -> FeatureDefinitionSet {

@@ -11,8 +11,8 @@ mod split;
 use std::collections::BTreeMap;
 
 use contracts::{
-    Checked, Result, eval_report::EvalReport, measurements::Measurements, metric::SplitName,
-    schema::SchemaVersion,
+    Artifact, Checked, Code, Digest, Failure, Reference, Result, eval_report::EvalReport,
+    measurements::Measurements, metric::SplitName, names::ObjectKey, schema::SchemaVersion,
 };
 use kernels::{Model, Progress, Rng};
 
@@ -98,7 +98,7 @@ pub fn evaluate(
     })?;
     let eval_report = trained.unwritten.add_document(report_key, &report);
     // What a clock measured differs each time.
-    trained.unwritten.add_first(measurements_key, &measurements);
+    trained.unwritten.add_first(measurements_key.clone(), &measurements);
     trained.unwritten.write(store)?;
     failpoint::hit(Failpoint::AfterEvaluation)?;
 
@@ -107,8 +107,17 @@ pub fn evaluate(
         model: trained.model_ref,
         execution_record: trained.record,
         eval_report,
+        measurements: Some(standing(store, measurements_key)?),
         champion: None,
     })
+}
+
+/// The reference to whatever stands under a key, which may be of a worker that died.
+fn standing<T: Artifact>(store: &dyn Store, uri: ObjectKey) -> Result<Reference<T>> {
+    let bytes = store.get(&uri)?.ok_or_else(|| {
+        Failure::new(Code::StoreUnavailable, format!("{uri} is not there after it was put"))
+    })?;
+    Ok(Reference { digest: Digest::of(&bytes), uri })
 }
 
 /// Median microseconds to score one row alone.

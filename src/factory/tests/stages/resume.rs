@@ -95,7 +95,7 @@ fn carry_on(place: &Place, fault: &str) -> u64 {
         let other = Name::new("worker-2").unwrap();
         assert!(place.factory.work(&other, None, &Silent).unwrap().is_none(), "{fault}: the lease holds");
     }
-    place.clock.advance(121);
+    place.clock.advance(31);
     let again = submit_and_work(place).unwrap();
     assert_eq!(again, *run, "{fault}");
     while place.factory.work(&worker(), None, &Silent).unwrap().is_some() {}
