@@ -1,0 +1,77 @@
+"""Workers stopped past their lease and continued: what they then write is refused."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from tests.faults.places import LEASE_SECONDS, SLOW, Worker, dataset, submit
+from tests.faults.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import model_factory as mf
+    from tests.faults.places import Backend
+
+WORKERS = 4
+FIRST_SEED = 900_000
+PATIENCE = 300.0
+
+
+def run(backend: Backend) -> list[Tally]:
+    """Stop workers in the midst of runs, let others take these over, and continue the first."""
+    tally = Tally(f"workers stopped past their lease ({backend.name})")
+    factory = backend.open()
+    data = dataset(factory)
+    ids = [submit(factory, data, FIRST_SEED + number, SLOW) for number in range(WORKERS)]
+    workers = [Worker(backend) for _ in range(WORKERS)]
+    try:
+        wait_until(lambda: all(factory.run(each).state != "QUEUED" for each in ids))
+        for worker in workers:
+            worker.process.send_signal(signal.SIGSTOP)
+            tally.tried += 1
+        held = [epoch(factory, each) for each in ids]
+        time.sleep(LEASE_SECONDS + 1)
+        workers += [Worker(backend) for _ in range(2)]
+        wait_until(lambda: all(epoch(factory, each) > old for each, old in zip(ids, held, strict=True)))
+        for worker in workers[:WORKERS]:
+            worker.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: all(factory.run(each).state == "PUBLISHED" for each in ids))
+        for worker in workers:
+            tally.expect(worker.stop() == 0, "a worker that was asked to stop failed")
+        for worker in workers[:WORKERS]:
+            codes = {news["failure"]["code"] for news in worker.told if news.get("failure")}
+            tally.expect("LEASE_LOST" in codes, f"a worker that was stopped was told {codes}")
+    finally:
+        for worker in workers:
+            worker.kill()
+    for each in ids:
+        judge(tally, factory.run(each))
+    for finding in factory.fsck()["findings"]:
+        tally.lost.append(str(finding))
+    return [tally]
+
+
+def judge(tally: Tally, run: mf.Run) -> None:
+    """Look at what became of a run: published once, and no former holder wrote after the next one."""
+    published = [event for event in run.events if event["state"] == "PUBLISHED"]
+    tally.expect(len(published) == 1, f"{run.id} is {run.state}, published {len(published)} times")
+    epochs = [event["epoch"] for event in run.events]
+    tally.expect(epochs == sorted(epochs), f"{run.id}: a former holder wrote after the next one")
+
+
+def epoch(factory: mf.Factory, run_id: str) -> int:
+    """How often a run was claimed."""
+    return int(factory.run(run_id).events[-1]["epoch"])
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for something that takes as long as it takes; fail where it never comes."""
+    give_up = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > give_up:
+            message = "waited in vain"
+            raise TimeoutError(message)
+        time.sleep(0.1)
