@@ -254,6 +254,7 @@ pub fn fit(
         } else {
             // One step into the thread pool for the whole tree, not one for each of its many small loops.
             if last.is_none() && tree > 0 {
+                // The trees to start from are done with.
                 scores = codes.order.arrange(&scores);
             }
             let grown = rayon::scope(|_| {

@@ -86,7 +86,9 @@ impl Order {
 impl Column {
     fn new(number: usize, codes: &[u8]) -> Self {
         let mut counts = [0_usize; 256];
-        codes.iter().for_each(|&code| counts[usize::from(code)] += 1);
+        for &code in codes {
+            counts[usize::from(code)] += 1;
+        }
         let radix = counts.iter().rposition(|&count| count > 0).unwrap_or(0) + 1;
         let alike = counts.iter().copied().max().unwrap_or(0);
         Self { number, radix, alike }
