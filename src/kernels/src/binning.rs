@@ -248,6 +248,11 @@ impl<C: BinCode> Binned<C> {
         binned
     }
 
+    /// Gives the rows another order, the same in each column.
+    pub(crate) fn arrange(&mut self, order: impl Fn(&[C]) -> Vec<C> + Sync) {
+        self.codes.par_iter_mut().for_each(|codes| *codes = order(codes));
+    }
+
     /// Number of columns.
     pub fn columns(&self) -> usize {
         self.bins.len()

@@ -15,7 +15,7 @@ const MOST_BINS: usize = 256;
 pub(super) const MOST_CODES: usize = 4_088;
 /// Busy codes of a bundle at the most: two columns of as many bins as a byte counts are no bundle, such a column
 /// and a flag are.
-const MOST_BUSY: usize = 512;
+pub(super) const MOST_BUSY: usize = 512;
 /// A code is busy if more than one in so many rows have it.
 const BUSY_SHARE: usize = 1_024;
 /// Rows that tell which codes are busy.
@@ -58,19 +58,18 @@ struct Column {
     busy: usize,
 }
 
-/// Puts every column into a bundle: the one of most bins first, each into the first bundle that has room.
+/// Puts each of `columns` into a bundle: the one of most bins first, each into the first bundle that has room.
 ///
 /// What many rows have in common stays in the nearest cache however many codes there are, so that room is
-/// counted in busy codes too. Which columns share a bundle changes no sum.
-pub(super) fn bundles(binned: &Binned<u8>) -> Vec<Bundle> {
-    let mut columns: Vec<Column> =
-        (0..binned.columns()).into_par_iter().map(|column| Column::new(binned, column)).collect();
+/// counted in busy codes too, of which a bundle has `most_busy`. Which columns share a bundle changes no sum.
+pub(super) fn bundles(binned: &Binned<u8>, columns: &[usize], most_busy: usize) -> Vec<Bundle> {
+    let mut columns: Vec<Column> = columns.par_iter().map(|&column| Column::new(binned, column)).collect();
     columns.sort_unstable_by_key(|column| (std::cmp::Reverse(column.radix), column.number));
     let mut bundles: Vec<Bundle> = Vec::new();
     for Column { number, radix, busy } in columns {
         let bins = binned.bins()[number].missing() + 1;
         let has_room =
-            |bundle: &Bundle| bundle.codes * radix <= MOST_CODES && bundle.busy * busy <= MOST_BUSY;
+            |bundle: &Bundle| bundle.codes * radix <= MOST_CODES && bundle.busy * busy <= most_busy;
         let position = bundles.iter().position(has_room).unwrap_or_else(|| {
             bundles.push(Bundle { parts: Vec::new(), codes: 1, busy: 1, start: 0 });
             bundles.len() - 1
@@ -104,6 +103,12 @@ impl Bundle {
             end += bundle.codes + GAP;
         }
         end
+    }
+
+    /// The code of one row.
+    pub(super) fn code(&self, binned: &Binned<u8>, row: usize) -> u16 {
+        let digit = |part: &Part| usize::from(binned.codes(part.column)[row]) * part.scale;
+        self.parts.iter().fold(self.start, |code, part| code + digit(part)) as u16
     }
 
     /// Writes the codes of the rows from `start` on.
@@ -183,7 +188,10 @@ mod tests {
             _ => 0.0,
         });
         // 200 * 21 codes are too many, 21 * 21 are not.
-        assert_eq!(columns_of(&bundles(&Binned::new(features.view(), 255))), [vec![0], vec![1, 2]]);
+        assert_eq!(
+            columns_of(&bundles(&Binned::new(features.view(), 255), &[0, 1, 2], MOST_BUSY)),
+            [vec![0], vec![1, 2]]
+        );
     }
 
     #[test]
@@ -193,7 +201,7 @@ mod tests {
             if column == 4 && row == 7 { f64::NAN } else { (row * 7 % values[column]) as f64 }
         });
         let binned = Binned::new(features.view(), 255);
-        let mut bundles = bundles(&binned);
+        let mut bundles = bundles(&binned, &[0, 1, 2, 3, 4], MOST_BUSY);
         assert_eq!(columns_of(&bundles), [vec![0, 1], vec![2, 3, 4]]);
         assert_eq!(bundles.iter().map(|bundle| bundle.codes).collect::<Vec<_>>(), [400, 640]);
         assert_eq!(Bundle::number(&mut bundles), 400 + 640 + 2 * GAP);
@@ -201,6 +209,7 @@ mod tests {
             let mut codes = vec![0; 2_000];
             bundle.write(&binned, 0, codes.iter_mut());
             for (row, &code) in codes.iter().enumerate() {
+                assert_eq!(code, bundle.code(&binned, row));
                 for part in &bundle.parts {
                     let digit = (usize::from(code) - bundle.start) / part.scale % part.radix;
                     assert_eq!(digit, usize::from(binned.codes(part.column)[row]));

@@ -8,10 +8,15 @@
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
 
+use std::borrow::Cow;
+
 use contracts::{Code, Failure, Result, model_config::ClassWeight};
 use rayon::prelude::*;
 
-use super::fixed::{Gradient, SLOPE_BITS, Sums};
+use super::{
+    fixed::{Gradient, SLOPE_BITS, Sums},
+    order::Order,
+};
 use crate::{
     dispatch::{self, Work},
     frame::Frame,
@@ -21,7 +26,7 @@ use crate::{
 /// The weighted logistic loss over the rows of a frame.
 #[derive(Debug)]
 pub(super) struct Loss<'a> {
-    positive: &'a [bool],
+    positive: Cow<'a, [bool]>,
     weights: Weights,
     /// The unit of slopes and curvatures, a power of two.
     pub(super) unit: f64,
@@ -79,7 +84,16 @@ impl<'a> Loss<'a> {
         for weight in weights.as_mut_slice() {
             *weight /= unit;
         }
-        Ok(Self { positive, weights, unit })
+        Ok(Self { positive: Cow::Borrowed(positive), weights, unit })
+    }
+
+    /// The same over the rows in another order.
+    pub(super) fn in_order(self, order: &Order) -> Loss<'static> {
+        let weights = match self.weights {
+            Weights::ByRow(weights) => Weights::ByRow(order.arrange(&weights)),
+            by_class @ Weights::ByClass(_) => by_class,
+        };
+        Loss { positive: Cow::Owned(order.arrange(&self.positive)), weights, unit: self.unit }
     }
 
     /// The weight of one row.

@@ -150,6 +150,11 @@ impl<'a> Grower<'a> {
         self
     }
 
+    /// The rows that it grows trees over.
+    pub(super) const fn codes(&self) -> &Codes {
+        self.codes
+    }
+
     /// What the last tree says of the rows from `start` on.
     pub(super) fn values(&self, grown: &Grown, start: usize) -> Values<'_> {
         let leaves = grown.leaves.iter().map(|leaf| (leaf.place.clone(), grown.nodes[leaf.node].value));

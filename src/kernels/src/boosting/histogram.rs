@@ -1,13 +1,15 @@
 //! Histograms of gradients over the bins of every column.
 //!
 //! ```text
-//!   Binned (by column) ──► bundles ──► Tiles (by row, 16 bundles each) ──► Histogram of a leaf's rows
+//!   Binned (in order) ──► bundles ──► Tiles (by row, 16 bundles each) ──► Histogram of a leaf's rows
 //! ```
 //!
 //! Flows in: bin codes, gradients, the rows of a leaf. Flows out: exact sums for every bin. Codes are kept
 //! twice: by column, which makes dividing a leaf sequential, and by row in tiles, so that a row costs one
 //! cache line and a tile's sums stay in the cache nearest to the core. By row, columns of few bins share a
-//! code: one addition then serves all of them, and integers make the sums over a bundle's parts exact.
+//! code: one addition then serves all of them, and integers make the sums over a bundle's parts exact. Rows stand
+//! in an [`Order`] in which many columns have long runs; a row bears the number of its run for all of these, and
+//! where all rows are added, so are whole runs.
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
 
@@ -16,9 +18,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    bundle::{Bundle, bundles},
+    bundle::{Bundle, MOST_BUSY, MOST_CODES, bundles},
     fetch::prefetch,
     fixed::{BLOCK_ROWS, Cell, Gradient, Sums},
+    order::Order,
 };
 use crate::{
     binning::Binned,
@@ -28,6 +31,10 @@ use crate::{
 
 /// Bundles of a tile.
 const TILE_BUNDLES: usize = 16;
+/// Bundles at the most whose codes are those of a run.
+const SHARED: usize = 4;
+/// A cell that no bundle has: what is added there is not looked at.
+const SPARE: u16 = u16::MAX;
 /// Cells of a tile: one for every value of a code, so that indexing by one needs no check.
 const CELLS: usize = 1 << 16;
 /// Rows of a list that are asked for before they are added.
@@ -44,6 +51,8 @@ type Cells = Box<[Cell; CELLS]>;
 #[derive(Debug)]
 pub(super) struct Codes {
     pub(super) binned: Binned<u8>,
+    /// The order in which both layouts, and whoever works with them, hold the rows.
+    pub(super) order: Order,
     tiles: Vec<Tile>,
     /// Each column's sums in a histogram, the missing bin last.
     places: Vec<Range<usize>>,
@@ -53,7 +62,12 @@ pub(super) struct Codes {
 #[derive(Debug)]
 struct Tile {
     bundles: Vec<Bundle>,
+    /// Row by row, and after a row's codes the number of its run, if runs have codes.
     codes: Vec<u16>,
+    /// Numbers that stand for a row.
+    width: usize,
+    /// For each run the codes of the last bundles; empty where there are none.
+    runs: Vec<[u16; SHARED]>,
     /// One more than the largest code.
     end: usize,
     /// Bins of all columns.
@@ -78,17 +92,26 @@ pub(super) struct Histogram {
 }
 
 impl Codes {
-    /// Lays the codes out by row as well.
-    pub(super) fn new(binned: Binned<u8>) -> Self {
-        let bundles = bundles(&binned);
+    /// Puts the rows in order and lays the codes out by row as well.
+    pub(super) fn new(mut binned: Binned<u8>) -> Self {
+        let (order, runs) = Order::new(&binned);
+        binned.arrange(|codes| order.arrange(codes));
+        let others: Vec<usize> =
+            (0..binned.columns()).filter(|column| !runs.leading.contains(column)).collect();
+        // Few additions are made there, so that many codes do not matter.
+        let mut shared = bundles(&binned, &runs.leading, MOST_CODES);
+        let mut own = shared.split_off(shared.len().min(SHARED));
+        own.extend(bundles(&binned, &others, MOST_BUSY));
         let mut places = vec![0..0; binned.columns()];
         let mut end = 0;
-        for part in bundles.iter().flat_map(|bundle| &bundle.parts) {
+        let rest = own.split_off(own.len().min(TILE_BUNDLES - shared.len()));
+        let mut tiles = vec![Tile::new(&binned, &own, &shared, &runs.at)];
+        tiles.extend(rest.chunks(TILE_BUNDLES).map(|bundles| Tile::new(&binned, bundles, &[], &[])));
+        for part in tiles.iter().flat_map(|tile| &tile.bundles).flat_map(|bundle| &bundle.parts) {
             places[part.column] = end..end + part.bins;
             end += part.bins;
         }
-        let tiles = bundles.chunks(TILE_BUNDLES).map(|bundles| Tile::new(&binned, bundles)).collect();
-        Self { binned, tiles, places }
+        Self { binned, order, tiles, places }
     }
 
     /// Sums the gradients of `rows` for every bin.
@@ -125,23 +148,32 @@ impl Codes {
 }
 
 impl Tile {
-    fn new(binned: &Binned<u8>, bundles: &[Bundle]) -> Self {
-        let mut bundles = bundles.to_vec();
+    /// A tile of bundles with codes for each row and bundles with codes for each run, `runs` being those of the rows.
+    fn new(binned: &Binned<u8>, own: &[Bundle], shared: &[Bundle], runs: &[u16]) -> Self {
+        let mut bundles = [own, shared].concat();
         let end = Bundle::number(&mut bundles);
-        let width = bundles.len();
+        let (own, shared) = bundles.split_at(own.len());
+        let width = own.len() + usize::from(!shared.is_empty());
         let mut codes = vec![0; binned.codes(0).len() * width];
         codes.par_chunks_mut(width * TASK_ROWS).enumerate().for_each(|(task, codes)| {
             // A few rows at a time, which stay in the nearest cache while their bundles are written.
             for (block, codes) in codes.chunks_mut(width * WRITE_ROWS).enumerate() {
                 let start = task * TASK_ROWS + block * WRITE_ROWS;
-                for (position, bundle) in bundles.iter().enumerate() {
+                for (position, bundle) in own.iter().enumerate() {
                     bundle.write(binned, start, codes[position..].iter_mut().step_by(width));
+                }
+                if !shared.is_empty() {
+                    codes
+                        .chunks_mut(width)
+                        .zip(&runs[start..])
+                        .for_each(|(codes, &run)| codes[width - 1] = run);
                 }
             }
         });
         let parts = bundles.iter().flat_map(|bundle| &bundle.parts);
         let bins = parts.fold(0, |bins, part| bins + part.bins);
-        Self { bundles, codes, end, bins, idle: Idle::new() }
+        let runs = if shared.is_empty() { Vec::new() } else { codes_of_runs(binned, shared, runs) };
+        Self { bundles, codes, width, runs, end, bins, idle: Idle::new() }
     }
 
     /// Sums over at most [`BLOCK_ROWS`] rows: those in the list, or all of `gradients`, whose first is the row
@@ -150,7 +182,7 @@ impl Tile {
         let Some(mut cells) = self.idle.take().or_else(no_sums) else { return Vec::new() };
         let add = Add { tile: self, cells: &mut cells, gradients, start, list };
         // One loop for each width, so that the bundles of a row are unrolled.
-        match self.bundles.len() {
+        match self.width {
             1 => dispatch::run(Unrolled::<1>(add)),
             2 => dispatch::run(Unrolled::<2>(add)),
             3 => dispatch::run(Unrolled::<3>(add)),
@@ -171,6 +203,7 @@ impl Tile {
         let mut sums = Vec::with_capacity(self.bins);
         self.bundles.iter().for_each(|bundle| bundle.sums(cells.as_slice(), &mut sums));
         cells[..self.end].fill(Cell::default());
+        cells[usize::from(SPARE)] = Cell::default();
         self.idle.give(cells);
         sums
     }
@@ -195,34 +228,88 @@ impl<const WIDTH: usize> Work for Unrolled<'_, WIDTH> {
     fn run(self) {
         let Add { tile, cells, gradients, start, list } = self.0;
         let codes = tile.codes.as_chunks::<WIDTH>().0;
+        let runs = tile.runs.as_slice();
         match list {
-            None => {
+            None if runs.is_empty() => {
                 for (codes, &gradient) in codes[start..].iter().zip(gradients) {
-                    add_row(cells, codes, gradient);
+                    add_row(cells, codes, gradient.cell());
                 }
             }
+            None => add_runs(cells, &codes[start..], runs, gradients),
             Some(list) => {
                 let ahead = list.get(AHEAD_ROWS..).unwrap_or_default();
                 for (&row, &ahead) in list.iter().zip(ahead) {
                     prefetch(&codes[ahead as usize]);
                     prefetch(&gradients[ahead as usize]);
-                    add_row(cells, &codes[row as usize], gradients[row as usize]);
+                    add_listed(cells, &codes[row as usize], runs, gradients[row as usize]);
                 }
                 for &row in &list[ahead.len()..] {
-                    add_row(cells, &codes[row as usize], gradients[row as usize]);
+                    add_listed(cells, &codes[row as usize], runs, gradients[row as usize]);
                 }
             }
         }
     }
 }
 
-/// Adds a row's gradient to the cell of its code in every bundle.
+/// Adds neighbouring rows: to the cells of a run's codes once a run.
 #[inline(always)]
-fn add_row<const WIDTH: usize>(cells: &mut [Cell; CELLS], codes: &[u16; WIDTH], gradient: Gradient) {
+fn add_runs<const WIDTH: usize>(
+    cells: &mut [Cell; CELLS],
+    codes: &[[u16; WIDTH]],
+    runs: &[[u16; SHARED]],
+    gradients: &[Gradient],
+) {
+    let mut sum = Cell::default();
+    let mut last = codes.first().map_or(0, |codes| codes[WIDTH - 1]);
+    for (codes, &gradient) in codes.iter().zip(gradients) {
+        let run = codes[WIDTH - 1];
+        if run != last {
+            add_row(cells, &runs[usize::from(last)], sum);
+            sum = Cell::default();
+            last = run;
+        }
+        let cell = gradient.cell();
+        sum.add(cell);
+        add_row(cells, &codes[..WIDTH - 1], cell);
+    }
+    add_row(cells, &runs[usize::from(last)], sum);
+}
+
+/// Adds a row: to the cells of its run's codes as well, where runs have any.
+#[inline(always)]
+fn add_listed<const WIDTH: usize>(
+    cells: &mut [Cell; CELLS],
+    codes: &[u16; WIDTH],
+    runs: &[[u16; SHARED]],
+    gradient: Gradient,
+) {
     let cell = gradient.cell();
+    if runs.is_empty() {
+        add_row(cells, codes, cell);
+    } else {
+        add_row(cells, &codes[..WIDTH - 1], cell);
+        add_row(cells, &runs[usize::from(codes[WIDTH - 1])], cell);
+    }
+}
+
+/// Adds a gradient to the cell of each code.
+#[inline(always)]
+fn add_row(cells: &mut [Cell; CELLS], codes: &[u16], cell: Cell) {
     for &code in codes {
         cells[usize::from(code)].add(cell);
     }
+}
+
+/// For each run the codes of bundles whose columns are constant within it.
+fn codes_of_runs(binned: &Binned<u8>, bundles: &[Bundle], runs: &[u16]) -> Vec<[u16; SHARED]> {
+    let mut next = 0;
+    let first_rows = runs.chunk_by(|a, b| a == b).map(|run| {
+        let first = next;
+        next += run.len();
+        first
+    });
+    let code = |row, bundle: usize| bundles.get(bundle).map_or(SPARE, |bundle| bundle.code(binned, row));
+    first_rows.map(|row| std::array::from_fn(|bundle| code(row, bundle))).collect()
 }
 
 /// Cells that are all zero.
@@ -258,7 +345,8 @@ mod tests {
             seed in any::<u32>(),
         ) {
             let value = |row: usize, column: usize| {
-                let hash = (row * 31 + column * 17 + seed as usize).wrapping_mul(0x9E37_79B9) >> 7 & 63;
+                let hash = (row * 31 + column * 17 + seed as usize).wrapping_mul(0x9E37_79B9) >> 7;
+                let hash = hash & [63, 1, 0, 3][column % 4];
                 if hash == 0 { f64::NAN } else { hash as f64 }
             };
             let features = Array2::from_shape_fn((rows, columns), |(row, column)| value(row, column));
@@ -269,6 +357,7 @@ mod tests {
             let mut gradients = vec![Gradient::default(); rows];
             loss.gradients(0, &scores, Some(&|row| row % 5 != 0), &mut gradients);
             let codes = Codes::new(Binned::new(features.view(), 255));
+            let gradients = codes.order.arrange(&gradients);
 
             let all: Vec<u32> = (0..rows as u32).collect();
             let (left, right) = all.split_at(rows / 3);
@@ -276,9 +365,9 @@ mod tests {
             for column in 0..columns {
                 let bins = &codes.binned.bins()[column];
                 let mut expected = vec![Sums::default(); bins.len() + 1];
-                for row in 0..rows {
-                    let bin = bins.index_of(features[[row, column]]);
-                    expected[bin] = expected[bin] + gradients[row].cell().unpack();
+                for (place, gradient) in gradients.iter().enumerate() {
+                    let bin = bins.index_of(features[[codes.order.row(place), column]]);
+                    expected[bin] = expected[bin] + gradient.cell().unpack();
                 }
                 prop_assert_eq!(codes.column(&whole, column), &expected);
             }

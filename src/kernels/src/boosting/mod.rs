@@ -1,7 +1,7 @@
 //! Histogram gradient boosting on the logistic loss.
 //!
 //! ```text
-//!   Frame ──► codes (binning) ──┐
+//!   Frame ──► codes in order ───┐
 //!   scores ──► gradients ───────┴──► grow a tree ──► scores of its leaves' rows ──► next tree
 //! ```
 //!
@@ -37,6 +37,7 @@ mod named;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm makes test data here")]
 mod oracle;
+mod order;
 mod pair;
 mod split;
 mod sweep;
@@ -239,6 +240,8 @@ pub fn fit(
     let codes = Codes::new(Binned::new(train.features(), config.max_bins as usize));
     let rules = Rules::new(config, loss.unit);
     let mut grower = Grower::new(&codes, &categories, config, rules).under(booster.constraints.clone());
+    // From here on rows stand in the order of the codes, but for what the trees to start from look at.
+    let loss = loss.in_order(&codes.order);
     let mut scores = vec![base; train.rows()];
     let mut gradients = vec![Gradient::default(); train.rows()];
     let mut trees: Vec<Tree> = Vec::new();
@@ -250,6 +253,10 @@ pub fn fit(
             start.to_tree()
         } else {
             // One step into the thread pool for the whole tree, not one for each of its many small loops.
+            if last.is_none() && tree > 0 {
+                // The trees to start from are done with.
+                scores = codes.order.arrange(&scores);
+            }
             let grown = rayon::scope(|_| {
                 let sums = update(&loss, &grower, last.as_ref(), sample, &mut scores, &mut gradients);
                 grower.grow(&gradients, sums, &sample.columns(train.columns()))
@@ -282,7 +289,7 @@ fn update(
     scores: &mut [f64],
     gradients: &mut [Gradient],
 ) -> Sums {
-    let has_row = |row| sample.has_row(row);
+    let has_row = |place| sample.has_row(grower.codes().order.row(place));
     let drawn: Option<&(dyn Fn(usize) -> bool + Sync)> =
         if sample.config.subsample < 1.0 { Some(&has_row) } else { None };
     scores

@@ -366,7 +366,7 @@ proptest! {
         };
         let codes = Codes::new(Binned::new(features.view(), 255));
         let found = Categories::new(&frame, &config).unwrap();
-        let loss = Loss::new(&frame, [1.0; 2]).unwrap();
+        let loss = Loss::new(&frame, [1.0; 2]).unwrap().in_order(&codes.order);
         let mut gradients = vec![Gradient::default(); rows];
         let mut scores = vec![0.0; rows];
         let sums = loss.gradients(0, &scores, None, &mut gradients);
@@ -375,7 +375,8 @@ proptest! {
         prop_assert!(!grown.sets.is_empty() || rows < 600);
         grower.values(&grown, 0).add(&mut scores);
         let tree = Tree::new(grown.nodes.clone(), &grown.sets, []);
-        for (score, row) in scores.into_iter().zip(features.rows()) {
+        for (place, score) in scores.into_iter().enumerate() {
+            let row = features.row(codes.order.row(place));
             prop_assert_eq!(score, leaf(tree.view(), row).value);
         }
     }
