@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use contracts::{
     Checked, Code, Failure, Result,
-    dataset_manifest::{Column, ColumnRole, DatasetManifest, PartitionEntry},
+    dataset_manifest::{Column, ColumnRole, DatasetManifest},
     names::ColumnName,
 };
 use kernels::Progress;
-use ndarray::{Array2, ShapeBuilder};
+use ndarray::{Array2, ArrayView1, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
 use super::{
@@ -58,23 +58,14 @@ pub fn read(
     let parts = tasks
         .par_iter()
         .map(|(manifest, entry, needed)| {
-            let part = part(store, manifest, entry, needed)?;
+            let parts = decode(manifest, entry, needed, store::read(store, &entry.reference())?)?;
             meter.advance(entry.rows)?;
-            Ok(part)
+            Ok(parts)
         })
-        .collect::<Vec<Result<Part>>>();
+        .collect::<Vec<Result<Vec<Part>>>>();
     // Collected before the first failure is looked for: the one told is the first by position, not by time.
-    let parts = parts.into_iter().collect::<Result<Vec<Part>>>()?;
-    join(parts, selection)
-}
-
-fn part(
-    store: &dyn Store,
-    manifest: &DatasetManifest,
-    entry: &PartitionEntry,
-    needed: &Needed<'_>,
-) -> Result<Part> {
-    decode(manifest, entry, needed, store::read(store, &entry.reference())?)
+    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+    join(parts.into_iter().flatten().collect(), selection)
 }
 
 fn needed<'a>(manifest: &'a DatasetManifest, selection: &Selection) -> Result<Needed<'a>> {
@@ -126,45 +117,86 @@ fn require_alike<'a>(mut all: impl Iterator<Item = &'a Needed<'a>>) -> Result<()
 
 fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<Table> {
     let ids = joined_ids(&mut parts, |part| &mut part.event_ids);
-    let order = ids.order();
-    let event_ids = ids.select(&order);
+    let order = Order::of(&ids);
+    let event_ids = order.of_ids(ids);
     let repeated = event_ids.repeated();
     if repeated > 0 {
         let found = format!("{repeated} repetitions");
         return Err(Failure::at(Code::DuplicateEvent, "dataset_manifests", "each event once", found));
     }
-    let mut features = Array2::zeros((order.len(), selection.features.len()).f());
-    for (index, mut column) in features.columns_mut().into_iter().enumerate() {
-        let values = joined(&mut parts, |part| &mut part.features[index]);
-        column.iter_mut().zip(&order).for_each(|(to, &row)| *to = values[row as usize]);
-    }
+    let features = features(&mut parts, (event_ids.len(), selection.features.len()), &order);
     let mut entities = BTreeMap::new();
     for (index, name) in selection.entities.iter().enumerate() {
-        let ids = joined_ids(&mut parts, |part| &mut part.entities[index]).select(&order);
+        let ids = order.of_ids(joined_ids(&mut parts, |part| &mut part.entities[index]));
         entities.insert(name.clone(), ids.codes(0..ids.len()).codes);
     }
     let mut slices = BTreeMap::new();
     for (index, name) in selection.slices.iter().enumerate() {
-        slices.insert(name.clone(), pick(&joined(&mut parts, |part| &mut part.slices[index]), &order));
+        slices.insert(name.clone(), order.of_values(joined(&mut parts, |part| &mut part.slices[index])));
     }
     let weights: Option<Vec<Vec<f64>>> = parts.iter_mut().map(|part| part.weights.take()).collect();
     Ok(Table {
         event_ids,
-        event_time: pick(&joined(&mut parts, |part| &mut part.event_time), &order),
-        feature_asof: pick(&joined(&mut parts, |part| &mut part.feature_asof), &order),
-        label: pick(&joined(&mut parts, |part| &mut part.label), &order),
-        label_outcome: pick(&joined(&mut parts, |part| &mut part.label_outcome), &order),
-        label_observed_time: pick(&joined(&mut parts, |part| &mut part.label_observed_time), &order),
+        event_time: order.of_values(joined(&mut parts, |part| &mut part.event_time)),
+        feature_asof: order.of_values(joined(&mut parts, |part| &mut part.feature_asof)),
+        label: order.of_values(joined(&mut parts, |part| &mut part.label)),
+        label_outcome: order.of_values(joined(&mut parts, |part| &mut part.label_outcome)),
+        label_observed_time: order.of_values(joined(&mut parts, |part| &mut part.label_observed_time)),
         features,
         entities,
         slices,
-        weights: weights.map(|weights| pick(&weights.concat(), &order)),
+        weights: weights.map(|weights| order.of_values(weights.concat())),
     })
 }
 
+/// Brings columns into the order of the event ids.
+struct Order {
+    /// None where the rows stand in it: many ids count up with time, and then no column is moved.
+    rows: Option<Vec<u32>>,
+}
+
+impl Order {
+    fn of(ids: &Ids) -> Self {
+        let rows = ids.order();
+        Self { rows: (!rows.is_sorted()).then_some(rows) }
+    }
+
+    fn of_ids(&self, ids: Ids) -> Ids {
+        self.rows.as_ref().map(|rows| ids.select(rows)).unwrap_or(ids)
+    }
+
+    fn of_values<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
+        self.rows.as_ref().map(|rows| pick(&values, rows)).unwrap_or(values)
+    }
+}
+
+/// The features of all rows; each column is let go of once it stands in the array.
+fn features(parts: &mut [Part], (rows, columns): (usize, usize), order: &Order) -> Array2<f64> {
+    let stretches: Vec<Vec<Vec<f64>>> = (0..columns)
+        .map(|index| parts.iter_mut().map(|part| std::mem::take(&mut part.features[index])).collect())
+        .collect();
+    let mut features = Array2::zeros((rows, columns).f());
+    features.axis_iter_mut(Axis(1)).into_par_iter().zip(stretches).for_each(|(mut column, stretches)| {
+        if let Some(order) = &order.rows {
+            let values = stretches.concat();
+            column.iter_mut().zip(order).for_each(|(to, &row)| *to = values[row as usize]);
+            return;
+        }
+        for stretch in stretches {
+            let (mut head, rest) = column.split_at(Axis(0), stretch.len());
+            head.assign(&ArrayView1::from(&stretch));
+            column = rest;
+        }
+    });
+    features
+}
+
 /// Takes a column out of every part, so that its memory is free once it stands in the table.
-fn joined<T>(parts: &mut [Part], column: impl Fn(&mut Part) -> &mut Vec<T>) -> Vec<T> {
-    parts.iter_mut().flat_map(|part| std::mem::take(column(part))).collect()
+fn joined<T: Copy>(parts: &mut [Part], column: impl Fn(&mut Part) -> &mut Vec<T>) -> Vec<T> {
+    let mut parts = parts.iter_mut().map(|part| std::mem::take(column(part)));
+    let mut all = parts.next().unwrap_or_default();
+    parts.for_each(|part| all.extend_from_slice(&part));
+    all
 }
 
 fn joined_ids(parts: &mut [Part], column: impl Fn(&mut Part) -> &mut Ids) -> Ids {

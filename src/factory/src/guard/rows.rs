@@ -1,7 +1,7 @@
 //! Guards that look at every row.
 
 use contracts::{Code, Failure, Result, resolved_plan::ResolvedTrainPlan};
-use kernels::metric::{Ranking, Scored};
+use kernels::metric::{Scored, separates};
 use rayon::prelude::*;
 
 use super::{
@@ -76,8 +76,8 @@ pub(super) fn check_features(
                 .map(|&row| column[row as usize])
                 .map(|value| if value.is_nan() { f64::MIN } else { value })
                 .collect();
-            let area = Ranking::new(&Scored::new(&values, &positive, None)?)?.roc_auc();
-            Ok((area.max(1.0 - area) >= limit).then(|| plan.features[index].clone()))
+            let suspected = separates(&Scored::new(&values, &positive, None)?, limit)?;
+            Ok(suspected.then(|| plan.features[index].clone()))
         })
         .collect::<Result<Vec<_>>>()?;
     if let Some(name) = suspects.into_iter().flatten().next() {

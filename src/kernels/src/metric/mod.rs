@@ -3,6 +3,7 @@
 //! ```text
 //!   scores, labels, weights ──► Scored ──┬─► Ranking (the one sort) ──► Curve ──► areas, points, recall at a rate
 //!                               (door)   │      └────────────────────► bootstrap ──► Intervals
+//!                                        ├─► separates (counts; the sort where they do not decide)
 //!                                        ├─► Probabilities ──► log loss, Brier, Reliability
 //!                                        ├─► Confusion, TopK
 //!              entities, days ───────────┴─► entity_precision            KnownPositives ──► rows that remain
@@ -24,6 +25,7 @@ mod order;
 mod probability;
 mod ranking;
 mod scored;
+mod separation;
 mod sum;
 mod threshold;
 
@@ -34,6 +36,7 @@ pub use interval::{Interval, Intervals, Metric, Resampling, bootstrap};
 pub use probability::{Bins, Probabilities, Reliability, ReliabilityBin};
 pub use ranking::Ranking;
 pub use scored::Scored;
+pub use separation::separates;
 pub use threshold::{Confusion, TopK};
 
 /// The natural logarithm of everything in this folder: one place, so that one function decides the bits.

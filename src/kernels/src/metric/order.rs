@@ -88,7 +88,7 @@ fn sort_by_leading_bits(words: &mut Vec<u64>, bits: u32) {
 }
 
 /// A whole number that grows as the finite `score` falls, and is the same for both zeros.
-fn descending(score: f64) -> u64 {
+pub(super) fn descending(score: f64) -> u64 {
     let bits = (score + 0.0).to_bits();
     if bits >> 63 == 0 { !(bits | 1 << 63) } else { bits }
 }
