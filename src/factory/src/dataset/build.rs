@@ -161,7 +161,7 @@ struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     fn new(spec: &'a DatasetSpec, content: &'a Content, schema: &'a [Column]) -> Result<Self> {
-        let features = Features::new(&spec.features, &content.events, content.timeline.as_ref())?;
+        let features = Features::new(&spec.features, &content.events)?.knowing(content.timeline.as_ref());
         let partitions = partition::split(&content.events.times, spec.partition_rows as usize);
         Ok(Self { spec, content, schema, features, partitions })
     }

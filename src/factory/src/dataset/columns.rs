@@ -140,23 +140,33 @@ struct Filling<T> {
     not_finite: usize,
 }
 
+impl<T> Filling<Vec<T>> {
+    fn with_room(rows: usize) -> Self {
+        Self { values: Vec::with_capacity(rows), nulls: 0, not_finite: 0 }
+    }
+}
+
 /// The wanted columns of all rows, in the order in which they came in.
 #[derive(Debug)]
 pub(super) struct Columns {
     wanted: Wanted,
     rows: u64,
+    /// How many rows there will be, as far as that is known for sure.
+    expected: usize,
     ids: BTreeMap<ColumnName, Filling<Option<Ids>>>,
     times: BTreeMap<ColumnName, Filling<Vec<i64>>>,
     numbers: BTreeMap<ColumnName, Filling<Vec<f64>>>,
 }
 
 impl Columns {
-    pub(super) fn new(wanted: &Wanted) -> Self {
+    /// Of so many rows, for which room is made; 0 where it is not known.
+    pub(super) fn new(wanted: &Wanted, expected: usize) -> Self {
         Self {
             rows: 0,
+            expected,
             ids: wanted.ids.iter().map(|name| (name.clone(), Filling::default())).collect(),
-            times: wanted.times.iter().map(|name| (name.clone(), Filling::default())).collect(),
-            numbers: wanted.numbers.keys().map(|name| (name.clone(), Filling::default())).collect(),
+            times: wanted.times.iter().map(|name| (name.clone(), Filling::with_room(expected))).collect(),
+            numbers: wanted.numbers.keys().map(|name| (name.clone(), Filling::with_room(expected))).collect(),
             wanted: wanted.clone(),
         }
     }
@@ -182,7 +192,8 @@ impl Columns {
             found.ok_or_else(|| Failure::at(Code::ColumnMissing, pointer(table, name), "a column", "none"))
         };
         for (name, filling) in &mut self.ids {
-            append_ids(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
+            append_ids(filling, find(name)?, self.expected)
+                .map_err(|expected| wrong(table, name, &expected))?;
         }
         for (name, filling) in &mut self.times {
             append_times(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
@@ -269,26 +280,31 @@ fn value_type(data_type: &DataType) -> &DataType {
     if let DataType::Dictionary(_, values) = data_type { values } else { data_type }
 }
 
-fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef) -> Result<(), String> {
+fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef, expected: usize) -> Result<(), String> {
     filling.nulls += array.logical_null_count();
-    let more = if value_type(array.data_type()).is_integer() {
+    let alike = if value_type(array.data_type()).is_integer() {
         let numbers =
             convert::<Int64Type>(array, &DataType::Int64).ok_or_else(|| "integers below 2^63".to_owned())?;
-        Ids::Int(numbers.values().to_vec())
+        match filling.values.get_or_insert_with(|| Ids::Int(Vec::with_capacity(expected))) {
+            Ids::Int(values) => {
+                values.extend_from_slice(numbers.values());
+                true
+            }
+            Ids::Text(_) => false,
+        }
     } else {
         let texts = cast_exactly(array, &DataType::Utf8View).ok_or_else(|| "text".to_owned())?;
         let texts = texts.as_string_view_opt().ok_or_else(|| "text".to_owned())?;
         if texts.iter().flatten().any(|text| text.len() > MAX_ID_BYTES) {
             return Err(format!("texts of at most {MAX_ID_BYTES} bytes"));
         }
-        Ids::Text(texts.iter().map(Option::unwrap_or_default).collect::<Texts>())
-    };
-    let alike = match &mut filling.values {
-        None => {
-            filling.values = Some(more);
-            true
+        match filling.values.get_or_insert_with(|| Ids::Text(Texts::default())) {
+            Ids::Text(all) => {
+                texts.iter().for_each(|text| all.push(text.unwrap_or_default()));
+                true
+            }
+            Ids::Int(_) => false,
         }
-        Some(values) => values.append(&more),
     };
     if alike { Ok(()) } else { Err("either integers or text, the same in every batch".to_owned()) }
 }

@@ -44,13 +44,8 @@ struct Windowed<'a> {
 }
 
 impl<'a> Features<'a> {
-    /// Resolves the features; `timeline` says what was known of each event's label at any time up to the cut, and only
-    /// features that look at labels need it.
-    pub(super) fn new(
-        features: &'a [Feature],
-        events: &'a Events,
-        timeline: Option<&'a Timeline>,
-    ) -> Result<Self> {
+    /// Resolves the features; those that look at labels need [`Self::knowing`] too.
+    pub(super) fn new(features: &'a [Feature], events: &'a Events) -> Result<Self> {
         let names: BTreeSet<&ColumnName> = features
             .iter()
             .filter_map(|feature| match &feature.definition {
@@ -75,9 +70,17 @@ impl<'a> Features<'a> {
             definitions: features,
             events,
             columns: columns.collect::<Result<_>>()?,
-            labels: timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect(),
+            labels: Vec::new(),
             windows,
         })
+    }
+
+    /// With what was known of each event's label at any time up to the cut.
+    pub(super) fn knowing(self, timeline: Option<&'a Timeline>) -> Self {
+        Self {
+            labels: timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect(),
+            ..self
+        }
     }
 
     /// Computes every feature of some rows: one column each, in their order, NaN meaning missing.
@@ -85,7 +88,18 @@ impl<'a> Features<'a> {
     /// Rows that do not start with the first must be in order of time. Refuses with `NON_FINITE_INPUT` a feature that
     /// overflows.
     pub(super) fn of(&self, rows: Range<usize>, meter: &Meter<'_>) -> Result<Vec<Vec<f64>>> {
-        let mut windowed = self.windowed(&rows, meter)?;
+        let grouped = self.group(&rows)?;
+        self.of_grouped(rows, grouped, meter)
+    }
+
+    /// Computes every feature of rows that are grouped already.
+    pub(super) fn of_grouped(
+        &self,
+        rows: Range<usize>,
+        grouped: Vec<Grouped>,
+        meter: &Meter<'_>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut windowed = self.windowed(&rows, grouped, meter)?;
         let times = &self.events.times[rows.clone()];
         let mut columns = Vec::with_capacity(self.definitions.len());
         for (index, feature) in self.definitions.iter().enumerate() {
@@ -119,22 +133,32 @@ impl<'a> Features<'a> {
         self.definitions.iter().any(sums_up) && self.columns.iter().any(Column::may_overflow)
     }
 
-    /// The window features by position: events are grouped once an entity, then all its features are swept.
-    fn windowed(&self, rows: &Range<usize>, meter: &Meter<'_>) -> Result<BTreeMap<usize, Vec<f64>>> {
-        let start = self.reach(rows.start);
-        let seen = start..self.same_instant(rows.end);
-        let columns: Vec<_> = self.columns.iter().map(|column| column.range(seen.clone())).collect();
-        let labels: Vec<_> = self.labels.iter().map(|labels| labels.range(seen.clone())).collect();
-        let inputs = Inputs { columns: &columns, labels: &labels };
+    /// Some rows with those that stand in their windows, by each entity that has windows; labels need not be known yet.
+    pub(super) fn group(&self, rows: &Range<usize>) -> Result<Vec<Grouped>> {
+        let seen = self.seen(rows);
         let group = |windows: &Windowed<'_>| -> Result<Grouped> {
             let codes = windows.ids.codes(seen.clone());
             let grouped = Grouped::new(&codes.codes, codes.count, &self.events.times[seen.clone()])?;
-            Ok(grouped.asking(rows.start - start..rows.end - start))
+            Ok(grouped.asking(rows.start - seen.start..rows.end - seen.start))
         };
         let grouped: Vec<Result<Grouped>> = self.windows.par_iter().map(group).collect();
+        grouped.into_iter().collect()
+    }
+
+    /// The window features by position: all of an entity are swept at once.
+    fn windowed(
+        &self,
+        rows: &Range<usize>,
+        grouped: Vec<Grouped>,
+        meter: &Meter<'_>,
+    ) -> Result<BTreeMap<usize, Vec<f64>>> {
+        let seen = self.seen(rows);
+        let columns: Vec<_> = self.columns.iter().map(|column| column.range(seen.clone())).collect();
+        let labels: Vec<_> = self.labels.iter().map(|labels| labels.range(seen.clone())).collect();
+        let inputs = Inputs { columns: &columns, labels: &labels };
         let mut computed = BTreeMap::new();
         for (windows, grouped) in self.windows.iter().zip(grouped) {
-            let columns = window::compute(&grouped?, &inputs, &windows.asked)?;
+            let columns = window::compute(&grouped, &inputs, &windows.asked)?;
             computed.extend(windows.positions.iter().copied().zip(columns));
             meter.advance(rows.len() as u64)?;
         }
@@ -142,6 +166,11 @@ impl<'a> Features<'a> {
         let others = self.events.entities.len() - self.windows.len();
         meter.advance((rows.len() * others) as u64)?;
         Ok(computed)
+    }
+
+    /// Some rows with those that stand in their windows.
+    fn seen(&self, rows: &Range<usize>) -> Range<usize> {
+        self.reach(rows.start)..self.same_instant(rows.end)
     }
 
     /// The end of the rows of the instant of the one before `end`: they stand in its windows too.

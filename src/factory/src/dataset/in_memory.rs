@@ -74,15 +74,15 @@ pub fn compute_features(
     );
     let mut columns = columns?;
     drop(events);
-    let mut timeline = None;
-    if let Some((of, event_id, assertions)) = assertions {
-        // An event's name may be an entity too.
-        let ids =
-            if entities.contains(event_id) { columns.ids(event_id) } else { columns.take_ids(event_id) }?;
-        let index = EventIndex::new(event_id, ids)?;
-        let (joined, events) = (Joined::new(of, assertions?, &index)?, index.len());
-        timeline = Some(Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())?);
-    }
+    let asserted = match assertions {
+        None => None,
+        Some((of, event_id, assertions)) => {
+            // An event's name may be an entity too.
+            let shared = entities.contains(event_id);
+            let ids = if shared { columns.ids(event_id) } else { columns.take_ids(event_id) }?;
+            Some((of, EventIndex::new(event_id, ids)?, assertions?))
+        }
+    };
     let events = Events {
         ids: Ids::Int(Vec::new()),
         times: columns.take_times(&spec.event_time)?,
@@ -95,7 +95,20 @@ pub fn compute_features(
             .map(|name| Ok((name.clone(), columns.take_numbers(&name)?)))
             .collect::<Result<_>>()?,
     };
-    Features::new(&spec.features, &events, timeline.as_ref())?.of(0..events.len(), &meter)
+    let features = Features::new(&spec.features, &events)?;
+    let rows = 0..events.len();
+    let (timeline, grouped) = rayon::join(
+        || asserted.map(|(of, index, assertions)| known(of, &index, assertions)).transpose(),
+        || features.group(&rows),
+    );
+    let timeline = timeline?;
+    features.knowing(timeline.as_ref()).of_grouped(rows, grouped?, &meter)
+}
+
+/// What was known of each event's label at any time up to the cut.
+fn known(of: &LabelSpec, index: &EventIndex, assertions: Columns) -> Result<Timeline> {
+    let joined = Joined::new(of, assertions, index)?;
+    Timeline::new(&joined.assertions(index.len())?, of.label_asof_utc.nanoseconds())
 }
 
 /// The request to resolve the labels of events in memory.

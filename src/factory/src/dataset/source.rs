@@ -71,7 +71,12 @@ impl Source {
     /// Refuses with `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`, `NULL_NOT_ALLOWED`, `NON_FINITE_INPUT`,
     /// `SOURCE_UNREADABLE` and, at 2^32 rows, `RESOURCE_EXHAUSTED`.
     pub(super) fn read(&self, wanted: &Wanted, meter: &Meter<'_>) -> Result<Columns> {
-        let mut columns = Columns::new(wanted);
+        // What a file says of its rows is not trusted with memory; they are counted as they come.
+        let expected = match self {
+            Self::Batches(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
+            Self::Parquet(_) => 0,
+        };
+        let mut columns = Columns::new(wanted, expected);
         let mut take = |batch: &RecordBatch| -> Result<u64> {
             limited(wanted, columns.rows() + batch.num_rows() as u64)?;
             columns.append(batch)?;

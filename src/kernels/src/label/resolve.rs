@@ -46,18 +46,6 @@ pub struct Resolved {
     pub counts: Counts,
 }
 
-/// The best assertion of an event so far.
-#[derive(Clone, Copy)]
-struct Best {
-    observed: i64,
-    effective: i64,
-    value: u8,
-    outcome: Outcome,
-}
-
-const NOTHING: Best =
-    Best { observed: i64::MIN, effective: i64::MIN, value: NO_VALUE, outcome: Outcome::Censored };
-
 /// Resolves every event's label as of `as_of`, in time linear in events and assertions.
 ///
 /// `event_time` has one entry an event; `maturity` is in nanoseconds. Refuses with `SHAPE_MISMATCH` and, for a
@@ -77,50 +65,55 @@ pub fn resolve(
     if maturity < 0 {
         return Err(Failure::at(Code::ParameterInvalid, "maturity", "zero or more", "a negative time"));
     }
-    let best = winners(assertions, as_of);
-    let mut resolved = Resolved {
-        outcome: Vec::with_capacity(events),
-        value: Vec::with_capacity(events),
-        observed_time: Vec::with_capacity(events),
-        effective_time: Vec::with_capacity(events),
-        counts: Counts::default(),
-    };
-    for (best, &time) in best.iter().zip(event_time) {
+    let mut resolved = winners(assertions, as_of);
+    for (event, &time) in event_time.iter().enumerate() {
         // An end of maturity beyond the last representable time lies after any cut.
         let mature = time.checked_add(maturity).is_some_and(|end| end <= as_of);
-        resolved.push(best, if mature { best.outcome } else { Outcome::Immature });
+        resolved.settle(event, mature);
     }
     Ok(resolved)
 }
 
-/// The winning assertion of each event. Taking a maximum is commutative, and a conflict lasts until a later
-/// assertion beats it, so the order of the assertions cannot show.
-fn winners(assertions: &Assertions<'_>, as_of: i64) -> Vec<Best> {
+/// The winning assertion of each event, whatever its age. Taking a maximum is commutative, and a conflict lasts until
+/// a later assertion beats it, so the order of the assertions cannot show.
+fn winners(assertions: &Assertions<'_>, as_of: i64) -> Resolved {
     let columns = assertions.columns();
-    let mut winners = vec![NOTHING; assertions.events()];
+    let events = assertions.events();
+    let mut best = Resolved {
+        outcome: vec![Outcome::Censored; events],
+        value: vec![NO_VALUE; events],
+        observed_time: vec![i64::MIN; events],
+        effective_time: vec![i64::MIN; events],
+        counts: Counts::default(),
+    };
     let times = columns.observed_time.iter().zip(columns.effective_time);
     for ((&event, &value), (&observed, &effective)) in columns.event.iter().zip(columns.value).zip(times) {
         if observed > as_of {
             continue;
         }
-        let best = &mut winners[event as usize];
-        let later = (observed, effective) > (best.observed, best.effective);
-        if best.outcome == Outcome::Censored || later {
-            *best = Best { observed, effective, value, outcome: Outcome::Known };
-        } else if (observed, effective) == (best.observed, best.effective) && value != best.value {
-            best.outcome = Outcome::Conflict;
+        let event = event as usize;
+        let so_far = (best.observed_time[event], best.effective_time[event]);
+        if best.outcome[event] == Outcome::Censored || (observed, effective) > so_far {
+            best.outcome[event] = Outcome::Known;
+            best.value[event] = value;
+            (best.observed_time[event], best.effective_time[event]) = (observed, effective);
+        } else if (observed, effective) == so_far && value != best.value[event] {
+            best.outcome[event] = Outcome::Conflict;
         }
     }
-    winners
+    best
 }
 
 impl Resolved {
-    fn push(&mut self, best: &Best, outcome: Outcome) {
-        let known = outcome == Outcome::Known;
-        self.outcome.push(outcome);
-        self.value.push(if known { best.value } else { NO_VALUE });
-        self.observed_time.push(if known { best.observed } else { i64::MIN });
-        self.effective_time.push(if known { best.effective } else { i64::MIN });
+    /// Counts the outcome of an event, and leaves nothing of an assertion that does not stand.
+    fn settle(&mut self, event: usize, mature: bool) {
+        let outcome = if mature { self.outcome[event] } else { Outcome::Immature };
+        self.outcome[event] = outcome;
+        if outcome != Outcome::Known {
+            self.value[event] = NO_VALUE;
+            self.observed_time[event] = i64::MIN;
+            self.effective_time[event] = i64::MIN;
+        }
         *match outcome {
             Outcome::Known => &mut self.counts.known,
             Outcome::Censored => &mut self.counts.censored,

@@ -98,6 +98,12 @@ impl Timeline {
         self.observed[changes.clone()].iter().copied().zip(self.states[changes].iter().copied())
     }
 
+    /// The last change of one event.
+    pub fn last(&self, event: usize) -> Option<(i64, State)> {
+        let Range { start, end } = self.range(event);
+        (start < end).then(|| (self.observed[end - 1], self.states[end - 1]))
+    }
+
     fn range(&self, event: usize) -> Range<usize> {
         self.starts[event] as usize..self.starts[event + 1] as usize
     }

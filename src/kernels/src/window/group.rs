@@ -1,6 +1,6 @@
 //! Rows grouped by entity and ordered by time: sorted once, swept by every feature.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
@@ -83,9 +83,16 @@ pub(super) struct Task {
     pub(super) first: usize,
     pub(super) end: usize,
     /// The slots before this one are of rows before those that are asked about.
-    asked: usize,
+    pub(super) asked: usize,
     /// The first of its entities.
     entity: usize,
+}
+
+impl Task {
+    /// Slots that have a record: those from the first on that is asked about.
+    pub(super) const fn records(&self) -> usize {
+        self.end - self.asked
+    }
 }
 
 /// Rows in one task, at least: large enough to hide what a task costs, small enough to balance threads and to
@@ -93,6 +100,8 @@ pub(super) struct Task {
 const TASK_ROWS: usize = 1 << 12;
 /// Tasks at most, large entities apart: a processor follows only so many streams.
 const MAX_TASKS: usize = 1 << 9;
+/// Rows whose records are parted into columns at a time: so few that they stay in the first cache from column to column.
+const BLOCK_ROWS: usize = 1 << 9;
 
 impl Grouped {
     /// Groups rows by entity code (0..`n_entities`) and orders each group by time, in nanoseconds.
@@ -129,7 +138,7 @@ impl Grouped {
             task.asked = task.first;
         }
         for &slot in &self.slots[..rows.start] {
-            let task = self.tasks.partition_point(|task| task.end <= slot as usize);
+            let task = self.task_of(slot);
             self.tasks[task].asked += 1;
         }
         self.asked = rows;
@@ -172,21 +181,53 @@ impl Grouped {
         &self.times
     }
 
+    /// Slot of each row.
+    pub(super) fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
     /// Brings values, one a row, into the order of the slots.
     pub(super) fn staged<T: Copy + Default>(&self, values: impl Iterator<Item = T>) -> Vec<T> {
         staged(&self.slots, values)
     }
 
-    /// Brings columns from the order of the slots into that of the rows that are asked about.
-    pub(super) fn bring_to_rows(&self, columns: &mut [Vec<f64>]) {
+    /// Slots of all tasks that have a record.
+    pub(super) fn records(&self) -> usize {
+        self.tasks.iter().map(Task::records).sum()
+    }
+
+    /// Parts records of `width` values, task by task and slot by slot, into columns over the rows that are asked about.
+    pub(super) fn columns(&self, records: &[f64], width: usize) -> Vec<Vec<f64>> {
+        let rows = self.record_of_row();
+        let mut columns: Vec<Vec<f64>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+        let of_thread = width.div_ceil(rayon::current_num_threads()).max(1);
+        columns.par_chunks_mut(of_thread).enumerate().for_each(|(chunk, columns)| {
+            for block in rows.chunks(BLOCK_ROWS) {
+                for (number, column) in (chunk * of_thread..).zip(columns.iter_mut()) {
+                    column.extend(block.iter().map(|&record| records[record as usize * width + number]));
+                }
+            }
+        });
+        columns
+    }
+
+    /// The record of each row that is asked about: its slot, less those slots before it that have none.
+    fn record_of_row(&self) -> Cow<'_, [u32]> {
         let slots = &self.slots[self.asked.clone()];
-        // One column more than there are: each is filled from the next one's old place.
-        let mut free = vec![0.0; self.len()];
-        for column in columns {
-            free.truncate(slots.len());
-            free.par_iter_mut().zip(slots).for_each(|(value, &slot)| *value = column[slot as usize]);
-            std::mem::swap(column, &mut free);
+        if self.records() == self.len() {
+            return Cow::Borrowed(slots);
         }
+        let before = self.tasks.iter().scan(0, |skipped, task| {
+            *skipped += task.asked - task.first;
+            Some(*skipped as u32)
+        });
+        let skipped: Vec<u32> = before.collect();
+        Cow::Owned(slots.par_iter().map(|&slot| slot - skipped[self.task_of(slot)]).collect())
+    }
+
+    /// Which task a slot is in.
+    fn task_of(&self, slot: u32) -> usize {
+        self.tasks.partition_point(|task| task.end <= slot as usize)
     }
 }
 

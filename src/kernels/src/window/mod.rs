@@ -155,34 +155,36 @@ pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> 
         }
     }
     let staged = Staged::new(grouped, inputs, features);
-    let mut by_slot = vec![vec![0.0; grouped.len()]; features.len()];
-    let mut tasks: Vec<_> = grouped.tasks().iter().map(|task| (task, Vec::new())).collect();
-    for column in &mut by_slot {
-        let mut rest = column.as_mut_slice();
-        for (task, outputs) in &mut tasks {
-            let (output, tail) = rest.split_at_mut(task.end - task.first);
-            outputs.push(output);
-            rest = tail;
-        }
+    let width = features.len();
+    // By all threads, since the memory is new: it is the first touch of a page that takes the time.
+    let mut records: Vec<f64> = rayon::iter::repeat_n(0.0, grouped.records() * width).collect();
+    let mut rest = records.as_mut_slice();
+    let mut tasks = Vec::with_capacity(grouped.tasks().len());
+    for task in grouped.tasks() {
+        let (of_task, tail) = rest.split_at_mut(task.records() * width);
+        tasks.push((task, of_task));
+        rest = tail;
     }
-    tasks.into_par_iter().for_each(|(task, mut outputs)| {
+    tasks.into_par_iter().for_each(|(task, records)| {
         let mut scratch = Scratch::new(inputs, &windows, features);
         let mut by_place = Vec::new();
         for group in grouped.groups(*task) {
             scratch.fill(group, inputs, &staged, grouped.times());
             let asked = &group.slots[group.asked..];
             by_place.resize(asked.len(), 0.0);
-            for (feature, output) in features.iter().zip(&mut outputs) {
+            for (number, feature) in features.iter().enumerate() {
                 scratch.evaluate(group, inputs, *feature, &mut by_place);
                 for (&slot, &value) in asked.iter().zip(&by_place) {
-                    output[slot as usize - task.first] = value;
+                    // Rows in no order of time may come after one that is asked about and not be asked about.
+                    if let Some(record) = (slot as usize).checked_sub(task.asked) {
+                        records[record * width + number] = value;
+                    }
                 }
             }
         }
     });
     drop(staged);
-    grouped.bring_to_rows(&mut by_slot);
-    Ok(by_slot)
+    Ok(grouped.columns(&records, width))
 }
 
 fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result<()> {
@@ -210,7 +212,7 @@ fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result
 /// The inputs by slot; nothing of those that no feature looks at.
 struct Staged {
     columns: Vec<Option<Vec<f64>>>,
-    labels: Vec<Option<Vec<rate::Said>>>,
+    labels: Vec<Option<rate::Staged>>,
 }
 
 impl Staged {
@@ -221,8 +223,9 @@ impl Staged {
             used.then(|| grouped.staged(column.values().iter().map(|value| value + 0.0)))
         };
         let labels = |(number, labels): (usize, &Labels<'_>)| {
-            let used = features.iter().any(|feature| feature.aggregate == Aggregate::Rate(number));
-            used.then(|| grouped.staged(labels.said()))
+            let asking = features.iter().filter(|feature| feature.aggregate == Aggregate::Rate(number));
+            let least_delay = asking.map(|feature| feature.window.delay).min();
+            least_delay.map(|least_delay| labels.staged(grouped, least_delay))
         };
         Self {
             columns: inputs.columns.par_iter().enumerate().map(column).collect(),
@@ -236,6 +239,8 @@ struct Scratch<'a> {
     windows: &'a [Window],
     /// Time of each place.
     times: Vec<i64>,
+    /// Time of each place since the first one's, in nanoseconds, and at last a time that never comes.
+    since_first: Vec<u64>,
     /// Ages at which events come into a window or leave it; windows share them.
     ages: Vec<u64>,
     /// By age: how many places are as old, for each place that is asked about.
@@ -263,6 +268,7 @@ impl<'a> Scratch<'a> {
         Self {
             windows,
             times: Vec::new(),
+            since_first: Vec::new(),
             edges: vec![Vec::new(); ages.len()],
             ages,
             bounds: vec![Vec::new(); windows.len()],
@@ -277,9 +283,11 @@ impl<'a> Scratch<'a> {
     fn fill(&mut self, group: Group<'_>, inputs: &Inputs<'_>, staged: &Staged, times: &[i64]) {
         self.times.clear();
         self.times.extend(group.slots.iter().map(|&slot| times[slot as usize]));
-        for (edge, &age) in self.edges.iter_mut().zip(&self.ages) {
-            sweep::edge(&self.times, group.asked, age, edge);
-        }
+        self.since_first.clear();
+        let first = self.times.first().copied().unwrap_or_default();
+        self.since_first.extend(self.times.iter().map(|&time| sweep::age(time, first)));
+        self.since_first.push(u64::MAX);
+        sweep::edges(&self.since_first, group.asked, &self.ages, &mut self.edges);
         let edge = |age| self.ages.binary_search(&age).map_or(&[][..], |age| &self.edges[age]);
         for (bounds, window) in self.bounds.iter_mut().zip(self.windows) {
             bounds.clear();

@@ -5,7 +5,11 @@
 
 use crate::label::State;
 
-use super::{Labels, group::Group, sweep::age};
+use super::{
+    Labels,
+    group::{Group, Grouped},
+    sweep::age,
+};
 
 /// From `observed` on, the label of the event at `place` is `knowledge`.
 #[derive(Debug, Clone, Copy)]
@@ -16,9 +20,10 @@ struct Change {
 }
 
 /// What counts about one event's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Knowledge {
     /// Nothing, or assertions that disagree.
+    #[default]
     Unknown,
     Negative,
     Positive,
@@ -35,9 +40,39 @@ pub(super) enum Said {
     Often(u32),
 }
 
+/// What is said about the rows' labels, by slot.
+pub(super) enum Staged {
+    /// What is known at last: no label changes once its event has come into a window.
+    Settled(Vec<Knowledge>),
+    /// All that is said.
+    Moving(Vec<Said>),
+}
+
 impl Labels<'_> {
+    /// Brings what is said into the order of the slots, for windows that end `least_delay` or more before their row.
+    pub(super) fn staged(&self, grouped: &Grouped, least_delay: u64) -> Staged {
+        match self.settled(grouped, least_delay) {
+            Some(settled) => Staged::Settled(settled),
+            None => Staged::Moving(grouped.staged(self.said())),
+        }
+    }
+
+    /// What is known of each slot's label at last, if by that delay nothing changes any more.
+    fn settled(&self, grouped: &Grouped, least_delay: u64) -> Option<Vec<Knowledge>> {
+        let mut settled = vec![Knowledge::Unknown; grouped.len()];
+        for (&slot, event) in grouped.slots().iter().zip(self.events.clone()) {
+            if let Some((observed, state)) = self.timeline.last(event) {
+                if lag(grouped.times()[slot as usize], observed) > least_delay {
+                    return None;
+                }
+                settled[slot as usize] = self.knowledge(state);
+            }
+        }
+        Some(settled)
+    }
+
     /// What is said about each row.
-    pub(super) fn said(&self) -> impl Iterator<Item = Said> {
+    fn said(&self) -> impl Iterator<Item = Said> {
         self.events.clone().map(|event| {
             let mut changes = self.timeline.changes(event);
             match (changes.next(), changes.len()) {
@@ -55,6 +90,11 @@ impl Labels<'_> {
             State::Known(_) => Knowledge::Negative,
         }
     }
+}
+
+/// How long after its event's time something was observed.
+const fn lag(time: i64, observed: i64) -> u64 {
+    if observed > time { age(observed, time) } else { 0 }
 }
 
 /// What becomes known of a group's events, and when.
@@ -92,24 +132,38 @@ impl Tally {
 }
 
 impl Changes {
-    pub(super) fn fill(&mut self, group: Group<'_>, times: &[i64], labels: &Labels<'_>, said: &[Said]) {
+    pub(super) fn fill(&mut self, group: Group<'_>, times: &[i64], labels: &Labels<'_>, staged: &Staged) {
         self.said.clear();
-        self.said.extend(group.slots.iter().map(|&slot| said[slot as usize]));
         self.finally.clear();
         self.settled = 0;
         let mut tally = Tally::default();
         self.finally.push(tally);
+        match staged {
+            Staged::Settled(knowledge) => self.finally.extend(group.slots.iter().map(|&slot| {
+                tally.add(knowledge[slot as usize]);
+                tally
+            })),
+            Staged::Moving(said) => {
+                self.said.extend(group.slots.iter().map(|&slot| said[slot as usize]));
+                self.find_last(times, labels);
+            }
+        }
+    }
+
+    /// What is known of each label at last, and from which age on.
+    fn find_last(&mut self, times: &[i64], labels: &Labels<'_>) {
+        let mut tally = Tally::default();
         for (&said, &time) in self.said.iter().zip(times) {
             let last = match said {
                 Said::Nothing => None,
                 Said::Once(observed, knowledge) => Some((observed, knowledge)),
                 Said::Often(event) => {
-                    let last = labels.timeline.changes(event as usize).last();
+                    let last = labels.timeline.last(event as usize);
                     last.map(|(observed, state)| (observed, labels.knowledge(state)))
                 }
             };
             if let Some((observed, knowledge)) = last {
-                self.settled = self.settled.max(if observed > time { age(observed, time) } else { 0 });
+                self.settled = self.settled.max(lag(time, observed));
                 tally.add(knowledge);
             }
             self.finally.push(tally);
