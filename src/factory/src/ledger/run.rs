@@ -178,6 +178,8 @@ impl Run {
     /// The run after a step, with the event that says so.
     pub(super) fn after(&self, step: Step, holder: Option<Holder>, news: News) -> Result<(Self, Event)> {
         let progress = self.progress.apply(step)?;
+        // A clock that was set back does not turn the order of a run's events around.
+        let news = News { recorded_at: news.recorded_at.max(self.updated_at), ..news };
         let event = Event::following(&self.run_id, Some((self.events, self.head)), &progress, news)?;
         let run = Self {
             progress,

@@ -1,8 +1,6 @@
 use super::*;
 
-#[test]
-fn a_run_goes_the_whole_way() {
-    let bench = Bench::new();
+fn a_run_goes_the_whole_way(bench: &Bench) {
     let lease = bench.passed(1, true);
     assert_eq!((lease.mode(), lease.epoch(), lease.request()), (Mode::Full, 1, &b"{\"number\":1}"[..]));
     bench.advance(&lease, State::PublishPending).unwrap();
@@ -18,9 +16,7 @@ fn a_run_goes_the_whole_way() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn a_step_that_is_not_possible_changes_nothing() {
-    let bench = Bench::new();
+fn a_step_that_is_not_possible_changes_nothing(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     let head = bench.ledger.verify().unwrap();
@@ -31,9 +27,7 @@ fn a_step_that_is_not_possible_changes_nothing() {
     assert_eq!(bench.ledger.verify().unwrap(), head);
 }
 
-#[test]
-fn a_failure_keeps_its_code() {
-    let bench = Bench::new();
+fn a_failure_keeps_its_code(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     let detail = json!({ "stage": "train" });
@@ -44,9 +38,7 @@ fn a_failure_keeps_its_code() {
     assert_eq!((last.reason, last.detail), (Some(Code::DegenerateLabels), detail));
 }
 
-#[test]
-fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue() {
-    let bench = Bench::new();
+fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue(bench: &Bench) {
     bench.submit(1, false);
     bench.clock.advance(1);
     bench.submit(2, false);
@@ -58,9 +50,7 @@ fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue() {
     assert_eq!(bench.claim().run_id(), first.run_id());
 }
 
-#[test]
-fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused() {
-    let bench = Bench::new();
+fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bench: &Bench) {
     bench.submit(1, true);
     let old = bench.claim();
     bench.advance(&old, State::EvalReady).unwrap();
@@ -86,9 +76,7 @@ fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused() {
 }
 
 /// The name alone does not make a holder: a worker that restarts has lost what it held before.
-#[test]
-fn a_worker_of_the_same_name_is_fenced_too() {
-    let bench = Bench::new();
+fn a_worker_of_the_same_name_is_fenced_too(bench: &Bench) {
     bench.submit(1, false);
     let old = bench.claim();
     bench.clock.advance(60);
@@ -98,17 +86,13 @@ fn a_worker_of_the_same_name_is_fenced_too() {
     bench.advance(&new, State::EvalReady).unwrap();
 }
 
-#[test]
-fn the_row_itself_refuses_a_write_of_another_epoch() {
-    let bench = Bench::new();
+fn the_row_itself_refuses_a_write_of_another_epoch(bench: &Bench) {
     let run = bench.submit(1, false);
-    assert_eq!(rows::update_run(&bench.raw(), &run, 1).unwrap_err().code, Code::LeaseLost);
-    rows::update_run(&bench.raw(), &run, 0).unwrap();
+    assert_eq!(bench.put(&run, Some(1)).unwrap_err().code, Code::LeaseLost);
+    bench.put(&run, Some(0)).unwrap();
 }
 
-#[test]
-fn a_heartbeat_holds_the_run() {
-    let bench = Bench::new();
+fn a_heartbeat_holds_the_run(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     for _ in 0..5 {
@@ -120,9 +104,7 @@ fn a_heartbeat_holds_the_run() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn a_released_run_is_free_at_once() {
-    let bench = Bench::new();
+fn a_released_run_is_free_at_once(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     bench.ledger.release(&lease).unwrap();
@@ -130,9 +112,7 @@ fn a_released_run_is_free_at_once() {
     assert_eq!(bench.claim().epoch(), 2);
 }
 
-#[test]
-fn a_pass_that_was_not_to_be_published_can_be_later() {
-    let bench = Bench::new();
+fn a_pass_that_was_not_to_be_published_can_be_later(bench: &Bench) {
     let lease = bench.passed(1, false);
     assert_eq!(bench.advance(&lease, State::PublishPending).unwrap_err().code, Code::PublishNotAllowed);
     bench.ledger.release(&lease).unwrap();
@@ -145,9 +125,7 @@ fn a_pass_that_was_not_to_be_published_can_be_later() {
     assert_eq!(bench.advance(&lease, State::Published).unwrap().progress.full_attempts, 1);
 }
 
-#[test]
-fn publish_retries_are_bounded_and_a_crash_spends_none() {
-    let bench = Bench::new();
+fn publish_retries_are_bounded_and_a_crash_spends_none(bench: &Bench) {
     let mut lease = bench.passed(1, true);
     bench.advance(&lease, State::PublishPending).unwrap();
     for attempt in 0..=PUBLISH_RETRIES {
@@ -169,9 +147,7 @@ fn publish_retries_are_bounded_and_a_crash_spends_none() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn moves_reported_together_all_happen_or_none() {
-    let bench = Bench::new();
+fn moves_reported_together_all_happen_or_none(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     bench.advance(&lease, State::EvalReady).unwrap();
@@ -194,12 +170,26 @@ fn moves_reported_together_all_happen_or_none() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn a_run_that_is_not_there_is_not_found() {
-    let bench = Bench::new();
+fn a_run_that_is_not_there_is_not_found(bench: &Bench) {
     let id = submission(9, "request-9", false).run_id;
     assert_eq!(bench.ledger.run(&id).unwrap_err().code, Code::RunNotFound);
     assert_eq!(bench.ledger.events(&id).unwrap_err().code, Code::RunNotFound);
     let failure = bench.ledger.claim(&worker("worker-1"), 1, Some(&id)).unwrap_err();
     assert_eq!(failure.code, Code::RunNotFound);
 }
+
+on_each_database!(
+    a_run_goes_the_whole_way,
+    a_step_that_is_not_possible_changes_nothing,
+    a_failure_keeps_its_code,
+    a_run_whose_input_is_away_goes_to_the_end_of_the_queue,
+    a_lease_that_ran_out_is_taken_over_and_its_holder_refused,
+    a_worker_of_the_same_name_is_fenced_too,
+    the_row_itself_refuses_a_write_of_another_epoch,
+    a_heartbeat_holds_the_run,
+    a_released_run_is_free_at_once,
+    a_pass_that_was_not_to_be_published_can_be_later,
+    publish_retries_are_bounded_and_a_crash_spends_none,
+    moves_reported_together_all_happen_or_none,
+    a_run_that_is_not_there_is_not_found,
+);

@@ -1,0 +1,203 @@
+//! The ledger's verbs, over whatever database keeps its rows.
+//!
+//! ```text
+//!   write: lock the run's row ──► read the clock ──► decide in Rust ──► row and event, by the epoch ──► commit
+//! ```
+//!
+//! Flows in and out: what `Ledger` and `Anchors` say. Invariants: what is decided rests on rows that cannot
+//! change before the decision is written; the time of a decision was read while its row was held, so that a
+//! writer that waited does not decide by an old moment; a run's row is locked before anything that names
+//! it is written, so that no two writers wait for one another.
+
+use contracts::{
+    Code, Failure, Result, identity::ids::TrainRunId, names::Name, scope::TargetScope, time::Timestamp,
+};
+
+use super::{
+    Admission, Anchor, Anchors, Head, Ledger, Submission,
+    anchor::AnchorRow,
+    database::{Backend, Lock, Transaction},
+    event::Event,
+    rows,
+    run::{Lease, Move, RequestRow, Run, corrupt},
+    state::State,
+};
+
+/// How many runs are checked at a time, so that a ledger of any length fits in memory.
+const PAGE: u32 = 1_000;
+
+impl<B: Backend> Ledger for B {
+    fn submit(&self, submission: &Submission) -> Result<Admission> {
+        submission.check()?;
+        self.write(|transaction| {
+            if let Some(request) = rows::request(transaction, &submission.request_id)? {
+                return again(transaction, submission, &request);
+            }
+            let known = rows::run(transaction, &submission.run_id, Lock::Rows)?;
+            let now = transaction.now()?;
+            let fresh = known.is_none();
+            let (run, event) = match known {
+                None => Run::admit(submission, now)?,
+                Some(before) => before.join(submission, now)?,
+            };
+            if fresh {
+                rows::insert_run(transaction, &run)?;
+            } else {
+                rows::update_run(transaction, &run, run.progress.epoch)?;
+            }
+            rows::insert_event(transaction, &event)?;
+            rows::insert_request(transaction, &RequestRow::new(submission, &event))?;
+            Ok(Admission { run, fresh })
+        })
+    }
+
+    fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>> {
+        self.write(|transaction| {
+            let (found, now) = match only {
+                None => {
+                    let now = transaction.now()?;
+                    (rows::claimable(transaction, now)?, now)
+                }
+                Some(id) => {
+                    let run = require_run(transaction, id, Lock::Rows)?;
+                    (Some(run), transaction.now()?)
+                }
+            };
+            let Some(before) = found.filter(|run| !run.is_held(now)) else { return Ok(None) };
+            match Lease::claim(&before, worker, seconds, now) {
+                Ok((lease, event)) => {
+                    rows::update_run(transaction, lease.run(), before.progress.epoch)?;
+                    rows::insert_event(transaction, &event)?;
+                    Ok(Some(lease))
+                }
+                Err(failure) if means_nothing_to_do(failure.code) => Ok(None),
+                Err(failure) => Err(failure),
+            }
+        })
+    }
+
+    fn heartbeat(&self, lease: &Lease) -> Result<Timestamp> {
+        self.write(|transaction| {
+            let before = require_run(transaction, lease.run_id(), Lock::Rows)?;
+            let now = transaction.now()?;
+            before.require_held(lease, now)?;
+            let holder = lease.renewed(now);
+            let expires_at = holder.expires_at;
+            rows::update_run(transaction, &Run { holder: Some(holder), ..before }, lease.epoch())?;
+            Ok(expires_at)
+        })
+    }
+
+    fn report(&self, lease: &Lease, moves: &[Move]) -> Result<Run> {
+        self.write(|transaction| {
+            let mut run = require_run(transaction, lease.run_id(), Lock::Rows)?;
+            let now = transaction.now()?;
+            for moved in moves {
+                let (after, event) = run.after_report(lease, moved, now)?;
+                rows::insert_event(transaction, &event)?;
+                run = after;
+            }
+            rows::update_run(transaction, &run, lease.epoch())?;
+            Ok(run)
+        })
+    }
+
+    fn run(&self, id: &TrainRunId) -> Result<Run> {
+        self.read(|transaction| require_run(transaction, id, Lock::None))
+    }
+
+    fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>> {
+        self.read(|transaction| rows::latest(transaction, state, limit))
+    }
+
+    fn events(&self, id: &TrainRunId) -> Result<Vec<Event>> {
+        self.read(|transaction| {
+            let run = require_run(transaction, id, Lock::None)?;
+            verified(transaction, &run)
+        })
+    }
+
+    fn verify(&self) -> Result<Head> {
+        self.read(|transaction| {
+            transaction.check()?;
+            let mut heads = Vec::new();
+            let mut count = 0;
+            let mut previous = String::new();
+            loop {
+                let page = rows::runs_after(transaction, &previous, PAGE)?;
+                let Some(last) = page.last() else { break };
+                previous = last.run_id.to_string();
+                for run in page {
+                    count += verified(transaction, &run)?.len() as u64;
+                    heads.push((run.run_id, run.head));
+                }
+            }
+            for row in rows::anchors(transaction)? {
+                row.anchor()?;
+            }
+            match rows::orphan(transaction)? {
+                None => Head::over(&heads, count),
+                Some(run) => Err(corrupt(&run, "it has events or requests but no row")),
+            }
+        })
+    }
+}
+
+impl<B: Backend> Anchors for B {
+    fn anchor(&self, scope: &TargetScope) -> Result<Option<Anchor>> {
+        let scope = scope.to_string();
+        self.read(|transaction| {
+            let row = rows::anchor(transaction, &scope, Lock::None)?;
+            row.map(|row| row.anchor()).transpose()
+        })
+    }
+
+    fn raise(&self, scope: &TargetScope, anchor: Anchor) -> Result<()> {
+        let row = AnchorRow::new(scope, anchor);
+        self.write(|transaction| match rows::anchor(transaction, &row.scope, Lock::Rows)? {
+            Some(standing) if standing.sequence >= row.sequence => Ok(()),
+            Some(_) => rows::update_anchor(transaction, &row),
+            None => rows::insert_anchor(transaction, &row),
+        })
+    }
+
+    fn anchored(&self) -> Result<Vec<TargetScope>> {
+        self.read(|transaction| rows::anchors(transaction)?.iter().map(|row| row.scope.parse()).collect())
+    }
+}
+
+/// The answer to a request id that was used before.
+fn again(
+    transaction: &mut dyn Transaction,
+    submission: &Submission,
+    request: &RequestRow,
+) -> Result<Admission> {
+    if request.payload_hash != submission.payload_hash.to_string() {
+        let detail = format!("{} was sent before with another content", submission.request_id);
+        return Err(Failure::new(Code::RequestIdPayloadMismatch, detail));
+    }
+    let run = request
+        .run_id
+        .parse()
+        .ok()
+        .map_or(Ok(None), |id| rows::run(transaction, &id, Lock::None))?
+        .ok_or_else(|| corrupt(&request.run_id, "a request names it, and it is not there"))?;
+    Ok(Admission { run, fresh: false })
+}
+
+/// Whether a claim of a given run that fails with this code means only that there is nothing to do.
+const fn means_nothing_to_do(code: Code) -> bool {
+    matches!(code, Code::InvalidTransition | Code::PublishNotAllowed)
+}
+
+fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {
+    rows::run(transaction, id, lock)?
+        .ok_or_else(|| Failure::new(Code::RunNotFound, format!("{id} is not in the ledger")))
+}
+
+/// The events of a run, once the run was compared with them and with its requests.
+fn verified(transaction: &mut dyn Transaction, run: &Run) -> Result<Vec<Event>> {
+    let events = rows::events(transaction, &run.run_id)?;
+    run.verify(&events, &rows::requests(transaction, &run.run_id)?)?;
+    Ok(events)
+}
