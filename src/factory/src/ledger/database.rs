@@ -9,11 +9,11 @@ use contracts::{Result, time::Timestamp};
 /// A database that can hold a ledger.
 pub(super) trait Backend: Send + Sync {
     /// Carries out one durable transaction. A database that lets two writers work at once may call `change`
-    /// again from the start after it was in another's way; nothing of the former call remains.
+    /// again, from the start, after another was in its way; nothing of the former call remains.
     fn write<T>(&self, change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T>;
 
     /// Reads from one moment of the ledger.
-    fn read<T>(&self, query: impl FnOnce(&mut dyn Transaction) -> Result<T>) -> Result<T>;
+    fn read<T>(&self, query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T>;
 }
 
 /// A transaction that is open.

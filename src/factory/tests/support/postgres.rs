@@ -214,10 +214,6 @@ impl Database {
     pub fn url(&self) -> String {
         self.server.url(&self.name)
     }
-
-    pub fn sql(&self, sql: &str) {
-        self.server.sql(&self.name, sql);
-    }
 }
 
 impl Drop for Database {

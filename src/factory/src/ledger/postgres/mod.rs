@@ -132,12 +132,8 @@ impl Backend for PostgresLedger {
         Ok(outcome)
     }
 
-    fn read<T>(&self, query: impl FnOnce(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let mut query = Some(query);
-        self.transact(Purpose::Read, |open| match query.take() {
-            Some(query) => query(open),
-            None => Err(Failure::new(Code::LedgerUnavailable, "a read was in the way of others")),
-        })
+    fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
+        self.transact(Purpose::Read, |open| query(open))
     }
 }
 

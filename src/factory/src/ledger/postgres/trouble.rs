@@ -46,17 +46,22 @@ fn unavailable(what: &str) -> Failure {
 
 /// An error of the way there: the client's own words hold no values, nor does the kind of an input or output error.
 fn lost(error: &tokio_postgres::Error) -> String {
+    let words = error.to_string();
     let mut cause = error.source();
+    // What is missing is said in fixed words, such as `password missing`.
+    if let Some(missing) = cause.filter(|_| words == "invalid configuration") {
+        return format!("{words}, {missing}");
+    }
     while let Some(inner) = cause {
         if let Some(inner) = inner.downcast_ref::<io::Error>() {
             return match inner.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(_) => format!("{error}, the server could not prove who it is"),
-                None => format!("{error}, {}", inner.kind()),
+                Some(_) => format!("{words}, the server could not prove who it is"),
+                None => format!("{words}, {}", inner.kind()),
             };
         }
         cause = inner.source();
     }
-    error.to_string()
+    words
 }
 
 fn refused(error: &DbError) -> Trouble {

@@ -76,7 +76,7 @@ impl Backend for SqliteLedger {
         Ok(outcome)
     }
 
-    fn read<T>(&self, query: impl FnOnce(&mut dyn Transaction) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction().map_err(trouble)?;
         query(&mut Open { transaction, clock: &*self.clock })

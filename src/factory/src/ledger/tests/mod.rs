@@ -61,7 +61,7 @@ pub(super) struct Bench {
 /// Where the ledger of a bench is, and a way to its tables that no rule guards.
 pub(super) enum Place {
     Sqlite(tempfile::TempDir),
-    Postgres(server::Connection, server::Database),
+    Postgres(Box<server::Connection>, server::Database),
 }
 
 impl Bench {
@@ -78,7 +78,7 @@ impl Bench {
             database
         });
         let database = server.database(Some(&template.name));
-        Some(Self::of(Place::Postgres(behind(&database), database)))
+        Some(Self::of(Place::Postgres(Box::new(behind(&database)), database)))
     }
 
     fn of(place: Place) -> Self {

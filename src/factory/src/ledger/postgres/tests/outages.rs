@@ -40,7 +40,7 @@ impl Proxy {
 }
 
 fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), armed: &AtomicBool) {
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         let commits = bytes[..count].windows(7).any(|window| window == b"COMMIT\0");
         if commits && armed.swap(false, Ordering::SeqCst) {
@@ -54,7 +54,7 @@ fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), a
 }
 
 fn answer(mut server: TcpStream, mut client: TcpStream, cut: &AtomicBool) {
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = server.read(&mut bytes) {
         if cut.load(Ordering::SeqCst) || client.write_all(&bytes[..count]).is_err() {
             break;

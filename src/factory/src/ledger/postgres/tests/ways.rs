@@ -86,6 +86,8 @@ fn a_password_that_is_wrong_is_not_shown() {
     not_shown(&failure);
     let failure = refused(&format!("postgresql://worker:{PASSWORD}@127.0.0.1:{}/none", server.port()));
     assert!(failure.detail.contains("3D000"), "{failure}");
+    let failure = refused(&format!("postgresql://worker@127.0.0.1:{}/{name}", server.port()));
+    assert!(failure.detail.contains("password missing"), "{failure}");
     // Nobody listens there any more.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let failure = refused(&format!("postgresql://worker:{PASSWORD}@127.0.0.1:{port}/x"));
@@ -142,4 +144,17 @@ fn tls_proves_the_server_by_name() {
         assert!(untrusted, "{mode}: {failure}");
     }
     PostgresLedger::open(&url("localhost", "sslmode=disable")).unwrap();
+}
+
+#[test]
+fn a_place_is_a_url_or_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.sqlite").to_str().unwrap().to_owned();
+    let bench = Bench::postgres();
+    let scope = "prod/card/primary".parse().unwrap();
+    for place in [Some(file), bench.as_ref().map(|bench| bench.place.name())].into_iter().flatten() {
+        let ledger = crate::ledger::open(&place, Arc::new(crate::clock::SystemClock)).unwrap();
+        assert_eq!(ledger.verify().unwrap().runs, 0);
+        assert_eq!(ledger.anchor(&scope).unwrap(), None);
+    }
 }
