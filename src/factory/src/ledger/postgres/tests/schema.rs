@@ -83,7 +83,7 @@ fn leases_go_by_the_databases_clock() {
     let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
     let until = lease.run().holder.as_ref().unwrap().expires_at.nanoseconds() - 60_000_000_000;
     assert!((before..=now()).contains(&until));
-    // A worker on a machine whose clock is a day ahead cannot take it, and nobody's events go back in time.
+    // Whatever the clock of another worker shows, it is not asked; and no clock turns the order of events around.
     assert_eq!(
         PostgresLedger::open(&bench.place.name()).unwrap().claim(&worker("worker-2"), 60, None).unwrap(),
         None
