@@ -25,6 +25,8 @@ use super::{
 
 /// How many runs are checked at a time, so that a ledger of any length fits in memory.
 const PAGE: u32 = 1_000;
+/// How many waiting runs a claim looks at before it asks for more: most often the first is free.
+const LOOK: u32 = 4;
 
 impl<B: Backend> Ledger for B {
     fn submit(&self, submission: &Submission) -> Result<Admission> {
@@ -53,26 +55,18 @@ impl<B: Backend> Ledger for B {
 
     fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>> {
         self.write(|transaction| {
-            let (found, now) = match only {
-                None => {
-                    let now = transaction.now()?;
-                    (rows::claimable(transaction, now)?, now)
-                }
+            let claimed = match only {
+                None => first_waiting(transaction, worker, seconds)?,
                 Some(id) => {
                     let run = require_run(transaction, id, Lock::Rows)?;
-                    (Some(run), transaction.now()?)
+                    let now = transaction.now()?;
+                    take(&run, worker, seconds, now)?
                 }
             };
-            let Some(before) = found.filter(|run| !run.is_held(now)) else { return Ok(None) };
-            match Lease::claim(&before, worker, seconds, now) {
-                Ok((lease, event)) => {
-                    rows::update_run(transaction, lease.run(), before.progress.epoch)?;
-                    rows::insert_event(transaction, &event)?;
-                    Ok(Some(lease))
-                }
-                Err(failure) if means_nothing_to_do(failure.code) => Ok(None),
-                Err(failure) => Err(failure),
-            }
+            let Some((lease, event)) = claimed else { return Ok(None) };
+            rows::update_run(transaction, lease.run(), lease.epoch() - 1)?;
+            rows::insert_event(transaction, &event)?;
+            Ok(Some(lease))
         })
     }
 
@@ -185,9 +179,42 @@ fn again(
     Ok(Admission { run, fresh: false })
 }
 
-/// Whether a claim of a given run that fails with this code means only that there is nothing to do.
-const fn means_nothing_to_do(code: Code) -> bool {
-    matches!(code, Code::InvalidTransition | Code::PublishNotAllowed)
+/// What a claim makes of the run that has waited longest of those that nobody else is at.
+///
+/// Runs are looked at without holding them; one that can be taken is read again under its lock, and decided on as
+/// it is then. A run that somebody holds a lock on is passed over rather than waited for.
+fn first_waiting(
+    transaction: &mut dyn Transaction,
+    worker: &Name,
+    seconds: u32,
+) -> Result<Option<(Lease, Event)>> {
+    let now = transaction.now()?;
+    let mut page = rows::waiting_after(transaction, None, LOOK)?;
+    while let Some(last) = page.last().cloned() {
+        for seen in page.iter().filter(|run| !run.is_held(now)) {
+            let Some(run) = rows::run(transaction, &seen.run_id, Lock::FreeRows)? else { continue };
+            match take(&run, worker, seconds, now) {
+                Ok(None) => {}
+                // Its last retry was used up since it was looked at.
+                Err(failure) if failure.code == Code::PublishRetryExhausted => {}
+                taken => return taken,
+            }
+        }
+        page = rows::waiting_after(transaction, Some(&last), LOOK)?;
+    }
+    Ok(None)
+}
+
+/// What a claim makes of a run at this moment; none where it is held, or nothing is to be done with it.
+fn take(run: &Run, worker: &Name, seconds: u32, now: Timestamp) -> Result<Option<(Lease, Event)>> {
+    if run.is_held(now) {
+        return Ok(None);
+    }
+    match Lease::claim(run, worker, seconds, now) {
+        Ok(taken) => Ok(Some(taken)),
+        Err(failure) if matches!(failure.code, Code::InvalidTransition | Code::PublishNotAllowed) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {

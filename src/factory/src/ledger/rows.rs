@@ -3,7 +3,7 @@
 //! Flows in and out: runs, events, requests and anchors. Invariant: a worker's write names the epoch that it
 //! was given, so that a row which somebody claimed since then refuses it.
 
-use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::RequestId, time::Timestamp};
+use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::RequestId};
 
 use super::{
     anchor::AnchorRow,
@@ -40,18 +40,25 @@ pub(super) fn run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock
     one(transaction, ("SELECT * FROM runs WHERE run_id = $1", lock), &[id.as_str().into()])
 }
 
-/// What a claim takes; the condition on the state is that of the index `runs_claimable`, word for word.
-pub(super) const CLAIMABLE: &str = "SELECT * FROM runs
+/// What waits for a worker; the conditions on the state are those of the index `runs_waiting`, word for word. They
+/// name the states that are done, since an index by state would be taken for a list of those that wait.
+pub(super) const WAITING: &str = "SELECT * FROM runs
     WHERE state NOT IN ('FAIL', 'PUBLISHED')
       AND (state <> 'PASS' OR publish_allowed = 1)
       AND (state <> 'PUBLISH_PENDING' OR publish_attempts <= 3)
-      AND (lease_expires IS NULL OR lease_expires <= $1)
+      AND (updated_at, run_id) > ($1, $2)
     ORDER BY updated_at, run_id
-    LIMIT 1";
+    LIMIT $3";
 
-/// The run that has waited longest of those that a claim at this moment finds free.
-pub(super) fn claimable(transaction: &mut dyn Transaction, now: Timestamp) -> Result<Option<Run>> {
-    one(transaction, (CLAIMABLE, Lock::FreeRows), &[now.into()])
+/// Runs that a worker could take up, held or not, the one that has waited longest first; those after the given one.
+pub(super) fn waiting_after(
+    transaction: &mut dyn Transaction,
+    previous: Option<&Run>,
+    limit: u32,
+) -> Result<Vec<Run>> {
+    let (updated_at, run_id) =
+        previous.map_or((i64::MIN, ""), |run| (run.updated_at.nanoseconds(), run.run_id.as_str()));
+    all(transaction, (WAITING, Lock::None), &[updated_at.into(), run_id.into(), Cell::Integer(limit.into())])
 }
 
 pub(super) const LATEST: &str = "SELECT * FROM runs ORDER BY submitted_at DESC, run_id LIMIT $1";

@@ -103,7 +103,7 @@ fn listings_and_claims_follow_an_index() {
     for (sql, index) in [
         (rows::LATEST, "runs_by_admission"),
         (rows::LATEST_IN_STATE, "runs_by_state_and_admission"),
-        (rows::CLAIMABLE, "runs_claimable"),
+        (rows::WAITING, "runs_waiting"),
     ] {
         let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters: Vec<i64> = vec![1; statement.parameter_count()];

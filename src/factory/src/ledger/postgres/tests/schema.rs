@@ -103,14 +103,12 @@ fn listings_and_claims_follow_an_index() {
         "INSERT INTO runs SELECT 'tr_' || number, '', '', {state}, 'NONE', 0, 0, 0, 0, NULL, NULL, NULL, number,
             number, 1, '', '' FROM generate_series(1, 20000) AS number; ANALYZE runs"
     ));
-    let claimable = format!("{} FOR UPDATE SKIP LOCKED", rows::CLAIMABLE).replace("$1", "0");
+    let waiting = rows::WAITING.replace("$1", "0").replace("$2", "''").replace("$3", "4");
     let latest = rows::LATEST.replace("$1", "10");
     let in_state = rows::LATEST_IN_STATE.replace("$1", "'QUEUED'").replace("$2", "10");
-    for (sql, index) in [
-        (claimable, "runs_claimable"),
-        (latest, "runs_by_admission"),
-        (in_state, "runs_by_state_and_admission"),
-    ] {
+    for (sql, index) in
+        [(waiting, "runs_waiting"), (latest, "runs_by_admission"), (in_state, "runs_by_state_and_admission")]
+    {
         let plan = raw(&bench).texts(&format!("EXPLAIN {sql}")).join("\n");
         assert!(plan.contains(&format!("Index Scan using {index}")), "{plan}");
         assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
