@@ -3,6 +3,8 @@
 //! Flows in: a run's events. Flows out: evidence, and signed receipts in the store. Invariant: a receipt is made of what
 //! the ledger holds alone, so that whoever writes it, whenever, writes the same.
 
+use std::collections::BTreeMap;
+
 use contracts::{
     Checked, Code, Failure, Result,
     identity::ids::TrainRunId,
@@ -10,7 +12,6 @@ use contracts::{
     run_receipt::{Evidence, RunOutcome, RunReceipt},
     schema::SchemaVersion,
     signature::Signature,
-    time::Timestamp,
     train_request::TrainBuildRequest,
 };
 use serde_json::Value;
@@ -21,6 +22,10 @@ use crate::{
     ledger::{Event, State},
     line::Line,
 };
+
+/// Seconds before the latest event of a run at rest within which workers look for receipts that were left undone: one
+/// that worked at that time has looked there since, and one that starts later looks as far back.
+const SETTLING_SECONDS: u32 = 600;
 
 impl Line {
     /// What a run left behind, as the ledger holds it.
@@ -90,19 +95,23 @@ impl Line {
         Ok(earned)
     }
 
-    /// Settles every run at rest that has no receipt of its state, of those on which something happened since this
-    /// moment of the ledger's clock; gives the moment of the last of them.
-    pub(crate) fn settle_since(&self, moment: Timestamp) -> Result<Timestamp> {
-        let mut last = moment;
-        for run in self.ledger.at_rest_since(moment)? {
-            let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
-            let key = layout::receipt(&request.platform_run_id, &run.run_id, run.progress.state)?;
-            if self.store.get(&key)?.is_none() {
-                self.settle(&run.run_id)?;
+    /// Settles every run that came to rest lately and has no receipt of its state. `settled` holds how many events each
+    /// had when it was looked at last, and is brought up to date: those are not looked at again.
+    pub(crate) fn settle_lately(&self, settled: &mut BTreeMap<TrainRunId, u64>) -> Result<()> {
+        let runs = self.ledger.lately_at_rest(SETTLING_SECONDS)?;
+        let mut looked_at = BTreeMap::new();
+        for run in runs {
+            if settled.get(&run.run_id) != Some(&run.events) {
+                let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
+                let key = layout::receipt(&request.platform_run_id, &run.run_id, run.progress.state)?;
+                if self.store.get(&key)?.is_none() {
+                    self.settle(&run.run_id)?;
+                }
             }
-            last = run.updated_at;
+            looked_at.insert(run.run_id, run.events);
         }
-        Ok(last)
+        *settled = looked_at;
+        Ok(())
     }
 }
 

@@ -8,11 +8,12 @@
 //!
 //! Invariants: a run is carried out only by who holds its lease; whoever stops it is named in the ledger.
 
+use std::collections::BTreeMap;
+
 use contracts::{
     Checked, Code, Failure, Result,
     identity::ids::TrainRunId,
     names::{Name, Principal},
-    time::Timestamp,
     train_request::TrainBuildRequest,
 };
 use serde_json::json;
@@ -81,7 +82,7 @@ impl Line {
         }
         match only {
             Some(run) => self.settle(run)?,
-            None => drop(self.settle_since(Timestamp::from_nanoseconds(i64::MIN))?),
+            None => self.settle_lately(&mut BTreeMap::new())?,
         }
         Ok(None)
     }

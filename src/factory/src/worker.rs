@@ -13,7 +13,7 @@
 //! started together do not ask together. How long a run that failed rests is the ledger's business.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::{NonZeroU16, NonZeroUsize},
     sync::{Mutex, PoisonError, mpsc},
     thread,
@@ -21,7 +21,7 @@ use std::{
 
 use contracts::{
     Checked, Code, Digest, Failure, Result, identity::ids::TrainRunId, job::JobInvocation, names::Name,
-    names::ObjectKey, run_config::RunConfig, time::Timestamp,
+    names::ObjectKey, run_config::RunConfig,
 };
 use kernels::Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -32,8 +32,6 @@ use crate::{clock::Stop, jobs::Taken, ledger::Run, line::Line, watch::Watch};
 const FIRST_WAIT: f64 = 0.1;
 /// Seconds of the longest wait for work, before it is spread.
 const LONGEST_WAIT: f64 = 4.0;
-/// Nanoseconds that runs are looked at again for after they came to rest: their own worker settles them meanwhile.
-const SETTLING: i64 = 600_000_000_000;
 
 /// What a worker is told to be.
 #[derive(Debug, Clone)]
@@ -74,8 +72,7 @@ impl Worker {
         let shift = Shift { worker: self, line, stop, watch, news, failed: Mutex::new(None) };
         thread::scope(|scope| {
             scope.spawn(|| {
-                let settled = Timestamp::from_nanoseconds(i64::MIN);
-                let mut house = House { left: BTreeSet::new(), settled };
+                let mut house = House::default();
                 shift.go_on("house", |waits| shift.keep_house(&mut house, waits));
             });
             for lane in 1..=self.lanes.get() {
@@ -158,9 +155,7 @@ impl Shift<'_> {
             }
             !self.stop.is_asked()
         })?;
-        let last = self.line.settle_since(house.settled)?;
-        house.settled = Timestamp::from_nanoseconds(last.nanoseconds().saturating_sub(SETTLING));
-        Ok(())
+        self.line.settle_lately(&mut house.settled)
     }
 }
 
@@ -183,11 +178,12 @@ fn pool_of(threads: NonZeroUsize) -> Result<ThreadPool> {
 }
 
 /// What the thread remembers that takes up jobs and writes the receipts that workers that died left undone.
+#[derive(Default)]
 struct House {
     /// Jobs that were left, and why.
     left: BTreeSet<(ObjectKey, Code)>,
-    /// Runs that came to rest before have their receipts.
-    settled: Timestamp,
+    /// Runs that have their receipts, with how many events they had.
+    settled: BTreeMap<TrainRunId, u64>,
 }
 
 /// How long to wait for something to happen: longer each time, until something does.

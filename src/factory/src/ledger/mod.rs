@@ -10,17 +10,26 @@
 //! key, whoever asks and however often; at most one live lease a run, and only its holder changes it; the
 //! row of a run is the fold of its events; every row is compared with its digest at each read.
 //!
-//! The state machine (`state`) and the chain (`event`) know no SQL, so that a ledger on another database
-//! keeps the same promises by the same code.
+//! The state machine (`state`), the chain (`event`) and the rules of leases (`run`) know no SQL; the verbs
+//! (`book`) and their statements (`rows`) know no database. SQLite and PostgreSQL only carry out transactions
+//! (`database`), so that both keep the same promises by the same code.
 
 mod anchor;
+mod book;
+mod cells;
+mod database;
 mod event;
+mod postgres;
+mod rows;
 mod run;
 mod sqlite;
 mod state;
+mod versions;
+
+use std::sync::Arc;
 
 use contracts::{
-    Code, Digest, Result,
+    Code, Digest, Failure, Result,
     identity::ids::TrainRunId,
     names::{Name, Principal, RequestId},
     time::Timestamp,
@@ -30,8 +39,11 @@ use contracts::{
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::clock::Clock;
+
 pub use anchor::{Anchor, Anchors};
 pub use event::{Event, EventKind};
+pub use postgres::PostgresLedger;
 pub use run::{Holder, LONGEST_LEASE, Lease, Move, Run};
 pub use sqlite::SqliteLedger;
 pub use state::{Mode, PUBLISH_RETRIES, Progress, State, Step};
@@ -123,9 +135,9 @@ pub trait Ledger: Send + Sync {
     /// The runs in a state, or in any, at most so many, latest admission first.
     fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>>;
 
-    /// The runs that earned a receipt and on which something happened since this moment of the ledger's clock, in the
-    /// order in which it did.
-    fn at_rest_since(&self, moment: Timestamp) -> Result<Vec<Run>>;
+    /// The runs that earned a receipt, as far as something happened on them within so many seconds before the latest
+    /// such event, in the order in which it did.
+    fn lately_at_rest(&self, seconds: u32) -> Result<Vec<Run>>;
 
     /// The events of a run from the first.
     fn events(&self, id: &TrainRunId) -> Result<Vec<Event>>;
@@ -133,3 +145,26 @@ pub trait Ledger: Send + Sync {
     /// Computes every hash, digest and fold again; `LEDGER_CORRUPT` names the first run that is wrong.
     fn verify(&self) -> Result<Head>;
 }
+
+/// A ledger that holds the registry's anchors too.
+pub trait AnchoredLedger: Ledger + Anchors {}
+
+impl<T: Ledger + Anchors> AnchoredLedger for T {}
+
+/// Opens the ledger at a place: a `postgresql://` URL or the path of a SQLite file. It is made where there is
+/// none, and an older one is brought up to date.
+///
+/// SQLite goes by the clock; PostgreSQL serves many machines, and goes by the database's own.
+pub fn open(place: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn AnchoredLedger>> {
+    if place.starts_with("postgresql://") || place.starts_with("postgres://") {
+        return Ok(Arc::new(PostgresLedger::open(place)?));
+    }
+    if place.contains("://") {
+        let expected = "a postgresql:// URL or the path of a file";
+        return Err(Failure::at(Code::ParameterInvalid, "ledger", expected, "another URL (not shown)"));
+    }
+    Ok(Arc::new(SqliteLedger::open(place, clock)?))
+}
+
+#[cfg(test)]
+mod tests;

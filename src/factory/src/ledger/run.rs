@@ -183,6 +183,10 @@ fn later(now: Timestamp, seconds: u32) -> Timestamp {
     Timestamp::from_nanoseconds(now.nanoseconds().saturating_add(i64::from(seconds) * 1_000_000_000))
 }
 
+pub(super) fn earlier(moment: Timestamp, seconds: u32) -> Timestamp {
+    Timestamp::from_nanoseconds(moment.nanoseconds().saturating_sub(i64::from(seconds) * 1_000_000_000))
+}
+
 impl Run {
     /// The run that a submission makes, with its first event.
     pub(super) fn admit(submission: &Submission, now: Timestamp) -> Result<(Self, Event)> {
@@ -213,6 +217,8 @@ impl Run {
     /// The run after a step, with the event that says so.
     pub(super) fn after(&self, step: Step, holder: Option<Holder>, news: News) -> Result<(Self, Event)> {
         let progress = self.progress.apply(step)?;
+        // A clock that was set back does not turn the order of a run's events around.
+        let news = News { recorded_at: news.recorded_at.max(self.updated_at), ..news };
         let event = Event::following(&self.run_id, Some((self.events, self.head)), &progress, news)?;
         let run = Self {
             progress,

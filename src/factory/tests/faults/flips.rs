@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use contracts::{Result, identity::ids::BundleId, time::Timestamp};
+use contracts::{Result, identity::ids::BundleId};
 use factory::{
     clock::FixedClock,
     keys::Keys,
@@ -102,7 +102,7 @@ fn answers(path: &Path) -> Result<String> {
     let events = runs.iter().map(|run| ledger.events(&run.run_id)).collect::<Result<Vec<_>>>()?;
     let scopes = ledger.anchored()?;
     let anchors = scopes.iter().map(|scope| ledger.anchor(scope)).collect::<Result<Vec<_>>>()?;
-    let at_rest = ledger.at_rest_since(Timestamp::from_nanoseconds(i64::MIN))?;
+    let at_rest = ledger.lately_at_rest(u32::MAX)?;
     Ok(format!("{head:?} {runs:?} {events:?} {scopes:?} {anchors:?} {at_rest:?}"))
 }
 

@@ -11,8 +11,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
-mod anchors;
-mod rows;
 mod schema;
 
 use std::{
@@ -24,17 +22,14 @@ use std::{
     time::Duration,
 };
 
-use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::Name, time::Timestamp};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use rustix::fs::FlockOperation;
-use serde_json::Value;
-
-use super::{
-    Admission, Head, Ledger, Submission,
-    event::Event,
-    run::{Lease, Move, RequestRow, Run, corrupt},
-    state::State,
+use contracts::{Code, Failure, Result, time::Timestamp};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
 };
+use rustix::fs::FlockOperation;
+
+use super::database::{Backend, Cell, Columns, Query, Transaction, Unreadable};
 use crate::{
     clock::Clock,
     failpoint::{Failpoint, hit},
@@ -64,166 +59,89 @@ impl SqliteLedger {
         drop(held);
         Ok(Self { connection: Mutex::new(connection), lock, clock })
     }
+}
 
-    /// Carries out one durable transaction.
-    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T>) -> Result<T> {
+impl Backend for SqliteLedger {
+    fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let held = Held::wait(&self.lock)?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
-        let outcome = change(&transaction, self.clock.now())?;
+        let mut open = Open { transaction, clock: &*self.clock };
+        let outcome = change(&mut open)?;
         hit(Failpoint::LedgerBeforeCommit)?;
-        transaction.commit().map_err(trouble)?;
+        open.transaction.commit().map_err(trouble)?;
         drop(held);
         hit(Failpoint::LedgerAfterCommit)?;
         Ok(outcome)
     }
 
-    /// Reads from one moment of the ledger.
-    fn read<T>(&self, query: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction().map_err(trouble)?;
-        query(&transaction)
+        query(&mut Open { transaction, clock: &*self.clock })
     }
 }
 
-impl Ledger for SqliteLedger {
-    fn submit(&self, submission: &Submission) -> Result<Admission> {
-        submission.check()?;
-        self.write(|transaction, now| {
-            if let Some(request) = rows::request(transaction, &submission.request_id)? {
-                return again(transaction, submission, &request);
-            }
-            let known = rows::run(transaction, &submission.run_id)?;
-            let fresh = known.is_none();
-            let (run, event) = match known {
-                None => Run::admit(submission, now)?,
-                Some(before) => before.join(submission, now)?,
-            };
-            if fresh {
-                rows::insert_run(transaction, &run)?;
-            } else {
-                rows::update_run(transaction, &run, run.progress.epoch)?;
-            }
-            rows::insert_event(transaction, &event)?;
-            rows::insert_request(transaction, &RequestRow::new(submission, &event))?;
-            Ok(Admission { run, fresh })
-        })
+/// A transaction that is open. A write's holds the lock file, so that no row needs a lock of its own.
+struct Open<'a> {
+    transaction: rusqlite::Transaction<'a>,
+    clock: &'a dyn Clock,
+}
+
+impl Transaction for Open<'_> {
+    fn now(&mut self) -> Result<Timestamp> {
+        Ok(self.clock.now())
     }
 
-    fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>> {
-        self.write(|transaction, now| {
-            let claimed = match only {
-                None => rows::first_waiting(transaction, |run| Lease::take_due(run, worker, seconds, now))?,
-                Some(id) => Lease::take(&require_run(transaction, id)?, worker, seconds, now)?,
-            };
-            let Some((lease, event)) = claimed else { return Ok(None) };
-            rows::update_run(transaction, lease.run(), lease.epoch() - 1)?;
-            rows::insert_event(transaction, &event)?;
-            Ok(Some(lease))
-        })
+    fn select(
+        &mut self,
+        query: Query,
+        parameters: &[Cell],
+        take: &mut dyn FnMut(&dyn Columns) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.transaction.prepare_cached(query.sql).map_err(trouble)?;
+        let mut rows = statement.query(params_from_iter(parameters)).map_err(trouble)?;
+        while let Some(row) = rows.next().map_err(trouble)? {
+            take(row)?;
+        }
+        Ok(())
     }
 
-    fn heartbeat(&self, lease: &Lease) -> Result<Timestamp> {
-        self.write(|transaction, now| {
-            let before = require_run(transaction, lease.run_id())?;
-            before.require_held(lease, now)?;
-            let holder = lease.renewed(now);
-            let expires_at = holder.expires_at;
-            rows::update_run(transaction, &Run { holder: Some(holder), ..before }, lease.epoch())?;
-            Ok(expires_at)
-        })
+    fn execute(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<u64> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(trouble)?;
+        statement.execute(params_from_iter(parameters)).map_err(trouble).map(|rows| rows as u64)
     }
 
-    fn report(&self, lease: &Lease, moves: &[Move]) -> Result<Run> {
-        self.write(|transaction, now| {
-            let mut run = require_run(transaction, lease.run_id())?;
-            for moved in moves {
-                let (after, event) = run.after_report(lease, moved, now)?;
-                rows::insert_event(transaction, &event)?;
-                run = after;
-            }
-            rows::update_run(transaction, &run, lease.epoch())?;
-            Ok(run)
-        })
-    }
-
-    fn cancel(&self, id: &TrainRunId, detail: Value) -> Result<Run> {
-        self.write(|transaction, now| {
-            let before = require_run(transaction, id)?;
-            if before.reason == Some(Code::RunCancelled) {
-                return Ok(before);
-            }
-            let (run, event) = before.cancelled(detail, now)?;
-            rows::update_run(transaction, &run, before.progress.epoch)?;
-            rows::insert_event(transaction, &event)?;
-            Ok(run)
-        })
-    }
-
-    fn run(&self, id: &TrainRunId) -> Result<Run> {
-        self.read(|transaction| require_run(transaction, id))
-    }
-
-    fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>> {
-        self.read(|transaction| rows::latest(transaction, state, limit))
-    }
-
-    fn at_rest_since(&self, moment: Timestamp) -> Result<Vec<Run>> {
-        self.read(|transaction| rows::at_rest_since(transaction, moment))
-    }
-
-    fn events(&self, id: &TrainRunId) -> Result<Vec<Event>> {
-        self.read(|transaction| {
-            let run = require_run(transaction, id)?;
-            let events = rows::events(transaction, id)?;
-            run.verify(&events, &rows::requests(transaction, id)?)?;
-            Ok(events)
-        })
-    }
-
-    fn verify(&self) -> Result<Head> {
-        self.read(|transaction| {
-            let check: String =
-                transaction.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(trouble)?;
-            if check != "ok" {
-                return Err(Failure::new(Code::LedgerCorrupt, "the ledger's file is damaged"));
-            }
-            let mut heads = Vec::new();
-            let mut count = 0;
-            for run in rows::all_runs(transaction)? {
-                let events = rows::events(transaction, &run.run_id)?;
-                run.verify(&events, &rows::requests(transaction, &run.run_id)?)?;
-                count += run.events;
-                heads.push((run.run_id, run.head));
-            }
-            anchors::verify(transaction)?;
-            match rows::orphan(transaction)? {
-                None => Head::over(&heads, count),
-                Some(run) => Err(corrupt(&run, "it has events or requests but no row")),
-            }
-        })
+    fn check(&mut self) -> Result<()> {
+        let check: String =
+            self.transaction.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(trouble)?;
+        if check == "ok" {
+            Ok(())
+        } else {
+            Err(Failure::new(Code::LedgerCorrupt, "the ledger's file is damaged"))
+        }
     }
 }
 
-/// The answer to a request id that was used before.
-fn again(transaction: &Transaction<'_>, submission: &Submission, request: &RequestRow) -> Result<Admission> {
-    if request.payload_hash != submission.payload_hash.to_string() {
-        let detail = format!("{} was sent before with another content", submission.request_id);
-        return Err(Failure::new(Code::RequestIdPayloadMismatch, detail));
+impl Columns for Row<'_> {
+    fn text(&self, column: &str) -> Result<Option<String>, Unreadable> {
+        self.get(column).map_err(|_| Unreadable)
     }
-    let run = request
-        .run_id
-        .parse()
-        .ok()
-        .map_or(Ok(None), |id| rows::run(transaction, &id))?
-        .ok_or_else(|| corrupt(&request.run_id, "a request names it, and it is not there"))?;
-    Ok(Admission { run, fresh: false })
+
+    fn integer(&self, column: &str) -> Result<Option<i64>, Unreadable> {
+        self.get(column).map_err(|_| Unreadable)
+    }
 }
 
-fn require_run(connection: &Connection, id: &TrainRunId) -> Result<Run> {
-    rows::run(connection, id)?
-        .ok_or_else(|| Failure::new(Code::RunNotFound, format!("{id} is not in the ledger")))
+impl ToSql for Cell {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
 }
 
 /// Creates the file and its folder durably; SQLite would create it readable for others.

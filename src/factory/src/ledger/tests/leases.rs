@@ -1,8 +1,6 @@
 use super::*;
 
-#[test]
-fn a_run_goes_the_whole_way() {
-    let bench = Bench::new();
+fn a_run_goes_the_whole_way(bench: &Bench) {
     let lease = bench.passed(1, true);
     assert_eq!((lease.mode(), lease.epoch(), lease.request()), (Mode::Full, 1, &b"{\"number\":1}"[..]));
     bench.advance(&lease, State::PublishPending).unwrap();
@@ -18,9 +16,7 @@ fn a_run_goes_the_whole_way() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn a_step_that_is_not_possible_changes_nothing() {
-    let bench = Bench::new();
+fn a_step_that_is_not_possible_changes_nothing(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     let head = bench.ledger.verify().unwrap();
@@ -31,9 +27,7 @@ fn a_step_that_is_not_possible_changes_nothing() {
     assert_eq!(bench.ledger.verify().unwrap(), head);
 }
 
-#[test]
-fn a_failure_keeps_its_code() {
-    let bench = Bench::new();
+fn a_failure_keeps_its_code(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     let detail = json!({ "stage": "train" });
@@ -44,9 +38,7 @@ fn a_failure_keeps_its_code() {
     assert_eq!((last.reason, last.detail), (Some(Code::DegenerateLabels), detail));
 }
 
-#[test]
-fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue() {
-    let bench = Bench::new();
+fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue(bench: &Bench) {
     bench.submit(1, false);
     bench.clock.advance(1);
     bench.submit(2, false);
@@ -65,88 +57,7 @@ fn a_run_whose_input_is_away_goes_to_the_end_of_the_queue() {
     assert_eq!(bench.claim().run_id(), first.run_id());
 }
 
-#[test]
-fn a_pending_publication_rests_before_it_is_tried_again() {
-    let bench = Bench::new();
-    let lease = bench.passed(1, true);
-    bench.advance(&lease, State::PublishPending).unwrap();
-    bench.ledger.begin_publish(&lease).unwrap();
-    let away = Move::to(State::PublishPending, Some(Code::RegistryUnavailable), json!({}));
-    bench.ledger.report(&lease, &[away, Move::release()]).unwrap();
-    bench.clock.advance(9);
-    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
-    bench.clock.advance(1);
-    assert_eq!(bench.claim().mode(), Mode::PublishOnly);
-}
-
-/// A clock that was set back neither keeps a run held for as long as it was ahead, nor lets it rest that long.
-#[test]
-fn a_clock_that_is_set_back_locks_no_run() {
-    let bench = Bench::new();
-    bench.submit(1, false);
-    bench.submit(2, false);
-    let held = bench.claim();
-    let tried = bench.claim();
-    bench.ledger.advance(&tried, State::Queued, Some(Code::ManifestUnresolved), json!({})).unwrap();
-    bench.clock.set(Timestamp::from_nanoseconds(1_000_000_000));
-    let both = [bench.claim(), bench.claim()].map(|lease| lease.run_id().clone());
-    assert!(both.contains(held.run_id()) && both.contains(tried.run_id()));
-    // The former holder is fenced by the epoch, whatever the clock says.
-    assert_eq!(bench.advance(&held, State::EvalReady).unwrap_err().code, Code::LeaseLost);
-}
-
-#[test]
-fn nobody_holds_a_run_for_longer_than_the_longest_lease() {
-    let bench = Bench::new();
-    bench.submit(1, false);
-    let lease = bench.ledger.claim(&worker("worker-1"), u32::MAX, None).unwrap().unwrap();
-    bench.clock.advance(LONGEST_LEASE);
-    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
-}
-
-#[test]
-fn a_cancelled_run_is_over_and_its_holder_refused() {
-    let bench = Bench::new();
-    bench.submit(1, true);
-    let lease = bench.claim();
-    let detail = json!({ "actor": "ada", "reason": "a mistake" });
-    let run = bench.ledger.cancel(lease.run_id(), detail.clone()).unwrap();
-    assert_eq!((run.progress.state, run.reason), (State::Fail, Some(Code::RunCancelled)));
-    assert_eq!(run.holder, None);
-    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
-    assert_eq!(bench.ledger.heartbeat(&lease).unwrap_err().code, Code::LeaseLost);
-    assert_eq!(bench.ledger.cancel(lease.run_id(), json!({})).unwrap(), run);
-    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
-    let last = bench.ledger.events(lease.run_id()).unwrap().pop().unwrap();
-    assert_eq!((last.kind, last.detail), (EventKind::Cancelled, detail));
-    bench.ledger.verify().unwrap();
-    let passed = bench.passed(2, false);
-    let failure = bench.ledger.cancel(passed.run_id(), json!({})).unwrap_err();
-    assert_eq!(failure.code, Code::InvalidTransition);
-}
-
-#[test]
-fn runs_at_rest_are_found_by_when_they_came_to_it() {
-    let bench = Bench::new();
-    let first = bench.passed(1, false);
-    bench.ledger.release(&first).unwrap();
-    bench.clock.advance(10);
-    let moment = bench.clock.now();
-    bench.submit(2, false);
-    let second = bench.claim();
-    assert_eq!(bench.ledger.at_rest_since(moment).unwrap(), []);
-    bench.advance(&second, State::Fail).unwrap();
-    let ids = |moment| -> Vec<_> {
-        bench.ledger.at_rest_since(moment).unwrap().into_iter().map(|run| run.run_id).collect()
-    };
-    assert_eq!(ids(moment), [second.run_id().clone()]);
-    let start = Timestamp::from_nanoseconds(i64::MIN);
-    assert_eq!(ids(start), [first.run_id().clone(), second.run_id().clone()]);
-}
-
-#[test]
-fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused() {
-    let bench = Bench::new();
+fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bench: &Bench) {
     bench.submit(1, true);
     let old = bench.claim();
     bench.advance(&old, State::EvalReady).unwrap();
@@ -172,9 +83,7 @@ fn a_lease_that_ran_out_is_taken_over_and_its_holder_refused() {
 }
 
 /// The name alone does not make a holder: a worker that restarts has lost what it held before.
-#[test]
-fn a_worker_of_the_same_name_is_fenced_too() {
-    let bench = Bench::new();
+fn a_worker_of_the_same_name_is_fenced_too(bench: &Bench) {
     bench.submit(1, false);
     let old = bench.claim();
     bench.clock.advance(60);
@@ -184,17 +93,13 @@ fn a_worker_of_the_same_name_is_fenced_too() {
     bench.advance(&new, State::EvalReady).unwrap();
 }
 
-#[test]
-fn the_row_itself_refuses_a_write_of_another_epoch() {
-    let bench = Bench::new();
+fn the_row_itself_refuses_a_write_of_another_epoch(bench: &Bench) {
     let run = bench.submit(1, false);
-    assert_eq!(rows::update_run(&bench.raw(), &run, 1).unwrap_err().code, Code::LeaseLost);
-    rows::update_run(&bench.raw(), &run, 0).unwrap();
+    assert_eq!(bench.put(&run, Some(1)).unwrap_err().code, Code::LeaseLost);
+    bench.put(&run, Some(0)).unwrap();
 }
 
-#[test]
-fn a_heartbeat_holds_the_run() {
-    let bench = Bench::new();
+fn a_heartbeat_holds_the_run(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     for _ in 0..5 {
@@ -206,9 +111,7 @@ fn a_heartbeat_holds_the_run() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn a_released_run_is_free_at_once() {
-    let bench = Bench::new();
+fn a_released_run_is_free_at_once(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     bench.ledger.release(&lease).unwrap();
@@ -216,9 +119,7 @@ fn a_released_run_is_free_at_once() {
     assert_eq!(bench.claim().epoch(), 2);
 }
 
-#[test]
-fn a_pass_that_was_not_to_be_published_can_be_later() {
-    let bench = Bench::new();
+fn a_pass_that_was_not_to_be_published_can_be_later(bench: &Bench) {
     let lease = bench.passed(1, false);
     assert_eq!(bench.advance(&lease, State::PublishPending).unwrap_err().code, Code::PublishNotAllowed);
     bench.ledger.release(&lease).unwrap();
@@ -231,9 +132,7 @@ fn a_pass_that_was_not_to_be_published_can_be_later() {
     assert_eq!(bench.advance(&lease, State::Published).unwrap().progress.full_attempts, 1);
 }
 
-#[test]
-fn publish_retries_are_bounded_and_a_crash_spends_none() {
-    let bench = Bench::new();
+fn publish_retries_are_bounded_and_a_crash_spends_none(bench: &Bench) {
     let mut lease = bench.passed(1, true);
     bench.advance(&lease, State::PublishPending).unwrap();
     for attempt in 0..=PUBLISH_RETRIES {
@@ -255,9 +154,7 @@ fn publish_retries_are_bounded_and_a_crash_spends_none() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn moves_reported_together_all_happen_or_none() {
-    let bench = Bench::new();
+fn moves_reported_together_all_happen_or_none(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
     bench.advance(&lease, State::EvalReady).unwrap();
@@ -280,12 +177,100 @@ fn moves_reported_together_all_happen_or_none() {
     bench.ledger.verify().unwrap();
 }
 
-#[test]
-fn a_run_that_is_not_there_is_not_found() {
-    let bench = Bench::new();
+fn a_run_that_is_not_there_is_not_found(bench: &Bench) {
     let id = submission(9, "request-9", false).run_id;
     assert_eq!(bench.ledger.run(&id).unwrap_err().code, Code::RunNotFound);
     assert_eq!(bench.ledger.events(&id).unwrap_err().code, Code::RunNotFound);
     let failure = bench.ledger.claim(&worker("worker-1"), 1, Some(&id)).unwrap_err();
     assert_eq!(failure.code, Code::RunNotFound);
 }
+
+fn a_pending_publication_rests_before_it_is_tried_again(bench: &Bench) {
+    let lease = bench.passed(1, true);
+    bench.advance(&lease, State::PublishPending).unwrap();
+    bench.ledger.begin_publish(&lease).unwrap();
+    let away = Move::to(State::PublishPending, Some(Code::RegistryUnavailable), json!({}));
+    bench.ledger.report(&lease, &[away, Move::release()]).unwrap();
+    bench.clock.advance(9);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    bench.clock.advance(1);
+    assert_eq!(bench.claim().mode(), Mode::PublishOnly);
+}
+
+/// A clock that was set back neither keeps a run held for as long as it was ahead, nor lets it rest that long.
+fn a_clock_that_is_set_back_locks_no_run(bench: &Bench) {
+    bench.submit(1, false);
+    bench.submit(2, false);
+    let held = bench.claim();
+    let tried = bench.claim();
+    bench.ledger.advance(&tried, State::Queued, Some(Code::ManifestUnresolved), json!({})).unwrap();
+    bench.clock.set(Timestamp::from_nanoseconds(1_000_000_000));
+    let both = [bench.claim(), bench.claim()].map(|lease| lease.run_id().clone());
+    assert!(both.contains(held.run_id()) && both.contains(tried.run_id()));
+    // The former holder is fenced by the epoch, whatever the clock says.
+    assert_eq!(bench.advance(&held, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+}
+
+fn nobody_holds_a_run_for_longer_than_the_longest_lease(bench: &Bench) {
+    bench.submit(1, false);
+    let lease = bench.ledger.claim(&worker("worker-1"), u32::MAX, None).unwrap().unwrap();
+    bench.clock.advance(LONGEST_LEASE);
+    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+}
+
+fn a_cancelled_run_is_over_and_its_holder_refused(bench: &Bench) {
+    bench.submit(1, true);
+    let lease = bench.claim();
+    let detail = json!({ "actor": "ada", "reason": "a mistake" });
+    let run = bench.ledger.cancel(lease.run_id(), detail.clone()).unwrap();
+    assert_eq!((run.progress.state, run.reason), (State::Fail, Some(Code::RunCancelled)));
+    assert_eq!(run.holder, None);
+    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.heartbeat(&lease).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.cancel(lease.run_id(), json!({})).unwrap(), run);
+    assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+    let last = bench.ledger.events(lease.run_id()).unwrap().pop().unwrap();
+    assert_eq!((last.kind, last.detail), (EventKind::Cancelled, detail));
+    bench.ledger.verify().unwrap();
+    let passed = bench.passed(2, false);
+    let failure = bench.ledger.cancel(passed.run_id(), json!({})).unwrap_err();
+    assert_eq!(failure.code, Code::InvalidTransition);
+}
+
+fn runs_at_rest_are_found_by_when_they_came_to_it(bench: &Bench) {
+    assert_eq!(bench.ledger.lately_at_rest(u32::MAX).unwrap(), []);
+    let first = bench.passed(1, false);
+    bench.ledger.release(&first).unwrap();
+    let lately = |seconds| -> Vec<_> {
+        bench.ledger.lately_at_rest(seconds).unwrap().into_iter().map(|run| run.run_id).collect()
+    };
+    bench.clock.advance(10);
+    bench.submit(2, false);
+    let second = bench.claim();
+    // Seconds count from the last event of a run at rest, however long ago that is.
+    assert_eq!(lately(0), [first.run_id().clone()]);
+    bench.advance(&second, State::Fail).unwrap();
+    assert_eq!(lately(9), [second.run_id().clone()]);
+    assert_eq!(lately(10), [first.run_id().clone(), second.run_id().clone()]);
+}
+
+on_each_database!(
+    a_run_goes_the_whole_way,
+    a_step_that_is_not_possible_changes_nothing,
+    a_failure_keeps_its_code,
+    a_run_whose_input_is_away_goes_to_the_end_of_the_queue,
+    a_lease_that_ran_out_is_taken_over_and_its_holder_refused,
+    a_worker_of_the_same_name_is_fenced_too,
+    the_row_itself_refuses_a_write_of_another_epoch,
+    a_heartbeat_holds_the_run,
+    a_released_run_is_free_at_once,
+    a_pass_that_was_not_to_be_published_can_be_later,
+    publish_retries_are_bounded_and_a_crash_spends_none,
+    moves_reported_together_all_happen_or_none,
+    a_run_that_is_not_there_is_not_found,
+    a_pending_publication_rests_before_it_is_tried_again,
+    a_clock_that_is_set_back_locks_no_run,
+    nobody_holds_a_run_for_longer_than_the_longest_lease,
+    a_cancelled_run_is_over_and_its_holder_refused,
+    runs_at_rest_are_found_by_when_they_came_to_it,
+);

@@ -1,10 +1,39 @@
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests look behind the ledger")]
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
 use super::*;
+use crate::{
+    clock::FixedClock,
+    ledger::{
+        Anchors, Ledger, rows,
+        tests::{Bench, Place},
+    },
+};
+
+fn opened(path: &Path) -> Result<SqliteLedger> {
+    SqliteLedger::open(path, Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0))))
+}
+
+fn folder(bench: &Bench) -> &Path {
+    match &bench.place {
+        Place::Sqlite(folder) => folder.path(),
+        Place::Postgres(..) => panic!("a bench of another database"),
+    }
+}
+
+fn file(bench: &Bench) -> PathBuf {
+    folder(bench).join("ledger.sqlite")
+}
 
 #[test]
 fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     let run = bench.submit(1, false);
-    let mut raw = bench.raw();
+    let mut raw = Connection::open(file(&bench)).unwrap();
     let with = |step| [schema::MIGRATIONS, &[step]].concat();
     let next = with("CREATE TABLE later (name TEXT NOT NULL) STRICT");
     // A step that fails half-way leaves the version before.
@@ -16,7 +45,7 @@ fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
     assert_eq!(version, schema::MIGRATIONS.len() as i64 + 1);
     assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
     bench.ledger.verify().unwrap();
-    let failure = open(&bench.path(), &bench.clock).err().unwrap();
+    let failure = opened(&file(&bench)).err().unwrap();
     assert_eq!(failure.code, Code::LedgerCorrupt);
     assert!(failure.hint().contains("release"));
 }
@@ -30,8 +59,7 @@ fn a_ledger_of_each_earlier_version_opens() {
         let mut raw = Connection::open(&path).unwrap();
         schema::migrate(&mut raw, &schema::MIGRATIONS[..version]).unwrap();
         drop(raw);
-        let clock = Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0)));
-        let ledger = open(&path, &clock).unwrap();
+        let ledger = opened(&path).unwrap();
         assert_eq!(ledger.anchored().unwrap(), [], "{version}");
         ledger.verify().unwrap();
     }
@@ -40,8 +68,7 @@ fn a_ledger_of_each_earlier_version_opens() {
 #[test]
 fn files_that_are_no_ledger_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0)));
-    let code = |name: &str| open(&folder.path().join(name), &clock).err().unwrap().code;
+    let code = |name: &str| opened(&folder.path().join(name)).err().unwrap().code;
     fs::write(folder.path().join("text"), "not a ledger, and longer than a header: ".repeat(50)).unwrap();
     assert_eq!(code("text"), Code::LedgerCorrupt);
     assert_eq!(code("text/below"), Code::LedgerUnavailable);
@@ -54,29 +81,31 @@ fn files_that_are_no_ledger_are_refused() {
 
 #[test]
 fn the_ledger_is_private_and_fully_synchronous() {
-    let bench = Bench::new();
+    let bench = Bench::sqlite();
     bench.submit(1, false);
-    for entry in fs::read_dir(bench.folder.path()).unwrap() {
+    for entry in fs::read_dir(folder(&bench)).unwrap() {
         let mode = entry.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
     }
-    let connection = bench.ledger.connection.lock().unwrap();
+    let ledger = opened(&file(&bench)).unwrap();
+    let connection = ledger.connection.lock().unwrap();
     let pragma = |name: &str| -> i64 {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
     };
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
 }
 
-/// However many runs there are, a listing or a claim reads those that it is about: no scan, and nothing to sort.
+/// However many runs there are, a listing or a claim reads those that it shows: no scan, and nothing to sort.
 #[test]
 fn listings_and_claims_follow_an_index() {
-    let bench = Bench::new();
-    let raw = bench.raw();
+    let bench = Bench::sqlite();
+    let raw = Connection::open(file(&bench)).unwrap();
     for (sql, index) in [
         (rows::LATEST, "runs_by_admission"),
         (rows::LATEST_IN_STATE, "runs_by_state_and_admission"),
         (rows::WAITING, "runs_waiting"),
         (rows::AT_REST_SINCE, "runs_at_rest"),
+        (rows::LATEST_AT_REST, "runs_at_rest"),
     ] {
         let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters: Vec<i64> = vec![1; statement.parameter_count()];

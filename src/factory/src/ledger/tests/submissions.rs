@@ -1,8 +1,6 @@
 use super::*;
 
-#[test]
-fn a_request_sent_again_is_the_run_it_made() {
-    let bench = Bench::new();
+fn a_request_sent_again_is_the_run_it_made(bench: &Bench) {
     let first = bench.ledger.submit(&submission(1, "request-1", false)).unwrap();
     assert!(first.fresh);
     assert_eq!(first.run.progress.state, State::Queued);
@@ -13,9 +11,7 @@ fn a_request_sent_again_is_the_run_it_made() {
     assert_eq!(bench.ledger.runs(None, 10).unwrap(), [first.run]);
 }
 
-#[test]
-fn another_request_joins_the_run_and_can_only_widen_it() {
-    let bench = Bench::new();
+fn another_request_joins_the_run_and_can_only_widen_it(bench: &Bench) {
     bench.submit(1, false);
     let widened = bench.ledger.submit(&submission(1, "request-x", true)).unwrap();
     assert!(!widened.fresh && widened.run.progress.publish_allowed);
@@ -26,24 +22,20 @@ fn another_request_joins_the_run_and_can_only_widen_it() {
     assert_eq!(bench.ledger.verify().unwrap().events, 3);
 }
 
-#[test]
-fn a_request_in_other_than_canonical_bytes_is_refused() {
-    let bench = Bench::new();
+fn a_request_in_other_than_canonical_bytes_is_refused(bench: &Bench) {
     let spaced = Submission { request: b"{ }".to_vec(), ..submission(1, "request-1", false) };
     assert_eq!(bench.ledger.submit(&spaced).unwrap_err().code, Code::RequestInvalid);
     assert_eq!(bench.ledger.runs(None, 1).unwrap(), []);
 }
 
-#[test]
-fn writers_with_connections_of_their_own_make_one_run_and_claim_it_once() {
-    let bench = Bench::new();
+fn writers_with_connections_of_their_own_make_one_run_and_claim_it_once(bench: &Bench) {
     let start = Barrier::new(8);
     let (fresh, claimed): (Vec<usize>, Vec<usize>) = thread::scope(|scope| {
         let writers: Vec<_> = (0..8)
             .map(|writer| {
                 let (bench, start) = (&bench, &start);
                 scope.spawn(move || {
-                    let ledger = open(&bench.path(), &bench.clock).unwrap();
+                    let ledger = bench.open();
                     start.wait();
                     let fresh = (0..10).filter(|number| {
                         let own = submission(*number, &format!("request-{number}-{writer}"), writer == 3);
@@ -72,16 +64,11 @@ fn writers_with_connections_of_their_own_make_one_run_and_claim_it_once() {
     assert_eq!((head.runs, head.events), (10, 100));
 }
 
-fn child(path: &Path, point: Option<(Failpoint, &str)>) -> Child {
+fn child(place: &Place, point: Option<(Failpoint, &str)>) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args([
-            "--exact",
-            "ledger::sqlite::tests::submissions::child_submits",
-            "--ignored",
-            "--test-threads=1",
-        ])
-        .env(CHILD_PATH, path)
+        .args(["--exact", "ledger::tests::submissions::child_submits", "--ignored", "--test-threads=1"])
+        .env(CHILD_PLACE, place.name())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null());
     if let Some((point, fault)) = point {
@@ -93,37 +80,41 @@ fn child(path: &Path, point: Option<(Failpoint, &str)>) -> Child {
 #[test]
 #[ignore = "runs in the child processes of the tests below"]
 fn child_submits() {
-    let Some(path) = env::var_os(CHILD_PATH) else { return };
+    let Ok(place) = env::var(CHILD_PLACE) else { return };
     let clock = Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0)));
-    let ledger = open(Path::new(&path), &clock).unwrap();
+    let ledger = open(&place, &clock);
     for number in 0..25 {
         ledger.submit(&submission(number, &format!("request-{number}"), true)).unwrap();
     }
 }
 
-#[test]
-fn two_processes_make_each_run_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.sqlite");
-    let mut children = [child(&path, None), child(&path, None)];
+fn two_processes_make_each_run_once(bench: &Bench) {
+    let mut children = [child(&bench.place, None), child(&bench.place, None)];
     assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
-    let clock = Arc::new(FixedClock::new(Timestamp::from_nanoseconds(0)));
-    let head = open(&path, &clock).unwrap().verify().unwrap();
+    let head = bench.ledger.verify().unwrap();
     assert_eq!((head.runs, head.events), (25, 25));
 }
 
-#[test]
-fn a_writer_that_dies_at_a_commit_leaves_the_write_whole_or_absent() {
+fn a_writer_that_dies_at_a_commit_leaves_the_write_whole_or_absent(bench: &Bench) {
     for (point, fault, runs) in [
         (Failpoint::LedgerBeforeCommit, "kill", 2),
         (Failpoint::LedgerAfterCommit, "kill", 3),
         (Failpoint::LedgerBeforeCommit, "error", 2),
         (Failpoint::LedgerAfterCommit, "error", 3),
     ] {
-        let bench = Bench::new();
-        assert!(!child(&bench.path(), Some((point, fault))).wait().unwrap().success());
+        let bench = bench.another();
+        assert!(!child(&bench.place, Some((point, fault))).wait().unwrap().success());
         assert_eq!(bench.ledger.verify().unwrap().runs, runs, "{point:?} {fault}");
-        assert!(child(&bench.path(), None).wait().unwrap().success());
+        assert!(child(&bench.place, None).wait().unwrap().success());
         assert_eq!(bench.ledger.verify().unwrap().runs, 25);
     }
 }
+
+on_each_database!(
+    a_request_sent_again_is_the_run_it_made,
+    another_request_joins_the_run_and_can_only_widen_it,
+    a_request_in_other_than_canonical_bytes_is_refused,
+    writers_with_connections_of_their_own_make_one_run_and_claim_it_once,
+    two_processes_make_each_run_once,
+    a_writer_that_dies_at_a_commit_leaves_the_write_whole_or_absent,
+);

@@ -1,7 +1,6 @@
 use contracts::scope::TargetScope;
 
 use super::*;
-use crate::ledger::Anchor;
 
 fn scope(text: &str) -> TargetScope {
     text.parse().unwrap()
@@ -11,9 +10,7 @@ fn anchor(sequence: u64) -> Anchor {
     Anchor { sequence, event: Digest::of(&sequence.to_le_bytes()) }
 }
 
-#[test]
-fn an_anchor_only_rises() {
-    let bench = Bench::new();
+fn an_anchor_only_rises(bench: &Bench) {
     let (prod, tenant) = (scope("prod/card/primary"), scope("prod/card/primary/acme"));
     assert_eq!(bench.ledger.anchor(&prod).unwrap(), None);
     for (raised, stands) in [(2, 2), (1, 2), (2, 2), (5, 5), (4, 5)] {
@@ -26,22 +23,21 @@ fn an_anchor_only_rises() {
     assert_eq!(bench.ledger.anchor(&tenant).unwrap(), None);
     bench.ledger.raise(&tenant, anchor(1)).unwrap();
     assert_eq!(bench.ledger.anchored().unwrap(), [prod.clone(), tenant.clone()]);
-    let again = open(&bench.path(), &bench.clock).unwrap();
+    let again = bench.open();
     assert_eq!(
         (again.anchor(&prod).unwrap(), again.anchor(&tenant).unwrap()),
         (Some(anchor(5)), Some(anchor(1)))
     );
 }
 
-#[test]
-fn an_edited_anchor_is_found_at_each_use() {
+fn an_edited_anchor_is_found_at_each_use(bench: &Bench) {
     for edit in
         ["scope = 'prod/card/other'", "sequence = 1", "sequence = -1", "event = digest", "digest = event"]
     {
-        let bench = Bench::new();
+        let bench = bench.another();
         bench.ledger.raise(&scope("prod/card/primary"), anchor(2)).unwrap();
         bench.ledger.verify().unwrap();
-        bench.raw().execute(&format!("UPDATE anchors SET {edit}"), []).unwrap();
+        bench.edit(&format!("UPDATE anchors SET {edit}"));
         let place = scope(if edit.starts_with("scope") { "prod/card/other" } else { "prod/card/primary" });
         for found in [
             bench.ledger.anchor(&place).map(drop),
@@ -53,3 +49,5 @@ fn an_edited_anchor_is_found_at_each_use() {
         }
     }
 }
+
+on_each_database!(an_anchor_only_rises, an_edited_anchor_is_found_at_each_use,);

@@ -1,0 +1,238 @@
+//! The ledger's verbs, over whatever database keeps its rows.
+//!
+//! ```text
+//!   write: lock the run's row ──► read the clock ──► decide in Rust ──► row and event, by the epoch ──► commit
+//! ```
+//!
+//! Flows in and out: what `Ledger` and `Anchors` say. Invariants: what is decided rests on rows that cannot
+//! change before the decision is written; the time of a decision was read while its row was held, so that a
+//! writer that waited does not decide by an old moment; a run's row is locked before anything that names
+//! it is written, so that no two writers wait for one another.
+
+use contracts::{
+    Code, Failure, Result, identity::ids::TrainRunId, names::Name, scope::TargetScope, time::Timestamp,
+};
+
+use serde_json::Value;
+
+use super::{
+    Admission, Anchor, Anchors, Head, Ledger, Submission,
+    anchor::AnchorRow,
+    database::{Backend, Lock, Transaction},
+    event::Event,
+    rows,
+    run::{Lease, Move, RequestRow, Run, corrupt, earlier},
+    state::State,
+};
+
+/// How many runs are checked at a time, so that a ledger of any length fits in memory.
+const PAGE: u32 = 1_000;
+/// How many waiting runs a claim looks at before it asks for more: most often the first is free.
+const LOOK: u32 = 4;
+
+impl<B: Backend> Ledger for B {
+    fn submit(&self, submission: &Submission) -> Result<Admission> {
+        submission.check()?;
+        self.write(|transaction| {
+            if let Some(request) = rows::request(transaction, &submission.request_id)? {
+                return again(transaction, submission, &request);
+            }
+            let known = rows::run(transaction, &submission.run_id, Lock::Rows)?;
+            let now = transaction.now()?;
+            let fresh = known.is_none();
+            let (run, event) = match known {
+                None => Run::admit(submission, now)?,
+                Some(before) => before.join(submission, now)?,
+            };
+            if fresh {
+                rows::insert_run(transaction, &run)?;
+            } else {
+                rows::update_run(transaction, &run, run.progress.epoch)?;
+            }
+            rows::insert_event(transaction, &event)?;
+            rows::insert_request(transaction, &RequestRow::new(submission, &event))?;
+            Ok(Admission { run, fresh })
+        })
+    }
+
+    fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>> {
+        self.write(|transaction| {
+            let claimed = match only {
+                None => first_waiting(transaction, worker, seconds)?,
+                Some(id) => {
+                    let run = require_run(transaction, id, Lock::Rows)?;
+                    let now = transaction.now()?;
+                    Lease::take(&run, worker, seconds, now)?
+                }
+            };
+            let Some((lease, event)) = claimed else { return Ok(None) };
+            rows::update_run(transaction, lease.run(), lease.epoch() - 1)?;
+            rows::insert_event(transaction, &event)?;
+            Ok(Some(lease))
+        })
+    }
+
+    fn heartbeat(&self, lease: &Lease) -> Result<Timestamp> {
+        self.write(|transaction| {
+            let before = require_run(transaction, lease.run_id(), Lock::Rows)?;
+            let now = transaction.now()?;
+            before.require_held(lease, now)?;
+            let holder = lease.renewed(now);
+            let expires_at = holder.expires_at;
+            rows::update_run(transaction, &Run { holder: Some(holder), ..before }, lease.epoch())?;
+            Ok(expires_at)
+        })
+    }
+
+    fn report(&self, lease: &Lease, moves: &[Move]) -> Result<Run> {
+        self.write(|transaction| {
+            let mut run = require_run(transaction, lease.run_id(), Lock::Rows)?;
+            let now = transaction.now()?;
+            for moved in moves {
+                let (after, event) = run.after_report(lease, moved, now)?;
+                rows::insert_event(transaction, &event)?;
+                run = after;
+            }
+            rows::update_run(transaction, &run, lease.epoch())?;
+            Ok(run)
+        })
+    }
+
+    fn cancel(&self, id: &TrainRunId, detail: Value) -> Result<Run> {
+        self.write(|transaction| {
+            let before = require_run(transaction, id, Lock::Rows)?;
+            if before.reason == Some(Code::RunCancelled) {
+                return Ok(before);
+            }
+            let now = transaction.now()?;
+            let (run, event) = before.cancelled(detail.clone(), now)?;
+            rows::update_run(transaction, &run, before.progress.epoch)?;
+            rows::insert_event(transaction, &event)?;
+            Ok(run)
+        })
+    }
+
+    fn run(&self, id: &TrainRunId) -> Result<Run> {
+        self.read(|transaction| require_run(transaction, id, Lock::None))
+    }
+
+    fn runs(&self, state: Option<State>, limit: u32) -> Result<Vec<Run>> {
+        self.read(|transaction| rows::latest(transaction, state, limit))
+    }
+
+    fn lately_at_rest(&self, seconds: u32) -> Result<Vec<Run>> {
+        self.read(|transaction| {
+            let Some(latest) = rows::latest_at_rest(transaction)? else { return Ok(Vec::new()) };
+            rows::at_rest_since(transaction, earlier(latest.updated_at, seconds))
+        })
+    }
+
+    fn events(&self, id: &TrainRunId) -> Result<Vec<Event>> {
+        self.read(|transaction| {
+            let run = require_run(transaction, id, Lock::None)?;
+            verified(transaction, &run)
+        })
+    }
+
+    fn verify(&self) -> Result<Head> {
+        self.read(|transaction| {
+            transaction.check()?;
+            let mut heads = Vec::new();
+            let mut count = 0;
+            let mut previous = String::new();
+            loop {
+                let page = rows::runs_after(transaction, &previous, PAGE)?;
+                let Some(last) = page.last() else { break };
+                previous = last.run_id.to_string();
+                for run in page {
+                    count += verified(transaction, &run)?.len() as u64;
+                    heads.push((run.run_id, run.head));
+                }
+            }
+            for row in rows::anchors(transaction)? {
+                row.anchor()?;
+            }
+            match rows::orphan(transaction)? {
+                None => Head::over(&heads, count),
+                Some(run) => Err(corrupt(&run, "it has events or requests but no row")),
+            }
+        })
+    }
+}
+
+impl<B: Backend> Anchors for B {
+    fn anchor(&self, scope: &TargetScope) -> Result<Option<Anchor>> {
+        let scope = scope.to_string();
+        self.read(|transaction| {
+            let row = rows::anchor(transaction, &scope, Lock::None)?;
+            row.map(|row| row.anchor()).transpose()
+        })
+    }
+
+    fn raise(&self, scope: &TargetScope, anchor: Anchor) -> Result<()> {
+        let row = AnchorRow::new(scope, anchor);
+        self.write(|transaction| match rows::anchor(transaction, &row.scope, Lock::Rows)? {
+            Some(standing) if standing.sequence >= row.sequence => Ok(()),
+            Some(_) => rows::update_anchor(transaction, &row),
+            None => rows::insert_anchor(transaction, &row),
+        })
+    }
+
+    fn anchored(&self) -> Result<Vec<TargetScope>> {
+        self.read(|transaction| rows::anchors(transaction)?.iter().map(|row| row.scope.parse()).collect())
+    }
+}
+
+/// The answer to a request id that was used before.
+fn again(
+    transaction: &mut dyn Transaction,
+    submission: &Submission,
+    request: &RequestRow,
+) -> Result<Admission> {
+    if request.payload_hash != submission.payload_hash.to_string() {
+        let detail = format!("{} was sent before with another content", submission.request_id);
+        return Err(Failure::new(Code::RequestIdPayloadMismatch, detail));
+    }
+    let run = request
+        .run_id
+        .parse()
+        .ok()
+        .map_or(Ok(None), |id| rows::run(transaction, &id, Lock::None))?
+        .ok_or_else(|| corrupt(&request.run_id, "a request names it, and it is not there"))?;
+    Ok(Admission { run, fresh: false })
+}
+
+/// What a claim makes of the run that has waited longest of those that nobody else is at.
+///
+/// Runs are looked at without holding them; one that can be taken is read again under its lock, and decided on as
+/// it is then. A run that somebody holds a lock on is passed over rather than waited for.
+fn first_waiting(
+    transaction: &mut dyn Transaction,
+    worker: &Name,
+    seconds: u32,
+) -> Result<Option<(Lease, Event)>> {
+    let now = transaction.now()?;
+    let mut page = rows::waiting_after(transaction, None, LOOK)?;
+    while let Some(last) = page.last().cloned() {
+        for seen in page.iter().filter(|run| run.is_due(now) && !run.is_held(now)) {
+            let Some(run) = rows::run(transaction, &seen.run_id, Lock::FreeRows)? else { continue };
+            if let Some(taken) = Lease::take_due(&run, worker, seconds, now)? {
+                return Ok(Some(taken));
+            }
+        }
+        page = rows::waiting_after(transaction, Some(&last), LOOK)?;
+    }
+    Ok(None)
+}
+
+fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {
+    rows::run(transaction, id, lock)?
+        .ok_or_else(|| Failure::new(Code::RunNotFound, format!("{id} is not in the ledger")))
+}
+
+/// The events of a run, once the run was compared with them and with its requests.
+fn verified(transaction: &mut dyn Transaction, run: &Run) -> Result<Vec<Event>> {
+    let events = rows::events(transaction, &run.run_id)?;
+    run.verify(&events, &rows::requests(transaction, &run.run_id)?)?;
+    Ok(events)
+}

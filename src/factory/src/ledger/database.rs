@@ -1,0 +1,116 @@
+//! What the ledger asks of a database, and nothing more.
+//!
+//! Flows in: statements of `rows` with their parameters. Flows out: cells of rows, and moments. Invariants: a
+//! write is one durable transaction, of which all is done or nothing; a row that a write read under a lock
+//! stays as it was read until that write ends; time is read where it is asked for, after such a lock.
+
+use contracts::{Result, time::Timestamp};
+
+/// A database that can hold a ledger.
+pub(super) trait Backend: Send + Sync {
+    /// Carries out one durable transaction. A database that lets two writers work at once may call `change`
+    /// again, from the start, after another was in its way; nothing of the former call remains.
+    fn write<T>(&self, change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T>;
+
+    /// Reads from one moment of the ledger.
+    fn read<T>(&self, query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T>;
+}
+
+/// A transaction that is open.
+pub(super) trait Transaction {
+    /// The present moment of the clock that leases and events go by.
+    fn now(&mut self) -> Result<Timestamp>;
+
+    /// Gives each row that a query finds to `take`.
+    fn select(
+        &mut self,
+        query: Query,
+        parameters: &[Cell],
+        take: &mut dyn FnMut(&dyn Columns) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Changes rows, and says how many.
+    fn execute(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<u64>;
+
+    /// Checks whatever the database itself can check of its files.
+    fn check(&mut self) -> Result<()>;
+}
+
+/// A SELECT, its parameters written `$1`, `$2`, … in that order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Query {
+    pub(super) sql: &'static str,
+    pub(super) lock: Lock,
+}
+
+/// What a query holds until its transaction ends, where one writer does not keep all others out anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Nothing.
+    None,
+    /// The rows that it finds, waiting for whoever holds one.
+    Rows,
+    /// The rows that it finds, passing over those that somebody holds.
+    FreeRows,
+}
+
+/// A value on its way into a row.
+#[derive(Debug, Clone)]
+pub(super) enum Cell {
+    Null,
+    Integer(i64),
+    Text(String),
+}
+
+impl From<i64> for Cell {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(value: u64) -> Self {
+        Self::Integer(value as i64)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(value: bool) -> Self {
+        Self::Integer(value.into())
+    }
+}
+
+impl From<Timestamp> for Cell {
+    fn from(value: Timestamp) -> Self {
+        Self::Integer(value.nanoseconds())
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A row that was found, its cells by the names of their columns.
+pub(super) trait Columns {
+    fn text(&self, column: &str) -> Result<Option<String>, Unreadable>;
+
+    fn integer(&self, column: &str) -> Result<Option<i64>, Unreadable>;
+}
+
+/// The cell is not there or holds something of another type.
+#[derive(Debug)]
+pub(super) struct Unreadable;

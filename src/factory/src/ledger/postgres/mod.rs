@@ -1,0 +1,141 @@
+//! The ledger in a PostgreSQL database, shared by any number of processes on any number of machines.
+//!
+//! ```text
+//!   write: mutex ──► BEGIN ──► SELECT … FOR UPDATE ──► clock ──► decide in Rust, write ──► COMMIT (flushed)
+//!             ▲                                                        │
+//!             └── connect anew, where the connection was lost          └── a conflict: from the start
+//! ```
+//!
+//! Flows in and out: what `Ledger` and `Anchors` say. Invariants:
+//!
+//! - **Isolation.** Writes run at READ COMMITTED with row locks. A write decides on one run alone (or one scope's
+//!   anchor), and locks its row before it looks at it: nothing that it decided by can change until it commits,
+//!   which is all that SERIALIZABLE would add, without transactions that fail for the neighbours of what they
+//!   touched. What is not there yet cannot be locked: two writers that make the same run, request or anchor meet
+//!   at its primary key, and the one that came second starts again and finds what the first made. No writer waits
+//!   for a row while it holds one that others wait for, so there are no deadlocks by design; one that the server
+//!   reports all the same starts again too. Reads see one moment (REPEATABLE READ).
+//! - **Claims** pass over rows that somebody holds (SKIP LOCKED), so that many workers do not queue for one run.
+//! - **Fencing.** The epoch stands in the WHERE of every worker's write, beside the comparison under the lock.
+//! - **Time** is the database's own, read after the row is locked: workers whose clocks differ neither steal a
+//!   living lease nor keep a dead one. It only decides when a run may be taken over, never who holds it.
+//! - **Durability.** Each write sets `synchronous_commit`; a server with `fsync` off is refused.
+//! - **Lost answers.** No write is sent twice by this code. One whose commit was not answered is
+//!   `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id finds the run that it made, a report is
+//!   refused by the state or the epoch, an anchor stays, and a claim that nobody knows of runs out.
+
+mod address;
+mod schema;
+mod session;
+mod trouble;
+
+use std::{
+    env,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use contracts::{Code, Failure, Result};
+use tokio::runtime::{Builder, Runtime};
+
+use self::{
+    address::Address,
+    session::{Open, Purpose, Session},
+    trouble::Standing,
+};
+use super::database::{Backend, Transaction};
+use crate::{
+    clock::Clock,
+    failpoint::{Failpoint, hit},
+};
+
+/// How often a write starts again because others were in its way. Each time one of them has committed.
+const ATTEMPTS: u32 = 10;
+
+/// A ledger in the schema `model_factory` of a PostgreSQL database.
+pub struct PostgresLedger {
+    address: Address,
+    /// Goes by this clock rather than the database's.
+    clock: Option<Arc<dyn Clock>>,
+    runtime: Runtime,
+    session: Mutex<Option<Session>>,
+}
+
+impl PostgresLedger {
+    /// Opens the ledger that a `postgresql://` URL names, making it or bringing it up to date. Leases and events go by
+    /// the database's clock.
+    ///
+    /// What the URL does not say is taken from `PGUSER`, `PGPASSWORD`, `PGSSLMODE` and `PGSSLROOTCERT`. Without an
+    /// `sslmode`, other machines are reached by TLS alone (`verify-full`). `PARAMETER_INVALID` refuses a URL that
+    /// cannot be honoured, and repeats nothing of it.
+    pub fn open(url: &str) -> Result<Self> {
+        Self::with(url, None)
+    }
+
+    /// Does so by another clock than the database's: for tests, and for replaying a recorded run.
+    pub fn open_by(url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::with(url, Some(clock))
+    }
+
+    fn with(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self> {
+        let address = Address::read(url, |name| env::var(name).ok())?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Failure::new(Code::ResourceExhausted, format!("no connection to the ledger: {}", error.kind()))
+        })?;
+        let ledger = Self { address, clock, runtime, session: Mutex::new(None) };
+        ledger.transact(Purpose::Write, |open| schema::migrate(open, schema::MIGRATIONS))?;
+        Ok(ledger)
+    }
+
+    /// Carries out one transaction, again from the start while others are in its way.
+    fn transact<T>(&self, purpose: Purpose, mut change: impl FnMut(&mut Open<'_>) -> Result<T>) -> Result<T> {
+        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempts = 1;
+        loop {
+            let mut open = self.begin(slot.take(), purpose)?;
+            let outcome = change(&mut open).and_then(|value| open.commit().map(|()| value));
+            let failure = match outcome {
+                Ok(value) => {
+                    *slot = Some(open.session);
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            };
+            let conflict = open.standing == Standing::Conflict;
+            *slot = open.roll_back();
+            if !conflict || attempts == ATTEMPTS {
+                return Err(failure);
+            }
+            attempts += 1;
+        }
+    }
+
+    /// Begins a transaction on the connection that is there. It may have been lost unnoticed while it lay idle, or lead
+    /// to a server that takes no more writes: nothing was asked of it yet, so another can be made.
+    fn begin(&self, session: Option<Session>, purpose: Purpose) -> Result<Open<'_>> {
+        let parts = (&self.runtime, self.clock.as_deref());
+        if let Some(open) = session.and_then(|session| Open::begin(session, purpose, parts).ok()) {
+            return Ok(open);
+        }
+        let session = Session::connect(&self.runtime, &self.address)?;
+        Open::begin(session, purpose, parts)
+    }
+}
+
+impl Backend for PostgresLedger {
+    fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
+        let outcome = self.transact(Purpose::Write, |open| {
+            let value = change(open)?;
+            hit(Failpoint::LedgerBeforeCommit)?;
+            Ok(value)
+        })?;
+        hit(Failpoint::LedgerAfterCommit)?;
+        Ok(outcome)
+    }
+
+    fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
+        self.transact(Purpose::Read, |open| query(open))
+    }
+}
+
+#[cfg(test)]
+mod tests;

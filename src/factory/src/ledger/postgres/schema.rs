@@ -1,0 +1,33 @@
+//! The ledger's tables and how older ones are brought up to date.
+//!
+//! Invariant: a ledger is at one of the versions listed here, and all steps up are one transaction, so that a
+//! crash leaves the version before. Whoever migrates holds the advisory lock, and others wait for it.
+//! A role that may change no tables can work in a ledger that is up to date.
+
+use contracts::Result;
+
+use super::{super::versions, session::Open};
+
+/// What brings a ledger from each version to the next; the first makes it. Never edited, only appended to.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+
+/// Brings the ledger to the version that these migrations lead to; the transaction is the caller's.
+pub(super) fn migrate(open: &mut Open<'_>, migrations: &[&'static str]) -> Result<()> {
+    // The number says nothing: it only has to be the same in every release.
+    open.batch("SELECT pg_advisory_xact_lock(7811887436511)")?;
+    let there = "SELECT count(*) FROM pg_namespace WHERE nspname = 'model_factory'";
+    if open.integer(there)? == 0 {
+        open.batch("CREATE SCHEMA model_factory")?;
+    }
+    let there =
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'model_factory' AND tablename = 'versions'";
+    if open.integer(there)? == 0 {
+        open.batch("CREATE TABLE model_factory.versions (version bigint NOT NULL PRIMARY KEY)")?;
+    }
+    let version = open.integer("SELECT coalesce(max(version), 0) FROM model_factory.versions")?;
+    for (step, migration) in (version + 1..).zip(versions::missing(version, migrations)?) {
+        open.batch(migration)?;
+        open.batch(&format!("INSERT INTO model_factory.versions (version) VALUES ({step})"))?;
+    }
+    Ok(())
+}

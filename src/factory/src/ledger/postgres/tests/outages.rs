@@ -1,0 +1,232 @@
+//! Connections that are cut, answers that are lost, servers that stop, and writers in one another's way.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use super::*;
+use crate::ledger::tests::open;
+
+/// Passes bytes on between a client and a server, until it is told to swallow the answer to the next commit.
+struct Proxy {
+    port: u16,
+    armed: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn before(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let proxy = Self { port: listener.local_addr().unwrap().port(), armed: Arc::default() };
+        let armed = Arc::clone(&proxy.armed);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let cut = Arc::<AtomicBool>::default();
+                let asks = (client.try_clone().unwrap(), server.try_clone().unwrap(), cut.clone());
+                let armed = Arc::clone(&armed);
+                thread::spawn(move || ask(asks, &armed));
+                thread::spawn(move || answer(server, client, &cut));
+            }
+        });
+        proxy
+    }
+
+    fn swallow_next_commit(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+}
+
+fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), armed: &AtomicBool) {
+    let mut bytes = vec![0; 65_536];
+    while let Ok(count @ 1..) = client.read(&mut bytes) {
+        let commits = bytes[..count].windows(7).any(|window| window == b"COMMIT\0");
+        if commits && armed.swap(false, Ordering::SeqCst) {
+            cut.store(true, Ordering::SeqCst);
+        }
+        if server.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = server.shutdown(Shutdown::Both);
+}
+
+fn answer(mut server: TcpStream, mut client: TcpStream, cut: &AtomicBool) {
+    let mut bytes = vec![0; 65_536];
+    while let Ok(count @ 1..) = server.read(&mut bytes) {
+        if cut.load(Ordering::SeqCst) || client.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
+}
+
+/// A write whose answer is lost is done, is said to be unknown, and may be sent again.
+#[test]
+fn a_lost_answer_to_a_commit_is_never_a_second_write() {
+    let Some(bench) = Bench::postgres() else { return };
+    let Database { server, name } = database(&bench);
+    let proxy = Proxy::before(server.port());
+    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let lost = |outcome: Result<()>| {
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.code, Code::LedgerUnavailable);
+        assert!(failure.retryable() && failure.detail.contains("may stand"), "{failure}");
+    };
+    let request = submission(1, "request-1", true);
+
+    proxy.swallow_next_commit();
+    lost(ledger.submit(&request).map(drop));
+    let run = bench.ledger.run(&request.run_id).unwrap();
+    let again = ledger.submit(&request).unwrap();
+    assert!(!again.fresh);
+    assert_eq!(again.run, run);
+
+    proxy.swallow_next_commit();
+    lost(ledger.claim(&worker("worker-1"), 60, None).map(drop));
+    // Held by a claim that nobody knows of, until it runs out.
+    assert_eq!(ledger.claim(&worker("worker-1"), 60, None).unwrap(), None);
+    bench.clock.advance(60);
+    let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+    assert_eq!(lease.epoch(), 2);
+
+    proxy.swallow_next_commit();
+    lost(ledger.heartbeat(&lease).map(drop));
+    ledger.heartbeat(&lease).unwrap();
+
+    let advance = || ledger.advance(&lease, State::EvalReady, None, serde_json::json!({}));
+    proxy.swallow_next_commit();
+    lost(advance().map(drop));
+    assert_eq!(advance().unwrap_err().code, Code::InvalidTransition);
+    assert_eq!(ledger.run(lease.run_id()).unwrap().progress.state, State::EvalReady);
+
+    proxy.swallow_next_commit();
+    lost(ledger.release(&lease).map(drop));
+    assert_eq!(ledger.release(&lease).unwrap_err().code, Code::LeaseLost);
+    // Submitted, claimed twice, advanced, released: once each.
+    assert_eq!(bench.ledger.verify().unwrap().events, 5);
+}
+
+#[test]
+fn a_connection_that_was_lost_while_it_lay_idle_is_made_anew() {
+    let Some(bench) = Bench::postgres() else { return };
+    let run = bench.submit(1, false);
+    let terminate = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for number in 2..5 {
+        assert_eq!(raw(&bench).texts(terminate), ["true"]);
+        bench.submit(number, false);
+        assert_eq!(raw(&bench).texts(terminate), ["true"]);
+        assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
+    }
+    assert_eq!(bench.ledger.verify().unwrap().events, 4);
+}
+
+#[test]
+fn a_server_that_stops_loses_nothing_and_serves_again() {
+    let Some(_) = server() else { return };
+    let server: &'static Server = Box::leak(Box::new(Server::of_a_test().unwrap()));
+    let database = server.database(None);
+    let ledger = PostgresLedger::open(&database.url()).unwrap();
+    for round in 0..3 {
+        let request = submission(round, &format!("request-{round}"), false);
+        ledger.submit(&request).unwrap();
+        server.stop();
+        for _ in 0..2 {
+            let later = submission(round + 10, &format!("request-{}", round + 10), false);
+            assert_eq!(ledger.submit(&later).unwrap_err().code, Code::LedgerUnavailable);
+            assert_eq!(ledger.run(&request.run_id).unwrap_err().code, Code::LedgerUnavailable);
+        }
+        server.run();
+        assert!(!ledger.submit(&request).unwrap().fresh);
+        assert_eq!(ledger.verify().unwrap().runs, round + 1);
+    }
+    drop((ledger, database));
+    server.end();
+}
+
+/// Who accepts and then says nothing is waited for as long as the URL says.
+#[test]
+fn a_server_that_says_nothing_is_not_waited_for() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgresql://x@127.0.0.1:{}/x?connect_timeout=1", silent.local_addr().unwrap().port());
+    let failure = refused(&url);
+    assert_eq!(failure.code, Code::LedgerUnavailable);
+    assert!(failure.detail.contains("within 1 seconds"), "{failure}");
+}
+
+#[test]
+fn a_claim_passes_over_a_run_that_somebody_writes_to() {
+    let Some(bench) = Bench::postgres() else { return };
+    let first = bench.submit(1, false);
+    bench.clock.advance(1);
+    let second = bench.submit(2, false);
+    raw(&bench).batch(&format!("BEGIN; SELECT * FROM runs WHERE run_id = '{}' FOR UPDATE", first.run_id));
+    assert_eq!(bench.claim().run_id(), &second.run_id);
+    assert_eq!(bench.ledger.claim(&worker("worker-1"), 60, None).unwrap(), None);
+    raw(&bench).batch("ROLLBACK");
+    assert_eq!(bench.claim().run_id(), &first.run_id);
+}
+
+/// The clock is read once the row is held: who waited for a row while its lease ran out has lost it.
+#[test]
+fn a_report_that_waited_past_its_lease_is_refused() {
+    let Some(bench) = Bench::postgres() else { return };
+    let run = bench.submit(1, false);
+    let lease = bench.claim();
+    raw(&bench).batch(&format!("BEGIN; SELECT * FROM runs WHERE run_id = '{}' FOR UPDATE", run.run_id));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| bench.ledger.heartbeat(&lease));
+        let blocked = "SELECT pid::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+            AND datname = current_database()";
+        while raw(&bench).texts(blocked).is_empty() {
+            raw(&bench).batch("SELECT pg_sleep(0.01)");
+        }
+        bench.clock.advance(60);
+        raw(&bench).batch("ROLLBACK");
+        assert_eq!(waiting.join().unwrap().unwrap_err().code, Code::LeaseLost);
+    });
+}
+
+/// Deadlocks are none of this code's making: here a writer from outside makes one.
+#[test]
+fn a_deadlock_is_tried_again() {
+    let Some(bench) = Bench::postgres() else { return };
+    let run = bench.submit(1, false);
+    bench.edit("SET deadlock_timeout = '1h'");
+    let request = submission(1, "request-2", false);
+    // Holds what the ledger will insert, then asks for the row that the ledger holds.
+    raw(&bench).batch(
+        "BEGIN; INSERT INTO requests (request_id, payload_hash, run_id, requester, publish_allowed, submitted_at,
+            sequence, digest) VALUES ('request-2', '', '', '', 0, 0, 0, '')",
+    );
+    thread::scope(|scope| {
+        let joining = scope.spawn(|| bench.ledger.submit(&request));
+        let blocked = "SELECT pid::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+            AND datname = current_database()";
+        while raw(&bench).texts(blocked).is_empty() {
+            raw(&bench).batch("SELECT pg_sleep(0.01)");
+        }
+        raw(&bench)
+            .batch(&format!("SELECT * FROM runs WHERE run_id = '{}' FOR UPDATE; ROLLBACK", run.run_id));
+        assert_eq!(joining.join().unwrap().unwrap().run.events, 2);
+    });
+    bench.ledger.verify().unwrap();
+}
+
+/// A row that stands in the way for good is no writer of the moment, and is not tried for ever.
+#[test]
+fn a_row_that_no_writer_put_there_is_damage() {
+    let Some(bench) = Bench::postgres() else { return };
+    let run = bench.submit(1, false);
+    bench.edit(
+        "INSERT INTO events SELECT run_id, 2, kind, state, mode, epoch, publish_allowed, recorded_at, reason, detail,
+            previous, hash FROM events",
+    );
+    let failure = bench.ledger.submit(&submission(1, "request-2", false)).unwrap_err();
+    assert_eq!(failure.code, Code::LedgerCorrupt, "{failure}");
+    assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
+}

@@ -1,0 +1,121 @@
+//! Versions, settings, indexes, and whose clock counts.
+
+use std::{sync::Barrier, thread};
+
+use super::*;
+
+#[test]
+fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
+    let Some(bench) = Bench::postgres() else { return };
+    bench.submit(1, false);
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let migrate = |step: &'static str| {
+        let steps = [super::super::schema::MIGRATIONS, &[step]].concat();
+        ledger.transact(Purpose::Write, |open| super::super::schema::migrate(open, &steps))
+    };
+    // A step that fails half-way leaves the version before.
+    migrate("CREATE TABLE later (name text); NO SQL").unwrap_err();
+    PostgresLedger::open(&bench.place.name()).unwrap();
+    migrate("CREATE TABLE later (name text)").unwrap();
+    migrate("CREATE TABLE later (name text)").unwrap();
+    bench.ledger.verify().unwrap();
+    let failure = refused(&bench.place.name());
+    assert_eq!(failure.code, Code::LedgerCorrupt);
+    assert!(failure.hint().contains("release"));
+}
+
+#[test]
+fn many_can_open_an_empty_database_at_once() {
+    let Some(server) = server() else { return };
+    let database = server.database(None);
+    let start = Barrier::new(8);
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (start, database) = (&start, &database);
+            scope.spawn(move || {
+                start.wait();
+                let ledger = PostgresLedger::open(&database.url()).unwrap();
+                ledger.submit(&submission(number, &format!("request-{number}"), false)).unwrap();
+            });
+        }
+    });
+    let head = PostgresLedger::open(&database.url()).unwrap().verify().unwrap();
+    assert_eq!((head.runs, head.events), (8, 8));
+}
+
+/// Whatever is set for the database, the role or the session.
+#[test]
+fn each_write_is_flushed_and_sees_the_ledgers_own_tables() {
+    let Some(bench) = Bench::postgres() else { return };
+    let name = &database(&bench).name;
+    bench.edit(&format!(
+        "ALTER DATABASE {name} SET synchronous_commit = off; ALTER DATABASE {name} SET search_path = decoy;
+        ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read';
+        CREATE SCHEMA decoy; CREATE TABLE decoy.runs (run_id text)"
+    ));
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    ledger.submit(&submission(1, "request-1", false)).unwrap();
+    let settings = "SELECT count(*) FROM pg_settings WHERE (name, setting) IN (('synchronous_commit', 'on'),
+        ('transaction_isolation', 'read committed'), ('search_path', 'model_factory, pg_temp'))";
+    assert_eq!(ledger.transact(Purpose::Write, |open| open.integer(settings)).unwrap(), 3);
+    assert_eq!(raw(&bench).texts("SELECT run_id FROM decoy.runs"), [""; 0]);
+}
+
+#[test]
+fn a_server_that_would_lose_what_it_acknowledged_is_refused() {
+    let ask = |version, fsync, encoding, commit| session::required(version, [fsync, encoding, commit]);
+    assert_eq!(ask(140_000, "on", "UTF8", "off").unwrap(), "on");
+    assert_eq!(ask(180_001, "on", "UTF8", "remote_apply").unwrap(), "remote_apply");
+    for (version, fsync, encoding) in
+        [(130_014, "on", "UTF8"), (140_000, "off", "UTF8"), (140_000, "on", "LATIN1")]
+    {
+        assert_eq!(ask(version, fsync, encoding, "on").unwrap_err().code, Code::LedgerUnavailable);
+    }
+}
+
+#[test]
+fn leases_go_by_the_databases_clock() {
+    let Some(bench) = Bench::postgres() else { return };
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let now = || ledger.transact(Purpose::Read, |open| open.now()).unwrap().nanoseconds();
+    let before = now();
+    ledger.submit(&submission(1, "request-1", false)).unwrap();
+    let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+    let until = lease.run().holder.as_ref().unwrap().expires_at.nanoseconds() - 60_000_000_000;
+    assert!((before..=now()).contains(&until));
+    // Whatever the clock of another worker shows, it is not asked; and no clock turns the order of events around.
+    assert_eq!(
+        PostgresLedger::open(&bench.place.name()).unwrap().claim(&worker("worker-2"), 60, None).unwrap(),
+        None
+    );
+    bench.clock.set(Timestamp::from_nanoseconds(0));
+    let run = bench.ledger.submit(&submission(1, "request-2", true)).unwrap().run;
+    assert_eq!(run.updated_at, lease.run().updated_at);
+}
+
+/// However many runs there are, a listing or a claim reads those that it shows: no scan, and nothing to sort.
+#[test]
+fn listings_and_claims_follow_an_index() {
+    let Some(bench) = Bench::postgres() else { return };
+    let done = "(ARRAY['PUBLISHED', 'FAIL', 'PASS'])[1 + number % 3]";
+    let state = format!("CASE WHEN number % 100 = 0 THEN 'QUEUED' ELSE {done} END");
+    bench.edit(&format!(
+        "INSERT INTO runs SELECT 'tr_' || number, '', '', {state}, 'NONE', 0, 0, 0, 0, NULL, NULL, NULL, number,
+            number, 1, '', '' FROM generate_series(1, 20000) AS number; ANALYZE runs"
+    ));
+    let waiting = rows::WAITING.replace("$1", "0").replace("$2", "''").replace("$3", "4");
+    let latest = rows::LATEST.replace("$1", "10");
+    let in_state = rows::LATEST_IN_STATE.replace("$1", "'QUEUED'").replace("$2", "10");
+    let at_rest = rows::AT_REST_SINCE.replace("$1", "19990");
+    for (sql, index) in [
+        (waiting, "using runs_waiting"),
+        (latest, "using runs_by_admission"),
+        (in_state, "using runs_by_state_and_admission"),
+        (at_rest, "using runs_at_rest"),
+        (rows::LATEST_AT_REST.to_owned(), "Backward using runs_at_rest"),
+    ] {
+        let plan = raw(&bench).texts(&format!("EXPLAIN {sql}")).join("\n");
+        assert!(plan.contains("Index Scan") && plan.contains(index), "{plan}");
+        assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
+    }
+}

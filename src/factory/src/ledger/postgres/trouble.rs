@@ -1,0 +1,114 @@
+//! What an error of the database means.
+//!
+//! Flows in: errors of the client. Flows out: a failure, and what is left of the transaction. Invariant: a
+//! failure says what kind of thing happened in words of ours, with the SQLSTATE where there is one: what the
+//! server writes may hold names and values, and the URL a password, and nothing of either is repeated.
+
+use std::{error::Error, io, time::Duration};
+
+use contracts::{Code, Failure};
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+/// What is left of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is as it was, or was refused and waits to be rolled back.
+    Whole,
+    /// Another writer was in its way: the same may succeed from the start.
+    Conflict,
+    /// The connection is lost, and what it was asked last may or may not have happened.
+    Broken,
+}
+
+/// An error, and what it leaves.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) standing: Standing,
+    pub(super) failure: Failure,
+}
+
+pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
+    match error.as_db_error() {
+        Some(error) => refused(error),
+        None => Trouble { standing: Standing::Broken, failure: unavailable(&lost(error)) },
+    }
+}
+
+/// An answer that did not come in time.
+pub(super) fn silent(bound: Duration) -> Trouble {
+    let detail = format!("it did not answer within {} seconds", bound.as_secs());
+    Trouble { standing: Standing::Broken, failure: unavailable(&detail) }
+}
+
+fn unavailable(what: &str) -> Failure {
+    Failure::new(Code::LedgerUnavailable, format!("the ledger's database: {what}"))
+}
+
+/// An error of the way there: the client's own words hold no values, nor does the kind of an input or output error.
+fn lost(error: &tokio_postgres::Error) -> String {
+    let words = error.to_string();
+    let mut cause = error.source();
+    // What is missing is said in fixed words, such as `password missing`.
+    if let Some(missing) = cause.filter(|_| words == "invalid configuration") {
+        return format!("{words}, {missing}");
+    }
+    while let Some(inner) = cause {
+        if let Some(inner) = inner.downcast_ref::<io::Error>() {
+            return match inner.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(_) => format!("{words}, the server could not prove who it is"),
+                None => format!("{words}, {}", inner.kind()),
+            };
+        }
+        cause = inner.source();
+    }
+    words
+}
+
+fn refused(error: &DbError) -> Trouble {
+    let state = error.code();
+    let standing = match state {
+        &SqlState::T_R_SERIALIZATION_FAILURE
+        | &SqlState::T_R_DEADLOCK_DETECTED
+        | &SqlState::UNIQUE_VIOLATION => Standing::Conflict,
+        _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => Standing::Broken,
+        _ => Standing::Whole,
+    };
+    let detail = format!("the ledger's database refused with {} ({})", state.code(), meaning(state));
+    Trouble { standing, failure: Failure::new(code(state), detail) }
+}
+
+fn code(state: &SqlState) -> Code {
+    match state.code() {
+        "53100" | "53200" => Code::ResourceExhausted,
+        // Constraints hold rows together that this code writes, and tables that its migrations made: only an
+        // edited ledger breaks one.
+        "42P01" | "42703" | "42804" | "42883" => Code::LedgerCorrupt,
+        other if other.starts_with("23") || other.starts_with("XX") => Code::LedgerCorrupt,
+        _ => Code::LedgerUnavailable,
+    }
+}
+
+/// In words, by the class of the SQLSTATE.
+fn meaning(state: &SqlState) -> &'static str {
+    match state.code() {
+        "25006" => "it takes no writes: a standby, or set read-only",
+        "3D000" => "there is no such database",
+        "42501" => "the role lacks a right",
+        "53100" => "its disk is full",
+        "53200" => "it is out of memory",
+        "53300" => "it has too many connections",
+        "55P03" => "another writer kept a row for too long",
+        "57P03" => "it is starting or stopping",
+        other => match other.get(..2).unwrap_or_default() {
+            "08" => "the connection is lost",
+            "23" => "a row breaks a constraint",
+            "28" => "it does not accept this role with this password",
+            "40" => "other writers were in the way",
+            "42" => "its tables are not those of a ledger",
+            "53" => "it lacks resources",
+            "57" => "it was told to stop",
+            "XX" => "its files are damaged",
+            _ => "the statement failed",
+        },
+    }
+}
