@@ -154,7 +154,6 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-@pytest.mark.skipif(not hasattr(subprocess, "_fork_exec"), reason="this system does not fork")
 def test_a_fork_is_told_to_open_again_and_ends(s3: Server, connect: Open, tmp_path: Path) -> None:
     connect(s3)
     arguments = (f"s3://factory-objects/{tmp_path.name}", tmp_path / "forked.sqlite", tmp_path / "keys")

@@ -29,7 +29,7 @@ use std::{
 
 use bytes::Bytes;
 use contracts::{Code, Failure, Result, names::ObjectKey};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
 
 use self::{probe::Proof, reactor::Reactor};
@@ -163,18 +163,19 @@ impl Store for RemoteStore {
     }
 
     fn pass(&self, key: &ObjectKey, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        self.reactor.wait(async {
-            let trouble = |error: Error| trouble(&error, "read", Some(key));
-            let mut pieces = match self.bucket.get(&self.path(key)?).await {
-                Ok(found) => found.into_stream(),
-                Err(Error::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(trouble(error)),
-            };
-            while let Some(piece) = pieces.try_next().await.map_err(trouble)? {
-                take(&piece);
+        let trouble = |error: Error| trouble(&error, "read", Some(key));
+        let found = self.reactor.wait(async {
+            match self.bucket.get(&self.path(key)?).await {
+                Ok(found) => Ok(Some(found.into_stream())),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(trouble(error)),
             }
-            Ok(true)
-        })
+        })?;
+        let Some(mut pieces) = found else { return Ok(false) };
+        while let Some(piece) = self.reactor.wait(pieces.try_next().map_err(trouble))? {
+            take(&piece);
+        }
+        Ok(true)
     }
 
     fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {

@@ -34,7 +34,7 @@ impl Reactor {
         Ok(Self { runtime: Some(runtime), process: process::id() })
     }
 
-    /// Carries out the work; it must not be called by work that is itself waited for here.
+    /// Carries out the work, in which no code of a caller may run: it could wait in turn.
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         match &self.runtime {
             Some(runtime) if self.process == process::id() => runtime.block_on(work),
