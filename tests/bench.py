@@ -115,7 +115,7 @@ def governance(threshold: float = 0.55, **changes: Any) -> dict[str, Any]:
     return document | changes
 
 
-def opened(root: Path, principal: str = "alice", **more: Any) -> mf.Factory:
+def opened(root: Path | str, principal: str = "alice", **more: Any) -> mf.Factory:
     return mf.open(root, principal=principal, progress=False, **more)
 
 

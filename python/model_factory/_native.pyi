@@ -155,6 +155,7 @@ class Factory:
         cls,
         root: str | PathLike[str],
         *,
+        ledger: str | PathLike[str] | None = None,
         keys: str | PathLike[str] | None = None,
         threads: int | None = None,
     ) -> Factory: ...

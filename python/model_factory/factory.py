@@ -37,22 +37,31 @@ __all__ = ["Factory", "open"]
 def open(  # noqa: A001 - mf.open
     root: str | PathLike[str],
     *,
+    ledger: str | PathLike[str] | None = None,
     keys: str | PathLike[str] | None = None,
     threads: int | None = None,
     principal: str | None = None,
     platform_run_id: str = "local",
     progress: Progress = None,
 ) -> Factory:
-    """Open the factory in a folder, and make it where there is none.
+    """Open the factory in a folder or a bucket, and make it where there is none.
 
     Parameters
     ----------
-    root : path
-        Folder of objects and ledger.
+    root : path or URL
+        Folder of objects and ledger, or where the objects alone stand: ``s3://bucket/prefix``,
+        ``gs://bucket/prefix``, ``az://container/prefix``; ``file:///folder`` is that folder. A URL is text,
+        and holds no credentials: these, the region and the endpoint are read from the environment, as
+        ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` and ``AWS_ENDPOINT_URL`` are for S3.
+    ledger : path or URL, optional
+        File of the ledger, or ``postgresql://user@host/database`` for workers on several machines; a password
+        is best left to ``PGPASSWORD``. By default ``ledger.sqlite`` below the root; beside a bucket it must be
+        named.
     keys : path, optional
         Folder of the keys: ``signing.pem``, which bundles, lifecycle events and receipts are signed with,
-        and the public keys of other signers in ``trusted/``. By default ``keys`` below the root. An empty
-        folder gets a key; with trusted keys alone one can verify, resolve and score, and nothing else.
+        and the public keys of other signers in ``trusted/``. By default ``keys`` below the root; beside a
+        bucket it must be named. An empty folder gets a key; with trusted keys alone one can verify, resolve
+        and score, and nothing else.
     threads : int, optional
         Threads of each call; all cores by default. Results do not depend on it.
     principal : str, optional
@@ -66,20 +75,24 @@ def open(  # noqa: A001 - mf.open
     Raises
     ------
     InputAdmissionError
-        ``PARAMETER_INVALID`` for threads that are no whole number of at least one, what is no path, or a
-        principal of another form; ``RUN_SCOPE_INVALID`` for a platform run of another form.
+        ``PARAMETER_INVALID`` for threads that are no whole number of at least one, what is no path, a URL of
+        another form or with credentials, a bucket without a ledger, without keys or without its settings in
+        the environment, or a principal of another form; ``RUN_SCOPE_INVALID`` for a platform run of another
+        form.
     EvidenceError
         ``SIGNING_KEY_UNAVAILABLE`` or ``SIGNATURE_INVALID`` for a key in another form than Ed25519 in PEM.
     ExecutionError
-        ``STORE_UNAVAILABLE``, ``STORE_CORRUPT``, ``LEDGER_UNAVAILABLE``, ``LEDGER_CORRUPT``.
+        ``STORE_UNAVAILABLE``, ``STORE_CORRUPT``, ``LEDGER_UNAVAILABLE``, ``LEDGER_CORRUPT``;
+        ``STORE_UNSUITABLE`` for a server that overwrites what is there although it is told not to.
     """
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
     _native.check_defaults(platform_run_id, defaults.principal)
     number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
-    folder = _arguments.path(root, "root")
+    place = _arguments.path(root, "root", "a path or a URL")
+    own_ledger = None if ledger is None else _arguments.path(ledger, "ledger", "a path or a URL")
     own_keys = None if keys is None else _arguments.path(keys, "keys")
-    native = _native.Factory(folder, keys=own_keys, threads=number)
-    return Factory(Context(native, str(folder), defaults, progress, number))
+    native = _native.Factory(place, ledger=own_ledger, keys=own_keys, threads=number)
+    return Factory(Context(native, str(place), defaults, progress, number))
 
 
 class Factory:

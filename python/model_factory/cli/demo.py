@@ -24,10 +24,15 @@ Run again in the same folder, it finds what it left behind and the same ids come
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
-    added = verb(
-        verbs, "demo", _demo, "run the whole line on card payments, in seconds", description=DESCRIPTION
+    summary = "run the whole line on card payments, in seconds"
+    added = verb(verbs, "demo", _demo, summary, description=DESCRIPTION, root=False)
+    added.add_argument(
+        "--root",
+        type=Path,
+        default=Path("factory-demo"),
+        metavar="DIR",
+        help="folder of its factory and page",
     )
-    added.set_defaults(root=Path("factory-demo"))
     added.add_argument("--seed", type=int, default=1, metavar="N", help="of the simulated payments")
     added.add_argument(
         "--data", type=Path, metavar="DIR", help="folder with the handbook's transactions.parquet"

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote, urlsplit
 
 from model_factory import _native
 from model_factory import factory as factories
@@ -43,9 +44,22 @@ def verb(
     added.add_argument("--json", action="store_true", help="answer with one JSON object")
     if root:
         added.add_argument(
-            "--root", type=Path, default=Path("factory"), metavar="DIR", help="the factory's folder"
+            "--root",
+            default="factory",
+            metavar="PLACE",
+            help="its folder, or a URL such as s3://bucket/prefix",
         )
-        added.add_argument("--keys", type=Path, metavar="DIR", help="the key folder; ROOT/keys by default")
+        added.add_argument(
+            "--ledger",
+            metavar="PLACE",
+            help="its ledger, a file or a postgresql:// URL; ROOT/ledger.sqlite by default",
+        )
+        added.add_argument(
+            "--keys",
+            type=Path,
+            metavar="DIR",
+            help="its keys; ROOT/keys by default, to be named beside a URL",
+        )
     return added
 
 
@@ -58,14 +72,25 @@ def acting(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Factory]:
     """Open the factory of ``--root``; only verbs that ``make`` one may begin it."""
-    if not make and not (options.root / "ledger.sqlite").is_file():
-        hint = "Name the factory's folder by --root; dataset build, store, submit and demo make one."
+    ledger = _ledger_file(options)
+    if not make and ledger is not None and not ledger.is_file():
+        hint = "Name the factory by --root and --ledger; dataset build, store, submit and demo make one."
+        option, expected = ("--root", "the place") if options.ledger is None else ("--ledger", "the ledger")
         raise _native.refusal(
-            "SOURCE_UNREADABLE", "--root", "the folder of a factory", "none there", hint=hint
+            "SOURCE_UNREADABLE", option, f"{expected} of a factory", "none there", hint=hint
         )
     if options.json:
         how.setdefault("progress", False)
-    yield factories.open(options.root, keys=options.keys, **how)
+    yield factories.open(options.root, ledger=options.ledger, keys=options.keys, **how)
+
+
+def _ledger_file(options: Options) -> Path | None:
+    """Give the file that the ledger is to stand in; None where only opening can tell."""
+    if options.ledger is not None:
+        return None if "://" in options.ledger else Path(options.ledger)
+    if options.root.startswith("file://"):
+        return Path(unquote(urlsplit(options.root).path), "ledger.sqlite")
+    return None if "://" in options.root else Path(options.root, "ledger.sqlite")
 
 
 def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:

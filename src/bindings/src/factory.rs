@@ -25,7 +25,7 @@ use factory::{
     Factory,
     dataset::{DatasetSpec, Sources},
     ledger::{Event, Run, State},
-    store::{self, Store},
+    store::{self, Location, Store},
 };
 use pyo3::prelude::*;
 use serde::Serialize;
@@ -53,11 +53,19 @@ type Report = Option<Py<PyAny>>;
 
 #[pymethods]
 impl PyFactory {
-    /// Opens the factory in a folder, and makes it where there is none.
+    /// Opens the factory in a folder or bucket, and makes it where there is none.
     #[new]
-    #[pyo3(signature = (root, *, keys = None, threads = None))]
-    fn new(py: Python<'_>, root: PathBuf, keys: Option<PathBuf>, threads: Threads) -> Result<Self> {
-        Ok(Self { factory: py.detach(|| Factory::open(&root, keys.as_deref()))?, threads })
+    #[pyo3(signature = (root, *, ledger = None, keys = None, threads = None))]
+    fn new(
+        py: Python<'_>,
+        root: PathBuf,
+        ledger: Option<PathBuf>,
+        keys: Option<PathBuf>,
+        threads: Threads,
+    ) -> Result<Self> {
+        let factory =
+            py.detach(|| Factory::open(&Location::parse(&root)?, ledger.as_deref(), keys.as_deref()))?;
+        Ok(Self { factory, threads })
     }
 
     /// What is published and what is ACTIVE.

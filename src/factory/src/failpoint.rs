@@ -37,13 +37,13 @@ macro_rules! failpoints {
 }
 
 failpoints! {
-    /// An object is about to be written to its temporary file.
+    /// An object is about to be written to its temporary file, or sent to the server.
     StoreBeforeWrite "store_before_write";
     /// The temporary file holds the bytes, not yet durably.
     StoreAfterWrite "store_after_write";
     /// The temporary file is durable, and the object has no name yet.
     StoreBeforeLink "store_before_link";
-    /// The object has its name, not yet durably.
+    /// The object has its name, not yet durably, or the server said that it has.
     StoreAfterLink "store_after_link";
     /// A change of the ledger is complete but not committed.
     LedgerBeforeCommit "ledger_before_commit";

@@ -31,6 +31,7 @@ pub mod registry;
 pub mod resolve;
 pub mod run;
 pub mod store;
+mod tls;
 pub mod train;
 pub mod verify;
 pub mod watch;

@@ -24,10 +24,10 @@ use crate::{
     fsck::{self, Checkup},
     keys::Keys,
     layout,
-    ledger::{Admission, Run, SqliteLedger, State},
+    ledger::{self, Admission, Run, State},
     line::Line,
     registry::EmbeddedRegistry,
-    store::{self, Batch, LocalStore},
+    store::{self, Batch, LocalStore, Location, RemoteStore, Store},
     verify::{self, Verified},
     watch::{Stage, Watch},
 };
@@ -44,16 +44,32 @@ pub struct Factory {
 }
 
 impl Factory {
-    /// Opens the factory in a folder of the local file system, and makes it where there is none: objects and the
-    /// SQLite ledger both stand below the root. What writers that died left staged is collected. The key folder is
-    /// `keys` below the root unless another is named, such as one that who writes to the root cannot write to; see
-    /// [`Keys::open`].
-    pub fn open(root: &Path, keys: Option<&Path>) -> Result<Self> {
+    /// Opens the factory at a place, and makes it where there is none.
+    ///
+    /// In a folder everything stands below it, unless named elsewhere: the objects, the SQLite ledger, and the keys. The
+    /// ledger can be a file or a database, as [`ledger::open`] says. A
+    /// key folder that who writes to the root cannot write to is safer; see [`Keys::open`]. What writers that died left
+    /// staged is collected. A bucket holds the objects alone: refuses with `PARAMETER_INVALID` one without a ledger and
+    /// a key folder beside it.
+    pub fn open(root: &Location, ledger: Option<&Path>, keys: Option<&Path>) -> Result<Self> {
+        let of_folder = |name: &str| match root {
+            Location::Folder(folder) => Some(folder.join(name)),
+            Location::Bucket(_) => None,
+        };
+        let ledger =
+            ledger.map(Path::to_owned).or_else(|| of_folder("ledger.sqlite")).ok_or_else(no_ledger)?;
+        let keys = keys.map(Path::to_owned).or_else(|| of_folder("keys")).ok_or_else(no_keys)?;
+        let store: Arc<dyn Store> = match root {
+            Location::Bucket(bucket) => Arc::new(RemoteStore::open(bucket)?),
+            Location::Folder(folder) => {
+                let store = LocalStore::open(folder.join("objects"))?;
+                store.collect_staging()?;
+                Arc::new(store)
+            }
+        };
         let clock = Arc::new(SystemClock);
-        let store = Arc::new(LocalStore::open(root.join("objects"))?);
-        store.collect_staging()?;
-        let keys = Arc::new(Keys::open(&keys.map_or_else(|| root.join("keys"), Path::to_owned))?);
-        let ledger = Arc::new(SqliteLedger::open(root.join("ledger.sqlite"), clock.clone())?);
+        let keys = Arc::new(Keys::open(&keys)?);
+        let ledger = ledger::open(&ledger, clock.clone())?;
         let registry =
             Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone(), keys.clone(), ledger.clone()));
         Ok(Self { line: Line { store, ledger, registry, clock, keys } })
@@ -219,6 +235,16 @@ impl Factory {
     pub fn fsck(&self) -> Result<Checkup> {
         fsck::fsck(&self.line)
     }
+}
+
+fn no_ledger() -> Failure {
+    Failure::at(Code::ParameterInvalid, "ledger", "the place of a ledger, as the root is a bucket", "none")
+        .with_hint("A bucket cannot hold a ledger: name a postgresql:// URL, or a file of this machine.")
+}
+
+fn no_keys() -> Failure {
+    Failure::at(Code::ParameterInvalid, "keys", "a key folder, as the root is a bucket", "none")
+        .with_hint("A private key has no place in a bucket: name a folder of this machine.")
 }
 
 /// Adds a document under its content, in a folder of its owner's.

@@ -8,9 +8,9 @@
 mod support;
 
 use contracts::{Code, names::Principal, resolution::ResolutionOutcome, scope::TargetScope};
-use factory::{Factory, ledger::State, registry::Act};
+use factory::{ledger::State, registry::Act};
 use kernels::progress::Silent;
-use support::{Bench, worker};
+use support::{Bench, opened, worker};
 
 fn act(actor: &str) -> Act {
     Act { actor: Principal::new(actor).unwrap(), reason: "a test".to_owned() }
@@ -66,17 +66,17 @@ fn a_gate_that_says_fail_is_a_documented_end() {
 #[test]
 fn opening_collects_what_dead_writers_left() {
     let folder = tempfile::tempdir().unwrap();
-    drop(Factory::open(folder.path(), None).unwrap());
+    drop(opened(folder.path()));
     let litter = folder.path().join("objects/.staging/1-1");
     std::fs::write(&litter, b"half an object").unwrap();
-    drop(Factory::open(folder.path(), None).unwrap());
+    drop(opened(folder.path()));
     assert!(!litter.try_exists().unwrap());
 }
 
 #[test]
 fn the_longest_tenant_name_has_a_history() {
     let folder = tempfile::tempdir().unwrap();
-    let factory = Factory::open(folder.path(), None).unwrap();
+    let factory = opened(folder.path());
     let scope: TargetScope = format!("prod/card/primary/{}", "t".repeat(128)).parse().unwrap();
     assert_eq!(factory.resolve(&scope, None, None).unwrap().reason_codes, [Code::NoActiveBundle; 2]);
 }

@@ -26,7 +26,7 @@ mod sqlite;
 mod state;
 mod versions;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use contracts::{
     Code, Digest, Failure, Result,
@@ -155,15 +155,15 @@ impl<T: Ledger + Anchors> AnchoredLedger for T {}
 /// none, and an older one is brought up to date.
 ///
 /// SQLite goes by the clock; PostgreSQL serves many machines, and goes by the database's own.
-pub fn open(place: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn AnchoredLedger>> {
-    if place.starts_with("postgresql://") || place.starts_with("postgres://") {
-        return Ok(Arc::new(PostgresLedger::open(place)?));
+pub fn open(place: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn AnchoredLedger>> {
+    match place.to_str().and_then(|url| Some((url, url.split_once("://")?.0))) {
+        None => Ok(Arc::new(SqliteLedger::open(place, clock)?)),
+        Some((url, "postgresql" | "postgres")) => Ok(Arc::new(PostgresLedger::open(url)?)),
+        Some(_) => {
+            let expected = "a postgresql:// URL or the path of a file";
+            Err(Failure::at(Code::ParameterInvalid, "ledger", expected, "another URL (not shown)"))
+        }
     }
-    if place.contains("://") {
-        let expected = "a postgresql:// URL or the path of a file";
-        return Err(Failure::at(Code::ParameterInvalid, "ledger", expected, "another URL (not shown)"));
-    }
-    Ok(Arc::new(SqliteLedger::open(place, clock)?))
 }
 
 #[cfg(test)]

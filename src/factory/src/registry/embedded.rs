@@ -78,7 +78,10 @@ impl EmbeddedRegistry {
                 recorded_at: self.clock.now(),
                 ..draft
             })?;
-            if self.store.put_if_absent(&event_key(scope, event.sequence)?, event.bytes())? == Put::Created {
+            let key = event_key(scope, event.sequence)?;
+            let put = self.store.put_if_absent(&key, event.bytes())?;
+            // Where the answer to a put was lost, it was sent again, and met what it had written itself.
+            if put == Put::Created || self.store.get(&key)?.is_some_and(|found| found == event.bytes()) {
                 failpoint::hit(Failpoint::AfterLifecycleEvent)?;
                 self.anchors.raise(scope, Anchor { sequence: event.sequence, event: event.digest() })?;
                 return Ok(Some(event.into_inner()));

@@ -7,20 +7,20 @@ use std::{
         net::UnixListener,
     },
     process::{Command, ExitStatus},
-    sync::Barrier,
-    thread,
 };
 
 use contracts::{Code, artifacts::ModelArtifact};
 
 use super::*;
-use crate::{failpoint, store::write_once};
+use crate::{
+    failpoint,
+    store::{
+        suite_tests::{self, key},
+        write_once,
+    },
+};
 
 const CHILD_ROOT: &str = "MODEL_FACTORY_TEST_ROOT";
-
-fn key(text: &str) -> ObjectKey {
-    ObjectKey::new(text).unwrap()
-}
 
 fn store() -> (tempfile::TempDir, LocalStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -29,54 +29,26 @@ fn store() -> (tempfile::TempDir, LocalStore) {
 }
 
 #[test]
-fn an_object_is_put_once_and_never_changes() {
+fn it_keeps_every_promise_and_leaves_nothing_staged() {
     let (_folder, store) = store();
-    let object = key("run-1/mf/train_runs/tr_0/model");
-    assert_eq!(store.get(&object).unwrap(), None);
-    assert_eq!(store.put_if_absent(&object, b"first").unwrap(), Put::Created);
-    assert_eq!(store.put_if_absent(&object, b"other").unwrap(), Put::Exists);
-    assert_eq!(store.get(&object).unwrap().unwrap(), b"first");
-    let mode = fs::metadata(store.root().join(object.as_str())).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-}
-
-#[test]
-fn one_of_many_racing_writers_creates() {
-    let (_folder, store) = store();
-    for round in 0..20 {
-        let object = key(&format!("race/{round}/object"));
-        let start = Barrier::new(4);
-        let puts: Vec<_> = thread::scope(|scope| {
-            let writers: Vec<_> = (0..4_u8)
-                .map(|writer| {
-                    let (store, object, start) = (&store, &object, &start);
-                    scope.spawn(move || {
-                        start.wait();
-                        store.put_if_absent(object, &[writer; 5_000]).unwrap()
-                    })
-                })
-                .collect();
-            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
-        });
-        let winner = puts.iter().position(|put| *put == Put::Created).unwrap();
-        assert_eq!(puts.iter().filter(|put| **put == Put::Created).count(), 1);
-        assert_eq!(store.get(&object).unwrap().unwrap(), [winner as u8; 5_000]);
-    }
+    suite_tests::keeps_every_promise(&store);
     assert_eq!(store.collect_staging().unwrap(), 0);
 }
 
 #[test]
-fn keys_are_listed_below_whole_segments_in_byte_order() {
+fn an_object_is_private_to_its_user() {
     let (_folder, store) = store();
-    for text in ["p/a/x", "p/a-b", "p/a.b", "p/a0", "pq/x", "p/b/c/d"] {
-        store.put_if_absent(&key(text), b"").unwrap();
-    }
+    store.put_if_absent(&key("a/b"), b"bytes").unwrap();
+    let mode = fs::metadata(store.root().join("a/b")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_has_a_name_that_no_key_has_is_not_listed() {
+    let (_folder, store) = store();
+    store.put_if_absent(&key("p/a"), b"").unwrap();
     fs::write(store.root().join("p/.hidden"), b"").unwrap();
-    let listed = |prefix| store.list(&key(prefix)).unwrap();
-    assert_eq!(listed("p"), ["p/a-b", "p/a.b", "p/a/x", "p/a0", "p/b/c/d"].map(key));
-    assert_eq!(listed("p/a"), [key("p/a/x")]);
-    assert_eq!(listed("p/a0"), []);
-    assert_eq!(listed("absent/too"), []);
+    assert_eq!(store.list(&key("p")).unwrap(), [key("p/a")]);
 }
 
 #[test]
@@ -259,22 +231,6 @@ fn what_a_dead_writer_made_is_synced_by_who_relies_on_it() {
     assert_eq!(unsynced(&store, "run/object"), ["run"]);
     // Another store, as another process has one, knows nothing of that.
     assert_eq!(unsynced(&LocalStore::open(store.root()).unwrap(), "run/object"), ["run", ""]);
-}
-
-#[test]
-fn objects_put_together_each_stand_or_fall_alone() {
-    let (_folder, store) = store();
-    store.put_if_absent(&key("a/taken"), b"first").unwrap();
-    let keys = ["a/new", "a/taken", "b/c/new", "a/new"].map(key);
-    let objects: Vec<_> = keys.iter().map(|key| Object { key, bytes: b"bytes" }).collect();
-    let puts = store.put_all_if_absent(&objects).unwrap();
-    assert_eq!(puts, [Put::Created, Put::Exists, Put::Created, Put::Exists]);
-    assert_eq!(store.get(&keys[1]).unwrap().unwrap(), b"first");
-    for created in [&keys[0], &keys[2]] {
-        assert_eq!(store.get(created).unwrap().unwrap(), b"bytes");
-    }
-    assert_eq!(store.put_all_if_absent(&[]).unwrap(), []);
-    assert_eq!(store.collect_staging().unwrap(), 0);
 }
 
 #[test]

@@ -5,14 +5,21 @@
 //! twice are one object; other bytes under a key that is taken are a typed violation.
 
 mod local;
+mod location;
 mod remembered;
+mod remote;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says what it expects")]
+mod suite_tests;
 mod verified;
 
 use contracts::{Result, names::ObjectKey};
 
 pub use local::LocalStore;
 pub(crate) use local::create_durably;
+pub use location::{Bucket, Location, Service};
 pub(crate) use remembered::Remembered;
+pub use remote::RemoteStore;
 pub use verified::{Batch, compare, find_document, read, read_document, write_document, write_once};
 
 /// What a conditional put found.

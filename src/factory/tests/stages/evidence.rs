@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Bench,
     away::{AwayStore, CountingStore, Stopping},
-    events, forge, labels,
+    events, forge, labels, opened,
     place::{Place, assert_refusal, folder, quick_config, quick_profile},
     spec, worker,
 };
@@ -243,7 +243,7 @@ fn documents_that_people_store_never_replace_other_bytes() {
     let request = place.quick();
     let admitted = Bench::checked(request.clone());
     let empty = folder();
-    let factory = Factory::open(empty.path(), None).unwrap();
+    let factory = opened(empty.path());
     let other = |uri: &str| {
         factory.line().store.put_if_absent(&ObjectKey::new(uri).unwrap(), b"other").unwrap();
     };

@@ -8,13 +8,13 @@ use std::{
 
 use contracts::{Code, Result, identity::ids::BundleId, resolution::ResolutionOutcome};
 use factory::{
-    registry::{EmbeddedRegistry, Registry},
+    registry::{Act, EmbeddedRegistry, Registry},
     store,
 };
 use serde_json::json;
 
 use crate::support::{
-    away::{InterruptedStore, OvertakingStore},
+    away::{DeafStore, InterruptedStore, OvertakingStore},
     place::{Place, act, assert_refusal, quick_config, quick_profile},
     shelf::{Shelf, published},
 };
@@ -199,6 +199,20 @@ fn who_is_always_overtaken_gives_up_with_a_code() {
     assert_eq!(shelf.place.registry().history(shelf.scope("first")).unwrap().events().len(), 2);
 }
 
+/// Whoever meets the event that it has just written has written it, and does not decide anew.
+#[test]
+fn an_event_whose_answer_was_lost_is_written_once() {
+    let shelf = Shelf::new();
+    let store = Arc::new(DeafStore(Arc::clone(&shelf.place.factory.line().store)));
+    let registry = shelf.place.registry_in(store);
+    let event = registry.promote(shelf.scope("first"), shelf.id("first"), &act("bob")).unwrap();
+    assert_eq!(event.sequence, 3);
+    registry.approve(shelf.scope("second"), shelf.id("second"), &act("bob")).unwrap();
+    assert_eq!(shelf.place.registry().history(shelf.scope("first")).unwrap().events().len(), 4);
+    assert_eq!(shelf.resolve("first", None).1.as_deref(), Some("first"));
+    shelf.sound();
+}
+
 /// Racing promotions: one winner for each place in the history, and everyone else decides anew.
 #[test]
 fn races_have_one_winner_a_place() {
@@ -209,7 +223,9 @@ fn races_have_one_winner_a_place() {
         let racers: Vec<_> = (0..8)
             .map(|racer| {
                 let bundle = if racer % 2 == 0 { first } else { second };
-                threads.spawn(move || registry.promote(scope, bundle, &act("bob")))
+                // One act twice would be the same event, and that is no race.
+                let act = Act { reason: format!("racer {racer}"), ..act("bob") };
+                threads.spawn(move || registry.promote(scope, bundle, &act))
             })
             .collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).collect()

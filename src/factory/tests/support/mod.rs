@@ -31,6 +31,7 @@ use contracts::{
 use factory::{
     Factory,
     dataset::{DatasetSpec, Source, Sources},
+    store::Location,
 };
 use kernels::{
     Rng,
@@ -160,6 +161,11 @@ pub fn profile(threshold: f64) -> Value {
     })
 }
 
+/// The factory in a folder.
+pub fn opened(root: &Path) -> Factory {
+    Factory::open(&Location::Folder(root.into()), None, None).unwrap()
+}
+
 /// A factory with a dataset, ready for requests.
 pub struct Bench {
     pub factory: Factory,
@@ -169,7 +175,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(root: &Path) -> Self {
-        let factory = Factory::open(root, None).unwrap();
+        let factory = opened(root);
         let payments = payments();
         let spec: DatasetSpec = serde_json::from_value(spec(&payments)).unwrap();
         let sources = Sources {
