@@ -73,12 +73,17 @@ def test_sent_with_its_keys_in_another_order(published: tuple[Path, mf.Dataset, 
 def test_trained_anew_on_other_threads_it_is_the_same_to_the_byte(
     published: tuple[Path, mf.Dataset, str], tmp_path: Path
 ) -> None:
+    def of_content(evidence: dict[str, Any]) -> dict[str, Any]:
+        """All but what a clock measured."""
+        return {name: reference for name, reference in evidence.items() if name != "measurements"}
+
     first = opened(published[0]).run(published[2])
     for threads in (1, 3):
         # Of the same signer: another one's bundle is the same but for its signature.
         factory = opened(tmp_path / str(threads), keys=published[0] / "keys", threads=threads)
         again = train(factory, build(factory), publish=True)
-        assert (again.id, again.evidence) == (first.id, first.evidence)
+        assert again.id == first.id
+        assert of_content(again.evidence) == of_content(first.evidence)
 
 
 @pytest.mark.parametrize(

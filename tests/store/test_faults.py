@@ -64,7 +64,7 @@ def test_a_lost_reply_to_a_put_that_succeeded_is_recognised(
             "ofs/",
             "manifest",
             "training_configs",
-            "job_requests",
+            "train_requests",
             "resolved_train_plan",
             "model",
             "bundle",
