@@ -54,9 +54,9 @@ def open(  # noqa: A001 - mf.open
         and holds no credentials: these, the region and the endpoint are read from the environment, as
         ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` and ``AWS_ENDPOINT_URL`` are for S3.
     ledger : path or URL, optional
-        File of the ledger, or ``postgresql://user@host/database`` for workers on several machines; a password
-        is best left to ``PGPASSWORD``. By default ``ledger.sqlite`` below the root; beside a bucket it must be
-        named.
+        File of the ledger, or ``postgresql://user@host/database`` for workers on several machines; a
+        password is best left to ``PGPASSWORD``. By default ``ledger.sqlite`` below the root; beside a bucket
+        it must be named.
     keys : path, optional
         Folder of the keys: ``signing.pem``, which bundles, lifecycle events and receipts are signed with,
         and the public keys of other signers in ``trusted/``. By default ``keys`` below the root; beside a
