@@ -36,13 +36,6 @@ use crate::{
     frame::{Categorical, Frame},
 };
 
-/// Curvature that is added to each category's, so that those with little of it stand in the middle of the order
-/// and not, by chance, at its ends: the constant of `LightGBM` (`cat_smooth`) and scikit-learn.
-pub(super) const SMOOTHING: f64 = 10.0;
-
-/// Rows that a category needs in a leaf to be looked at alone, as in scikit-learn.
-pub(super) const MIN_CATEGORY_ROWS: i64 = 10;
-
 /// Rows that one task gives their sides.
 const TASK_ROWS: usize = 65_536;
 

@@ -10,11 +10,17 @@
 use contracts::model_config::GradientBoosting;
 
 use super::{
-    categories::{MIN_CATEGORY_ROWS, SMOOTHING},
     constraint::{Bounds, Monotone},
     fixed::Sums,
 };
 use crate::ensemble::category::CategorySet;
+
+/// Curvature that is added to each category's, so that those with little of it stand in the middle of the order
+/// and not, by chance, at its ends: the constant of `LightGBM` (`cat_smooth`) and scikit-learn.
+pub(super) const SMOOTHING: f64 = 10.0;
+
+/// Rows that a category needs in a leaf to be looked at alone, as in scikit-learn.
+pub(super) const MIN_CATEGORY_ROWS: i64 = 10;
 
 /// A way to part the rows of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq)]

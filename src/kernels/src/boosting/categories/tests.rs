@@ -5,7 +5,10 @@ use contracts::model_config::GradientBoosting;
 use ndarray::{Array2, Axis, array};
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::split::{MIN_CATEGORY_ROWS, SMOOTHING},
+    *,
+};
 use crate::{
     arrays::Array,
     binning::Binned,
