@@ -33,7 +33,7 @@ def _owner() -> dict[str, Any]:
 
 @contextmanager
 def server(folder: Path) -> Iterator[str | None]:
-    """Start a server with its files below a folder; give the URL of its databases, None without PostgreSQL."""
+    """Start a server with its files below a folder; give its URL, None where there is no PostgreSQL."""
     programs = binaries()
     if programs is None:
         yield None
@@ -47,9 +47,7 @@ def server(folder: Path) -> Iterator[str | None]:
     def run(program: str, *arguments: str) -> None:
         command = [str(programs / program), "-D", str(home / "data"), *arguments]
         environment = {**os.environ, "LC_ALL": "C"}
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, cwd=home, env=environment, **owner
-        )
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=home, env=environment, **owner)
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

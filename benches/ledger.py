@@ -18,13 +18,13 @@ import numpy as np
 
 import model_factory as mf
 from benches import data, database, tracking
-from benches.protocol import Outcome, Timing, check, race, Contestant
+from benches.protocol import Contestant, Outcome, Timing, check, race
 
 ROUNDS = 3
 OURS, THEIRS = 1_600, 120
 """Pieces of work of all processes together, in one round."""
 LISTED, TRACKED = 100_000, 1_500
-"""Runs that are listed: ours, and MLflow's, whose time is scaled up as if it grew no faster than their number."""
+"""Runs that are listed: ours, and MLflow's, scaled up as if time grew no faster than their number."""
 
 
 def program() -> Path:
@@ -38,7 +38,7 @@ def program() -> Path:
 
 
 def crowd(commands: list[list[str]]) -> tuple[float, list[Any]]:
-    """Start processes, let them go at once when all are ready; seconds until the last is done, and their answers."""
+    """Start processes and let them go when all are ready; seconds until the last is done, and answers."""
     running = [
         subprocess.Popen(each, cwd=data.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for each in commands
@@ -87,7 +87,9 @@ def places() -> Iterator[dict[str, tuple[str, str]]]:
         found = {"sqlite": (f"{root}/ledger.sqlite", f"sqlite:///{root}/mlflow.db")}
         with database.server(root) as url:
             if url is None:
-                print("ledger on postgresql: left out, no PostgreSQL (initdb) on this machine", file=sys.stderr)
+                print(
+                    "ledger on postgresql: left out, no PostgreSQL (initdb) on this machine", file=sys.stderr
+                )
             else:
                 # Each has the database to itself: MLflow's tables stand in the schema `public`.
                 driver = url.replace("postgresql", "postgresql+psycopg")
@@ -113,9 +115,10 @@ def ledger(processes: int) -> list[Outcome]:
                 seconds += ours.run(work, processes, first)
                 theirs.run(work, processes, first)
             rates = [1 / each.timing.median for each in (ours, theirs)]
+            usual, slow = np.quantile(seconds, (0.5, 0.99)) * 1e3
             note = (
                 f"{work} on {name}: {rates[0]:,.0f} a second beside {rates[1]:,.0f}; one takes "
-                f"{np.median(seconds) * 1e3:.2f} ms, 99 of 100 at most {np.quantile(seconds, 0.99) * 1e3:.2f} ms"
+                f"{usual:.2f} ms, 99 of 100 at most {slow:.2f} ms"
             )
             outcomes.append(Outcome(ours.timing, [theirs.timing], note, part=f"{work} {name}"))
     return outcomes

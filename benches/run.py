@@ -140,7 +140,9 @@ def measured_apart(name: str, threads: int) -> list[Outcome] | None:
             return None
         told = json.loads(Path(answer.name).read_bytes())
     return [
-        Outcome(**{**each, "ours": Timing(**each["ours"]), "peers": [Timing(**peer) for peer in each["peers"]]})
+        Outcome(
+            **{**each, "ours": Timing(**each["ours"]), "peers": [Timing(**peer) for peer in each["peers"]]}
+        )
         for each in told
     ]
 

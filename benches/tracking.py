@@ -2,8 +2,8 @@
 
     python -m benches.tracking WORK URL FIRST COUNT
 
-The store itself is called, without the client and the server that stand before it. ``cycle`` opens a run, logs ten
-parameters, ten metrics and five tags at once, and ends it: three of its calls. ``submit`` opens a run.
+The store itself is called, without the client and the server that stand before it. ``cycle`` opens a run,
+logs ten parameters, ten metrics and five tags at once, and ends it: three of its calls. ``submit`` opens one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 EXPERIMENT = "bench"
@@ -56,14 +57,12 @@ def patiently(call: Callable[[], object]) -> None:
     """Call again where the store gave up waiting for others, as SQLite's own waiting does."""
     from mlflow.exceptions import MlflowException
 
-    while True:
-        try:
-            call()
-        except MlflowException as error:
-            if "locked" not in str(error):
-                raise
-        else:
-            return
+    try:
+        call()
+    except MlflowException as error:
+        if "locked" not in str(error):
+            raise
+        patiently(call)
 
 
 def main(work: str, url: str, first: int, count: int) -> None:
@@ -75,7 +74,7 @@ def main(work: str, url: str, first: int, count: int) -> None:
     seconds = []
     for number in range(first, first + count):
         start = time.perf_counter()
-        patiently(lambda number=number: piece(number))
+        patiently(partial(piece, number))
         seconds.append(time.perf_counter() - start)
     print(json.dumps(seconds))
 

@@ -146,8 +146,9 @@ fn submission(number: u64) -> Submission {
 
 /// References to so many documents, as events hold them.
 fn evidence(documents: u64) -> Value {
-    let found: serde_json::Map<_, _> =
-        (0..documents).map(|number| (format!("document_{number}"), reference("evidence/local", number))).collect();
+    let found: serde_json::Map<_, _> = (0..documents)
+        .map(|number| (format!("document_{number}"), reference("evidence/local", number)))
+        .collect();
     json!({ "evidence": found })
 }
 
