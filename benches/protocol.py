@@ -55,6 +55,8 @@ class Outcome:
     ours: Timing
     peers: list[Timing]
     note: str = ""
+    part: str = ""
+    """Which part of the benchmark it is, where that has several."""
 
     @property
     def fastest(self) -> Timing:

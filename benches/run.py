@@ -33,6 +33,8 @@ class Benchmark:
     module: str
     function: str
     threads: tuple[int, ...] = (1, 2)
+    processes: bool = False
+    """The numbers are of processes, of which there can be more than cores."""
 
 
 BENCHMARKS = {
@@ -48,6 +50,8 @@ BENCHMARKS = {
     "corridor": Benchmark("line", "corridor", (1,)),
     "import": Benchmark("line", "importing", (1,)),
     "hash": Benchmark("line", "hashing"),
+    "ledger": Benchmark("ledger", "ledger", (1, 8), processes=True),
+    "listing": Benchmark("ledger", "listing", (1,)),
 }
 PACKAGES = (
     "model-factory", "lightgbm", "xgboost-cpu", "catboost", "hessboost", "perpetual", "scikit-learn", "numpy",
@@ -65,11 +69,16 @@ class Result:
     threads: int
     outcome: Outcome
 
+    @property
+    def told(self) -> str:
+        return f"{self.name} {self.outcome.part}".rstrip()
+
     def record(self) -> dict[str, object]:
         """Give it as the JSON holds it: beside the fastest peer."""
         ours, peer = self.outcome.ours, self.outcome.fastest
         return {
             "name": self.name,
+            **({"part": self.outcome.part} if self.outcome.part else {}),
             "threads": self.threads,
             "ours_s": ours.median,
             "peer": peer.name,
@@ -87,7 +96,7 @@ class Result:
             ratio, least, most = self.outcome.ratio(peer)
             rows.append(
                 (
-                    self.name,
+                    self.told,
                     str(self.threads),
                     _seconds(self.outcome.ours.median),
                     peer.name,
@@ -112,15 +121,15 @@ def _quality(timing: Timing) -> str:
     return "" if timing.quality is None else f"{timing.quality:.4g}"
 
 
-def measure(name: str, threads: int) -> Outcome:
+def measure(name: str, threads: int) -> list[Outcome]:
     """Run a benchmark here and now."""
     benchmark = BENCHMARKS[name]
     function = getattr(importlib.import_module(f"benches.{benchmark.module}"), benchmark.function)
-    outcome: Outcome = function(threads)
-    return outcome
+    outcome: Outcome | list[Outcome] = function(threads)
+    return outcome if isinstance(outcome, list) else [outcome]
 
 
-def measured_apart(name: str, threads: int) -> Outcome | None:
+def measured_apart(name: str, threads: int) -> list[Outcome] | None:
     """Run a benchmark in a process whose libraries know no more threads than these; None where it fails."""
     limits = {f"{prefix}_NUM_THREADS": str(threads) for prefix in LIMITS if prefix != "LOKY"}
     limits |= {"POLARS_MAX_THREADS": str(threads), "LOKY_MAX_CPU_COUNT": str(threads)}
@@ -130,7 +139,12 @@ def measured_apart(name: str, threads: int) -> Outcome | None:
         if done.returncode:
             return None
         told = json.loads(Path(answer.name).read_bytes())
-    return Outcome(Timing(**told["ours"]), [Timing(**peer) for peer in told["peers"]], told["note"])
+    return [
+        Outcome(
+            **{**each, "ours": Timing(**each["ours"]), "peers": [Timing(**peer) for peer in each["peers"]]}
+        )
+        for each in told
+    ]
 
 
 def machine() -> str:
@@ -165,7 +179,7 @@ def markdown(results: list[Result], payments: str) -> str:
         "",
         "`ratio`: our median by the peer's over the peer's rounds; `spread`: least and greatest of a round.",
         "",
-        *(f"- `{result.name}`, threads {result.threads}: {result.outcome.note}" for result in results),
+        *(f"- `{result.told}`, threads {result.threads}: {result.outcome.note}" for result in results),
         "",
         f"Machine: {machine()}. Data: {payments}.",
         "",
@@ -204,15 +218,16 @@ def main(names: list[str]) -> int:
     write(results, payments)  # what an earlier run left is none of this one's
     for name in names or BENCHMARKS:
         for threads in BENCHMARKS[name].threads:
-            if threads > (os.cpu_count() or 1):
+            if threads > (os.cpu_count() or 1) and not BENCHMARKS[name].processes:
                 print(f"{name} on {threads} threads: left out, too few cores", file=sys.stderr)
                 continue
-            outcome = measured_apart(name, threads)
-            if outcome is None:
+            outcomes = measured_apart(name, threads)
+            if outcomes is None:
                 failed.append(f"{name} on {threads} threads")
                 continue
-            results.append(Result(name, threads, outcome))
-            print(table(results[-1].cells()), file=sys.stderr, flush=True)
+            measured = [Result(name, threads, outcome) for outcome in outcomes]
+            results += measured
+            print(table([row for each in measured for row in each.cells()]), file=sys.stderr, flush=True)
             write(results, payments)
     print(table([HEADER, *(row for result in results for row in result.cells())]))
     for each in failed:
@@ -224,11 +239,11 @@ def main(names: list[str]) -> int:
 def here(name: str, threads: int, answer: Path) -> int:
     """Run one benchmark in this process and write its outcome down."""
     try:
-        outcome = measure(name, threads)
+        outcomes = measure(name, threads)
     except WrongResultError as error:
         print(f"{name}: wrong result: {error}", file=sys.stderr)
         return 1
-    answer.write_text(json.dumps(asdict(outcome)))
+    answer.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
     return 0
 
 
