@@ -41,7 +41,8 @@ def test_a_benchmark_comes_out_as_json_and_markdown(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(data, "scores", tiny)
     monkeypatch.setattr(scores, "ROWS", 500)
     monkeypatch.setattr(run, "OUTPUT", tmp_path)
-    run.write([run.Result("metrics", 1, run.measure("metrics", 1))], "tiny payments")
+    (outcome,) = run.measure("metrics", 1)
+    run.write([run.Result("metrics", 1, outcome)], "tiny payments")
     (record,) = json.loads((tmp_path / "results.json").read_text())
     assert list(record) == [
         "name", "threads", "ours_s", "peer", "peer_s", "ratio", "quality", "peer_quality",
