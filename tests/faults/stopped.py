@@ -23,10 +23,11 @@ PATIENCE = 300.0
 def run(backend: Backend) -> list[Tally]:
     """Stop workers in the midst of runs, let others take these over, and continue the first."""
     tally = Tally(f"workers stopped past their lease ({backend.name})")
-    factory = backend.open()
+    place = backend.place()
+    factory = place.open()
     data = dataset(factory)
     ids = [submit(factory, data, FIRST_SEED + number, SLOW) for number in range(WORKERS)]
-    workers = [Worker(backend) for _ in range(WORKERS)]
+    workers = [Worker(place) for _ in range(WORKERS)]
     try:
         wait_until(lambda: all(factory.run(each).state != "QUEUED" for each in ids))
         for worker in workers:
@@ -34,7 +35,7 @@ def run(backend: Backend) -> list[Tally]:
             tally.tried += 1
         held = [epoch(factory, each) for each in ids]
         time.sleep(LEASE_SECONDS + 1)
-        workers += [Worker(backend) for _ in range(2)]
+        workers += [Worker(place) for _ in range(2)]
         wait_until(lambda: all(epoch(factory, each) > old for each, old in zip(ids, held, strict=True)))
         for worker in workers[:WORKERS]:
             worker.process.send_signal(signal.SIGCONT)
