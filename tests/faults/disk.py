@@ -10,11 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.places import LEASE_SECONDS, Place, dataset, submit
+from tests.faults.places import Place, dataset, submit, wait_for_leases
 from tests.faults.tally import Tally
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def run(backend: Backend, limits: Sequence[int] = LIMITS, room: Sequence[int] = 
             refused(full, f"with {left} of room", *work(place, None))
             give_room(place)
         # A ledger that could not be written to does not know that its holder is gone.
-        time.sleep(LEASE_SECONDS + 1)
+        wait_for_leases([*below.values(), *mounted.values()])
         for limit, place in below.items():
             carry_on(grows, f"below {limit}", place, (run_id, expected))
         for left, place in mounted.items():

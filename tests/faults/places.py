@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +23,7 @@ from tests.faults import servers
 from tests.store.servers import BUCKET, in_ci, moto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.faults.servers import Cluster
     from tests.store.servers import Server
@@ -80,6 +81,17 @@ class Place:
     def options(self) -> list[str]:
         """Say the same to the command line."""
         return ["--root", self.root, *(word for name in self.how for word in (f"--{name}", self.how[name]))]
+
+    def is_held(self) -> bool:
+        """Whether a worker holds a run, or died with its lease."""
+        states = {each.state for each in self.open().runs()}
+        return not states <= {"QUEUED", "PUBLISHED"}
+
+
+def wait_for_leases(places: Iterable[Place]) -> None:
+    """Wait until no worker that died keeps others from its run, where there is one."""
+    if any(place.is_held() for place in places):
+        time.sleep(LEASE_SECONDS + 1)
 
 
 class Backend(Protocol):
@@ -181,7 +193,7 @@ def backends() -> Iterator[list[Backend]]:
         ]
         if programs is not None and not missing:
             s3 = stack.enter_context(moto())
-            os.environ.update(s3.environment())
+            stack.enter_context(environment(s3.environment()))
             found.append(Servers(folder, s3, stack.enter_context(servers.cluster(programs))))
         elif in_ci():
             message = f"the servers' faults need {' and '.join(missing)}"
@@ -189,6 +201,19 @@ def backends() -> Iterator[list[Backend]]:
         else:
             sys.stdout.write(f"skipped: every suite on servers: no {' and no '.join(missing)} here\n")
         yield found
+
+
+@contextlib.contextmanager
+def environment(more: dict[str, str]) -> Iterator[None]:
+    """Set variables of this process, and of those that it begins, for a while."""
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name in more:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def dataset(factory: mf.Factory) -> mf.Dataset:
@@ -272,6 +297,8 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def stop(self) -> int:
         """Let it finish what it holds; gives its exit status."""

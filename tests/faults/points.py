@@ -8,14 +8,13 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.places import LEASE_SECONDS, dataset, request
+from tests.faults.places import dataset, request, wait_for_leases
 from tests.faults.tally import Tally
 
 if TYPE_CHECKING:
@@ -70,8 +69,7 @@ def run(backend: Backend, tries: int = TRIES, points: Sequence[str] | None = Non
         for name in reached:
             died = sum(death.point == name for death in deaths)
             tally.expect(died == tries, f"{name}: {died} processes died there, not {tries}")
-        if any(scene.is_held(death) for death in deaths):
-            time.sleep(LEASE_SECONDS + 1)
+        wait_for_leases(death.place for death in deaths)
         for problems in pool.map(scene.carry_on, deaths):
             tally.lost += problems
     return [tally]
@@ -132,11 +130,6 @@ class Scene:
             env={**os.environ, "MODEL_FACTORY_FAILPOINT": f"{death}=kill"},
         )
         return done.returncode < 0
-
-    def is_held(self, death: Death) -> bool:
-        """Whether the process died with a lease."""
-        runs = death.place.open().runs()
-        return any(each.state in {"RUNNING", "EVAL_READY", "PASS", "PUBLISH_PENDING"} for each in runs)
 
     def carry_on(self, death: Death) -> list[str]:
         """Do what the dead process was about to do, and say what is not as if nothing had been."""
