@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -18,9 +19,12 @@ def run() -> list[Tally]:
     What cargo and a panic say goes to standard error as it comes.
     """
     command = ["cargo", "test", "--locked", "--package", "factory", "--test", "faults", "--"]
-    options = ["--ignored", "--nocapture", "--test-threads=2"]
+    options = ["--nocapture", "--test-threads=2"]
+    environment = {**os.environ, "MODEL_FACTORY_FAULTS": "all"}
     tallies = []
-    process = subprocess.run([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    process = subprocess.run(
+        [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
     for counted in COUNTED.finditer(process.stdout):
         lost = ["its panic says which"] * int(counted["lost"])
         tallies.append(Tally(counted["name"], int(counted["tried"]), lost))
