@@ -18,7 +18,8 @@ def run() -> list[Tally]:
 
     What cargo and a panic say goes to standard error as it comes.
     """
-    command = ["cargo", "test", "--locked", "--package", "factory", "--test", "faults", "--"]
+    # The whole workspace, as the ordinary tests have it: another choice of features would be built anew.
+    command = ["cargo", "test", "--workspace", "--locked", "--test", "faults", "--"]
     options = ["--nocapture", "--test-threads=2"]
     environment = {**os.environ, "MODEL_FACTORY_FAULTS": "all"}
     tallies = []
