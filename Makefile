@@ -17,7 +17,7 @@ BENCH := .venv-bench
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src schemas 2>/dev/null)
 PACKAGE := $(SOURCES) README.md $(shell find python -type f -not -path '*__pycache__*' -not -name '*.so' 2>/dev/null)
 
-.PHONY: help demo test truth lint format bench bench-scaling wheel clean
+.PHONY: help demo test truth faults lint format bench bench-scaling wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: $(VENV)/.native $(VENV)/.dev ## set up and run every check and test, Rust 
 
 truth: $(VENV)/.native $(VENV)/.dev ## published truth on ../shared/data (or MODEL_FACTORY_TRUTH_DATA)
 	@$(BIN)/python tests/summary.py truth
+
+faults: $(VENV)/.native $(VENV)/.dev ## faults by the thousand on both backends, in some 15 minutes; NAME=points runs only that
+	@$(BIN)/python -m tests.faults $(NAME)
 
 lint: $(VENV)/.native $(VENV)/.dev ## only the checks: rustfmt, clippy, ruff, mypy, stubtest
 	@$(BIN)/python tests/summary.py lint

@@ -5,52 +5,74 @@ Writes ``target/faults/results.json`` and prints, last, one line of counts.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import core, disk, killed, stopped
-from tests.faults.places import Backend, backends
+from tests.faults import core
+from tests.faults.places import backends
+from tests.faults.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.faults.tally import Tally
-
 ROOT = Path(__file__).resolve().parents[2]
 
-# What runs on each backend; what is about one file system runs on the local one alone.
-ON_EACH: dict[str, Callable[[Backend], list[Tally]]] = {
-    "killed": killed.run,
-    "stopped": stopped.run,
+# What runs on each backend, and what is about one of them alone.
+SUITES: dict[str, tuple[str, ...]] = {
+    "points": ("local", "servers"),
+    "killed": ("local", "servers"),
+    "stopped": ("local", "servers"),
+    "outages": ("servers",),
+    "disk": ("local",),
 }
-LOCAL: dict[str, Callable[[Backend], list[Tally]]] = {"disk": disk.run}
 
 
 def main(names: list[str]) -> int:
     """Run the suites of these names, or all."""
-    wanted = names or ["core", *ON_EACH, *LOCAL]
+    wanted = names or ["core", *SUITES]
+    if unknown := set(wanted) - {"core", *SUITES}:
+        sys.exit(f"no suite is called {min(unknown)}; there are core, {', '.join(SUITES)}")
+    start = time.monotonic()
+    with ThreadPoolExecutor(1) as beside:
+        # It computes while the others wait for leases.
+        rust = beside.submit(core.run) if "core" in wanted else None
+        tallies = on_backends([name for name in wanted if name != "core"])
+        if rust is not None:
+            tallies += timed("core", rust.result)
+    write(tallies)
+    for tally in tallies:
+        for what in tally.lost:
+            sys.stdout.write(f"lost: {tally.name}: {what}\n")
+    tried, lost = sum(tally.tried for tally in tallies), sum(len(tally.lost) for tally in tallies)
+    sys.stdout.write(f"{tried} faults tried, {lost} lost, in {time.monotonic() - start:.0f} s\n")
+    return int(lost > 0 or tried == 0)
+
+
+def on_backends(names: list[str]) -> list[Tally]:
+    """Run each suite on each of its backends."""
     tallies: list[Tally] = []
-    if "core" in wanted:
-        tallies += timed("core", core.run)
     with backends() as found:
-        for name in wanted:
-            for backend in found if name in ON_EACH else found[:1] if name in LOCAL else []:
-                suite = (ON_EACH | LOCAL)[name]
-                tallies += timed(f"{name} on {backend.name}", partial(suite, backend))
+        for name in names:
+            for backend in found:
+                if backend.name in SUITES[name]:
+                    suite = importlib.import_module(f"tests.faults.{name}").run
+                    tallies += timed(f"{name} on {backend.name}", partial(suite, backend))
+    return tallies
+
+
+def write(tallies: list[Tally]) -> None:
+    """Leave the counts for programs to read."""
     folder = ROOT / "target" / "faults"
     folder.mkdir(parents=True, exist_ok=True)
     written = [tally.document() for tally in tallies]
     (folder / "results.json").write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-    tried, lost = sum(tally.tried for tally in tallies), sum(len(tally.lost) for tally in tallies)
-    for tally in tallies:
-        for what in tally.lost:
-            sys.stdout.write(f"lost: {tally.name}: {what}\n")
-    sys.stdout.write(f"{tried} faults tried, {lost} lost\n")
-    return int(lost > 0 or tried == 0)
 
 
 def timed(name: str, suite: Callable[[], list[Tally]]) -> list[Tally]:
@@ -58,7 +80,11 @@ def timed(name: str, suite: Callable[[], list[Tally]]) -> list[Tally]:
     sys.stdout.write(f"── {name}\n")
     sys.stdout.flush()
     start = time.monotonic()
-    tallies = suite()
+    try:
+        tallies = suite()
+    except Exception as error:  # noqa: BLE001 - the others are to run all the same
+        traceback.print_exc()
+        tallies = [Tally(name, 0, [f"the suite itself failed: {error!r}"])]
     for tally in tallies:
         sys.stdout.write(f"{tally.name}: {tally.tried} tried, {len(tally.lost)} lost\n")
     sys.stdout.write(f"({time.monotonic() - start:.0f} s)\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -11,14 +13,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import model_factory as mf
+from tests.faults import servers
+from tests.store.servers import BUCKET, in_ci, moto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from tests.faults.servers import Cluster
+    from tests.store.servers import Server
 
 SCOPE = "test/card/primary"
 DAYS = 60
@@ -40,6 +48,8 @@ CONFIG: dict[str, Any] = {
     "seed_policy": {"base_seed": 1},
     "evaluation": {"bootstrap": {"replicates": 0}},
 }
+# Takes a tenth of a second or two, most of it in the fit.
+LENGTHY = {**CONFIG, "model": {"family": "gradient_boosting", "n_estimators": 300}}
 SLOW = {**CONFIG, "model": {"family": "gradient_boosting", "n_estimators": 5000}}
 PROFILE: dict[str, Any] = {
     "profile_id": "faults",
@@ -50,7 +60,7 @@ PROFILE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Backend:
+class Place:
     """Where a factory's objects and ledger stand, and how to reach them.
 
     Attributes
@@ -61,7 +71,6 @@ class Backend:
         The other arguments of ``mf.open``.
     """
 
-    name: str
     root: str
     how: dict[str, str] = field(default_factory=dict)
 
@@ -73,12 +82,138 @@ class Backend:
         """Say the same to the command line."""
         return ["--root", self.root, *(word for name in self.how for word in (f"--{name}", self.how[name]))]
 
+    def is_held(self) -> bool:
+        """Whether a worker holds a run, or died with its lease."""
+        states = {each.state for each in self.open().runs()}
+        return not states <= {"QUEUED", "PUBLISHED"}
+
+
+def wait_for_leases(places: Iterable[Place]) -> None:
+    """Wait until no worker that died keeps others from its run, where there is one."""
+    if any(place.is_held() for place in places):
+        time.sleep(LEASE_SECONDS + 1)
+
+
+class Backend(Protocol):
+    """Where factories can stand."""
+
+    name: str
+
+    def place(self) -> Place:
+        """Give an empty place."""
+
+    def copy(self, place: Place) -> Place:
+        """Copy a factory that nobody has open."""
+
+    def objects(self, place: Place) -> dict[str, bytes]:
+        """Give every object of a factory, by its key."""
+
+
+class Folders:
+    """A folder for each factory, with a ledger in SQLite."""
+
+    name = "local"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._numbers = folder, itertools.count()
+
+    def place(self) -> Place:
+        """Give an empty place."""
+        return Place(str(self._folder / str(next(self._numbers))))
+
+    def copy(self, place: Place) -> Place:
+        """Copy a factory that nobody has open."""
+        made = self.place()
+        shutil.copytree(place.root, made.root)
+        return made
+
+    def objects(self, place: Place) -> dict[str, bytes]:
+        """Give every object of a factory, by its key."""
+        root = Path(place.root, "objects")
+        found = (path for path in root.rglob("*") if path.is_file() and ".staging" not in path.parts)
+        return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+class Servers:
+    """A prefix of a bucket for each factory, with a ledger in a PostgreSQL database."""
+
+    name = "servers"
+
+    def __init__(self, folder: Path, s3: Server, postgres: Cluster) -> None:
+        self.s3, self.postgres = s3, postgres
+        self._keys, self._numbers = str(folder / "keys"), itertools.count()
+
+    def place(self) -> Place:
+        """Give an empty place."""
+        made = self._next()
+        self.postgres.create(_database(made))
+        return made
+
+    def _next(self) -> Place:
+        name = f"place_{next(self._numbers)}"
+        return Place(f"s3://{BUCKET}/{name}", {"ledger": self.postgres.url(name), "keys": self._keys})
+
+    def through(self, place: Place, port: int) -> Place:
+        """Give the same place, with its ledger reached at another port."""
+        ledger = replace(self.postgres, port=port).url(_database(place))
+        return replace(place, how={**place.how, "ledger": ledger})
+
+    def copy(self, place: Place) -> Place:
+        """Copy a factory that nobody has open."""
+        made = self._next()
+        self.postgres.create(_database(made), template=_database(place))
+        for key, body in self.objects(place).items():
+            self.s3.call("PUT", f"{BUCKET}/{_database(made)}/{key}", body)
+        return made
+
+    def objects(self, place: Place) -> dict[str, bytes]:
+        """Give every object of a factory, by its key."""
+        return self.s3.objects(_database(place))
+
+
+def _database(place: Place) -> str:
+    """Name the database of a place on servers, which is its prefix too."""
+    return place.root.rpartition("/")[2]
+
 
 @contextlib.contextmanager
 def backends() -> Iterator[list[Backend]]:
-    """Give each backend with an empty factory."""
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        yield [Backend("local", str(Path(folder) / "local"))]
+    """Give each backend that this machine has; which it has not is said by name, and an error in CI."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        found: list[Backend] = [Folders(folder)]
+        programs = servers.binaries()
+        missing = [
+            name
+            for name, absent in (
+                ("PostgreSQL (initdb)", programs is None),
+                ("moto", importlib.util.find_spec("moto") is None),
+            )
+            if absent
+        ]
+        if programs is not None and not missing:
+            s3 = stack.enter_context(moto())
+            stack.enter_context(environment(s3.environment()))
+            found.append(Servers(folder, s3, stack.enter_context(servers.cluster(programs))))
+        elif in_ci():
+            message = f"the servers' faults need {' and '.join(missing)}"
+            raise RuntimeError(message)
+        else:
+            sys.stdout.write(f"skipped: every suite on servers: no {' and no '.join(missing)} here\n")
+        yield found
+
+
+@contextlib.contextmanager
+def environment(more: dict[str, str]) -> Iterator[None]:
+    """Set variables of this process, and of those that it begins, for a while."""
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name in more:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def dataset(factory: mf.Factory) -> mf.Dataset:
@@ -102,15 +237,17 @@ def dataset(factory: mf.Factory) -> mf.Dataset:
     )
 
 
-def submit(factory: mf.Factory, data: mf.Dataset, seed: int, config: dict[str, Any] = CONFIG) -> str:
-    """Admit a run that is like the others but for its seed, to be published where it passes."""
+def request(
+    factory: mf.Factory, data: mf.Dataset, seed: int, config: dict[str, Any] = CONFIG
+) -> dict[str, Any]:
+    """Store what a run needs and ask for it: like the others but for its seed, published where it passes."""
     own = {**config, "seed_policy": {"base_seed": seed}}
     stored = {
         name: factory.store(name, document)
         for name, document in (("training_config", own), ("governance_profile", PROFILE))
     }
     defaults = factory.defaults
-    request = {
+    return {
         **stored,
         "request_id": f"request-{seed:06}",
         "intent_kind": "baseline_train",
@@ -123,16 +260,20 @@ def submit(factory: mf.Factory, data: mf.Dataset, seed: int, config: dict[str, A
         "code_release_id": defaults.code_release_id,
         "publish_allowed": True,
     }
-    return factory.submit(request).id
+
+
+def submit(factory: mf.Factory, data: mf.Dataset, seed: int, config: dict[str, Any] = CONFIG) -> str:
+    """Admit such a run."""
+    return factory.submit(request(factory, data, seed, config)).id
 
 
 class Worker:
     """A worker's process; what it tells is read as it comes."""
 
-    def __init__(self, backend: Backend, *more: str, **environment: str) -> None:
+    def __init__(self, place: Place, *more: str, **environment: str) -> None:
         command = [sys.executable, "-m", "model_factory.cli", "work", "--json", "--threads", "1"]
         self.process = subprocess.Popen(
-            [*command, *backend.options(), *more],
+            [*command, *place.options(), *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -156,6 +297,8 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def stop(self) -> int:
         """Let it finish what it holds; gives its exit status."""
@@ -163,9 +306,3 @@ class Worker:
         status = self.process.wait(timeout=120)
         self._reader.join()
         return status
-
-
-def copy(backend: Backend, folder: Path) -> Backend:
-    """Copy a local factory that nobody has open."""
-    shutil.copytree(backend.root, folder)
-    return Backend(backend.name, str(folder))

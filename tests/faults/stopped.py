@@ -20,13 +20,14 @@ FIRST_SEED = 900_000
 PATIENCE = 300.0
 
 
-def run(backend: Backend) -> list[Tally]:
+def run(backend: Backend, number: int = WORKERS) -> list[Tally]:
     """Stop workers in the midst of runs, let others take these over, and continue the first."""
     tally = Tally(f"workers stopped past their lease ({backend.name})")
-    factory = backend.open()
+    place = backend.place()
+    factory = place.open()
     data = dataset(factory)
-    ids = [submit(factory, data, FIRST_SEED + number, SLOW) for number in range(WORKERS)]
-    workers = [Worker(backend) for _ in range(WORKERS)]
+    ids = [submit(factory, data, FIRST_SEED + each, SLOW) for each in range(number)]
+    workers = [Worker(place) for _ in range(number)]
     try:
         wait_until(lambda: all(factory.run(each).state != "QUEUED" for each in ids))
         for worker in workers:
@@ -34,14 +35,14 @@ def run(backend: Backend) -> list[Tally]:
             tally.tried += 1
         held = [epoch(factory, each) for each in ids]
         time.sleep(LEASE_SECONDS + 1)
-        workers += [Worker(backend) for _ in range(2)]
+        workers += [Worker(place) for _ in range(2)]
         wait_until(lambda: all(epoch(factory, each) > old for each, old in zip(ids, held, strict=True)))
-        for worker in workers[:WORKERS]:
+        for worker in workers[:number]:
             worker.process.send_signal(signal.SIGCONT)
         wait_until(lambda: all(factory.run(each).state == "PUBLISHED" for each in ids))
         for worker in workers:
             tally.expect(worker.stop() == 0, "a worker that was asked to stop failed")
-        for worker in workers[:WORKERS]:
+        for worker in workers[:number]:
             codes = {news["failure"]["code"] for news in worker.told if news.get("failure")}
             tally.expect("LEASE_LOST" in codes, f"a worker that was stopped was told {codes}")
     finally:

@@ -43,10 +43,12 @@ class Server:
             "NO_PROXY": "127.0.0.1",
         }
 
-    def call(self, method: str, path: str) -> bytes:
+    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Ask the server directly; it wants to see a name, and believes it."""
-        who = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20260101/us-east-1/s3/aws4_request"}
-        request = urllib.request.Request(f"{self.url}/{path}", method=method, headers=who)  # noqa: S310 - loopback
+        who = f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20260101/us-east-1/s3/aws4_request"
+        headers = {"Authorization": who, "Content-Type": "application/octet-stream"}
+        address = f"{self.url}/{path}"
+        request = urllib.request.Request(address, data=body, method=method, headers=headers)  # noqa: S310 - loopback
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=30) as answer:
             return bytes(answer.read())

@@ -123,7 +123,6 @@ fn finish(ledger: &SqliteLedger, clock: &FixedClock) -> Result<(), String> {
 }
 
 #[test]
-#[ignore = "a fault suite: make faults"]
 fn clocks_that_jump_lose_no_run_and_fork_none() {
     let histories = rounds(1_000);
     let lost: Vec<_> = (0..histories as u64)

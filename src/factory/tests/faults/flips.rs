@@ -70,7 +70,6 @@ fn below_a_bundle(path: &Path) -> bool {
 }
 
 #[test]
-#[ignore = "a fault suite: make faults"]
 fn a_flipped_bit_or_a_lost_tail_of_any_object_is_found() {
     let (place, bundle) = serving();
     let objects = place.objects();
@@ -108,7 +107,6 @@ fn answers(path: &Path) -> Result<String> {
 
 /// Not every byte of a database file means something: a damage is found, or nothing that is read is another.
 #[test]
-#[ignore = "a fault suite: make faults"]
 fn a_flipped_bit_or_a_lost_tail_of_the_ledger_is_found_or_means_nothing() {
     let (place, _) = serving();
     let kept = place.close();
@@ -136,7 +134,6 @@ fn a_flipped_bit_or_a_lost_tail_of_the_ledger_is_found_or_means_nothing() {
 }
 
 #[test]
-#[ignore = "a fault suite: make faults"]
 fn a_damaged_key_signs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let signer = Keys::open(folder.path()).unwrap().signer();

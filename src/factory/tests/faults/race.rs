@@ -158,7 +158,6 @@ fn record_key() -> ObjectKey {
 }
 
 #[test]
-#[ignore = "a fault suite: make faults"]
 fn eight_publishers_of_one_bundle_have_one_winner() {
     let record = record_key();
     let mut publishers: Vec<_> = (0..8).map(|_| Publisher::start()).collect();
