@@ -87,6 +87,17 @@ impl Stop {
     }
 }
 
+/// Asks to stop when it goes away, however that comes about: whoever waits must not outlive whoever works, not even one
+/// that panics.
+#[derive(Debug)]
+pub struct StopOnLeaving<'a>(pub &'a Stop);
+
+impl Drop for StopOnLeaving<'_> {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
 /// Measures elapsed time by the monotonic clock; what it reads goes into measurements, never into an
 /// identity.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +146,17 @@ mod tests {
             assert!(waiting.join().is_ok_and(|asked| asked));
         });
         assert!(stop.wait(1e6) && stop.is_asked());
+    }
+
+    #[test]
+    fn who_leaves_by_a_panic_asks_to_stop() {
+        let stop = Stop::default();
+        let work = std::panic::AssertUnwindSafe(|| {
+            let _leaving = StopOnLeaving(&stop);
+            panic!("a defect");
+        });
+        assert!(std::panic::catch_unwind(work).is_err());
+        assert!(stop.is_asked());
     }
 
     #[test]

@@ -6,9 +6,10 @@
 //!      └──────► PUBLISH_ONLY:  confirm, begin, publish ──► PUBLISHED ◄──────────────────────┘ where it is allowed
 //! ```
 //!
-//! Invariants: every effect on the ledger carries the lease, which a thread of its own keeps alive; a run that died is carried on from the evidence
-//! that the ledger holds by digest; a code raised in a stage stays that code; a transient failure, or damage to what
-//! the run names, leaves it to be claimed again, a conflict ends it.
+//! Invariants: every effect on the ledger carries the lease, which a thread of its own keeps alive for as long as the
+//! work lasts; a run that died is carried on from the evidence that the ledger holds by digest; a code raised in a stage
+//! stays that code; a transient failure, or damage to what the run names, leaves it to be claimed again, a conflict ends
+//! it.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,7 @@ use crate::{
     admission::{Admitted, admit},
     bundle::{self, Publishable},
     candidate::Candidate,
-    clock::{Stop, Stopwatch},
+    clock::{Stop, StopOnLeaving, Stopwatch},
     evaluate::evaluate,
     failpoint::{self, Failpoint},
     gate::{self, Judged},
@@ -63,9 +64,8 @@ pub(crate) fn carry_out(line: &Line, lease: &Lease, watch: &dyn Watch) -> Result
     let done = Stop::default();
     thread::scope(|scope| {
         scope.spawn(|| claimed.keep_alive(&done));
-        let outcome = claimed.carry_out();
-        done.ask();
-        outcome
+        let _leaving = StopOnLeaving(&done);
+        claimed.carry_out()
     })
 }
 

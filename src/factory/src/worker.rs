@@ -26,7 +26,13 @@ use contracts::{
 use kernels::Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{clock::Stop, jobs::Taken, ledger::Run, line::Line, watch::Watch};
+use crate::{
+    clock::{Stop, StopOnLeaving},
+    jobs::Taken,
+    ledger::Run,
+    line::Line,
+    watch::Watch,
+};
 
 /// Seconds of the first wait for work.
 const FIRST_WAIT: f64 = 0.1;
@@ -105,7 +111,8 @@ impl Shift<'_> {
 
     /// Carries on with `work` until asked to stop; a failure that waiting cannot mend stops the whole worker.
     fn go_on(&self, name: &str, mut work: impl FnMut(&mut Waits) -> Result<()>) {
-        let _all = StopOnPanic(self.stop);
+        // A thread that panics takes the others with it, so that its defect is seen.
+        let _leaving = StopOnLeaving(self.stop);
         let mut waits = Waits::of(&self.worker.name, name);
         while !self.stop.is_asked() {
             match work(&mut waits) {
@@ -156,17 +163,6 @@ impl Shift<'_> {
             !self.stop.is_asked()
         })?;
         self.line.settle_lately(&mut house.settled)
-    }
-}
-
-/// A thread that panics takes the others with it, so that its defect is seen.
-struct StopOnPanic<'a>(&'a Stop);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.ask();
-        }
     }
 }
 
