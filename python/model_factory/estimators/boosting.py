@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from model_factory import _arrays
-from model_factory.estimators.trees import Trees
+from model_factory.estimators.trees import Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["GradientBoosting"]
 
 
-class GradientBoosting(Trees):
+class GradientBoosting(Ensemble):
     """Histogram gradient boosting on the logistic loss; takes missing values.
 
     Parameters
@@ -138,20 +138,6 @@ class GradientBoosting(Trees):
         if name == "categorical_features":
             return [] if value is None else columns.several(value, name)
         return super()._plain(name, value, columns)
-
-    def apply(self, X: Any) -> NDArray[np.uint32]:
-        """Give the number of the leaf that each row falls into, of shape (rows, trees).
-
-        Leaves are numbered by their position among the nodes of their tree.
-
-        Raises
-        ------
-        ResolutionError
-            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
-        ExecutionError
-            ``NON_FINITE_INPUT``.
-        """
-        return self._leaves(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Give the log-odds of ``classes_[1]`` for each row, of shape (rows,).

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DecisionTree", "RandomForest", "Trees"]
+__all__ = ["DecisionTree", "Ensemble", "RandomForest"]
 
 
 class Trees(Classifier):
@@ -92,7 +92,25 @@ class DecisionTree(Trees):
         return self._leaves(X)[:, 0]
 
 
-class RandomForest(Trees):
+class Ensemble(Trees):
+    """What the families of many trees share."""
+
+    def apply(self, X: Any) -> NDArray[np.uint32]:
+        """Give the number of the leaf that each row falls into, of shape (rows, trees).
+
+        Leaves are numbered by their position among the nodes of their tree.
+
+        Raises
+        ------
+        ResolutionError
+            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
+        ExecutionError
+            ``NON_FINITE_INPUT``.
+        """
+        return self._leaves(X)
+
+
+class RandomForest(Ensemble):
     """Bagged CART trees whose probabilities are averaged.
 
     Parameters
@@ -141,17 +159,3 @@ class RandomForest(Trees):
         self.class_weight = class_weight
         self.random_state = random_state
         self.n_jobs = n_jobs
-
-    def apply(self, X: Any) -> NDArray[np.uint32]:
-        """Give the number of the leaf that each row falls into, of shape (rows, trees).
-
-        Leaves are numbered by their position among the nodes of their tree.
-
-        Raises
-        ------
-        ResolutionError
-            ``FEATURE_SCHEMA_INCOMPATIBLE`` where columns are other than those of the fit.
-        ExecutionError
-            ``NON_FINITE_INPUT``.
-        """
-        return self._leaves(X)
