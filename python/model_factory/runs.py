@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from model_factory import _arguments, _display, _native, errors
@@ -65,15 +66,26 @@ class Run:
     Documents are read when they are first asked for, and compared with the digest that the ledger holds.
     """
 
-    def __init__(self, context: Context, row: str) -> None:
+    def __init__(self, context: Context, row: _native.Row) -> None:
         self._context = context
         self._documents: dict[str, dict[str, Any]] = {}
-        self._row: dict[str, Any] = json.loads(row)
+        self._row = row
+
+    @cached_property
+    def _columns(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads(self._row.text()))
+
+    @cached_property
+    def _evidence(self) -> dict[str, dict[str, str] | None]:
+        return cast("dict[str, dict[str, str] | None]", json.loads(self._context.native.evidence(self.id)))
 
     @classmethod
     def read(cls, context: Context, run_id: str) -> Run:
         """Read a run from the ledger."""
-        return cls(context, context.native.run(run_id))
+        run = cls(context, context.native.run(run_id))
+        # Of one run, what it left behind is read with it; of those that are listed, when it is asked for.
+        _ = run._evidence
+        return run
 
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.state}>"
@@ -81,37 +93,37 @@ class Run:
     @property
     def id(self) -> str:
         """Identity of the run: equal content, equal id."""
-        return str(self._row["run_id"])
+        return self._row.run_id
 
     @property
     def state(self) -> str:
         """Where it is: ``QUEUED``, ``RUNNING``, ``EVAL_READY``, ``PASS``, ``FAIL``, and so on."""
-        return str(self._row["state"])
+        return self._row.state
 
     @property
     def mode(self) -> str:
         """What a worker does with it: ``NONE``, ``FULL`` or ``PUBLISH_ONLY``."""
-        return str(self._row["mode"])
+        return str(self._columns["mode"])
 
     @property
     def reason(self) -> str | None:
         """Code that stopped it; None where nothing did or the gate decided."""
-        return cast("str | None", self._row["reason"])
+        return cast("str | None", self._columns["reason"])
 
     @property
     def publish_allowed(self) -> bool:
         """Whether any of its requests allows publishing."""
-        return bool(self._row["publish_allowed"])
+        return bool(self._columns["publish_allowed"])
 
     @property
     def request(self) -> dict[str, Any]:
         """The request that made it."""
-        return cast("dict[str, Any]", self._row["request"])
+        return cast("dict[str, Any]", self._columns["request"])
 
     @property
     def evidence(self) -> dict[str, dict[str, str] | None]:
         """References, each ``uri`` and ``digest``, to what it left behind as far as it came."""
-        return cast("dict[str, dict[str, str] | None]", self._row["evidence"])
+        return self._evidence
 
     @property
     def plan(self) -> dict[str, Any] | None:
@@ -178,7 +190,10 @@ class Run:
 
     def refresh(self) -> Run:
         """Read the ledger again."""
-        self._row = json.loads(self._context.native.run(self.id))
+        self._row = self._context.native.run(self.id)
+        for read in ("_columns", "_evidence"):
+            self.__dict__.pop(read, None)
+        _ = self._evidence
         return self
 
     def publish(self) -> Bundle:

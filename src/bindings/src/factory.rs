@@ -16,7 +16,6 @@ use contracts::{
     names::{Name, ObjectKey, PlatformRunId, Principal},
     publication::BundlePublication,
     resolved_plan::ResolvedTrainPlan,
-    run_receipt::Evidence,
     scope::TargetScope,
     train_request::TrainBuildRequest,
     training_config::TrainingConfig,
@@ -206,20 +205,22 @@ impl PyFactory {
         })
     }
 
-    /// A run with its request and its evidence.
-    fn run(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<String> {
-        Ok(py.detach(|| self.view(self.factory.line().ledger.run(&run.0)?))?)
+    /// A run.
+    fn run(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<PyRow> {
+        Ok(py.detach(|| self.factory.line().ledger.run(&run.0)).map(PyRow)?)
     }
 
-    /// The runs in a state, or in any, latest first, each as `run` gives it.
+    /// The runs in a state, or in any, latest first.
     #[pyo3(signature = (state, limit))]
-    fn runs(&self, py: Python<'_>, state: Option<&str>, limit: u32) -> Result<Vec<String>> {
+    fn runs(&self, py: Python<'_>, state: Option<&str>, limit: u32) -> Result<Vec<PyRow>> {
         let state = state.map(state_of).transpose()?;
-        let runs = py.detach(|| {
-            let runs = self.factory.line().ledger.runs(state, limit)?;
-            runs.into_iter().map(|run| self.view(run)).collect::<contracts::Result<_>>()
-        })?;
-        Ok(runs)
+        let runs = py.detach(|| on(self.threads, || self.factory.line().ledger.runs(state, limit)))?;
+        Ok(runs.into_iter().map(PyRow).collect())
+    }
+
+    /// The references to what a run left behind.
+    fn evidence(&self, py: Python<'_>, run: Parsed<TrainRunId>) -> Result<String> {
+        Ok(py.detach(|| json(&self.factory.line().evidence(&run.0)?))?)
     }
 
     /// The events of a run from the first.
@@ -286,12 +287,28 @@ impl PyFactory {
     pub(crate) const fn inner(&self) -> &Factory {
         &self.factory
     }
+}
 
-    /// A run with its request and its evidence, as text.
-    fn view(&self, run: Run) -> contracts::Result<String> {
-        let request: Value = canonical::read(&run.request)?;
-        let evidence = self.factory.line().evidence(&run.run_id)?;
-        json(&RunView { run: &run, request, evidence })
+/// A run as the ledger has it. A listing may hold very many, of which a caller looks at a few columns.
+#[pyclass(frozen, module = "model_factory._native", name = "Row")]
+pub(crate) struct PyRow(Run);
+
+#[pymethods]
+impl PyRow {
+    #[getter]
+    fn run_id(&self) -> &str {
+        self.0.run_id.as_str()
+    }
+
+    #[getter]
+    fn state(&self) -> &str {
+        self.0.progress.state.as_str()
+    }
+
+    /// All of it, with its request.
+    fn text(&self) -> Result<String> {
+        let request: Value = canonical::read(&self.0.request)?;
+        Ok(json(&RunView { run: &self.0, request })?)
     }
 }
 
@@ -300,7 +317,6 @@ struct RunView<'a> {
     #[serde(flatten)]
     run: &'a Run,
     request: Value,
-    evidence: Evidence,
 }
 
 #[derive(Serialize)]

@@ -15,6 +15,8 @@ use super::{
     state::{Mode, Progress, State},
 };
 
+const UNEQUAL: &str = "a row does not match its digest";
+
 /// A row with the name that failures call it by.
 pub(super) struct Cells<'row> {
     row: &'row dyn Columns,
@@ -99,11 +101,7 @@ impl<'row> Cells<'row> {
     }
 
     fn compare(&self, computed: &str) -> Result<()> {
-        if self.text("digest")? == computed {
-            Ok(())
-        } else {
-            Err(corrupt(&self.run, "a row does not match its digest"))
-        }
+        if self.text("digest")? == computed { Ok(()) } else { Err(corrupt(&self.run, UNEQUAL)) }
     }
 }
 
@@ -112,7 +110,30 @@ pub(super) trait FromCells: Sized {
     fn read(cells: &Cells<'_>) -> Result<Self>;
 }
 
+/// A run's row that was not compared with its digest yet.
+pub(super) struct Unchecked {
+    run: Run,
+    digest: String,
+}
+
+impl Unchecked {
+    /// The run, once its row was compared.
+    pub(super) fn checked(self) -> Result<Run> {
+        if self.run.row_digest()?.to_string() == self.digest {
+            Ok(self.run)
+        } else {
+            Err(corrupt(self.run.run_id.as_str(), UNEQUAL))
+        }
+    }
+}
+
 impl FromCells for Run {
+    fn read(cells: &Cells<'_>) -> Result<Self> {
+        Unchecked::read(cells)?.checked()
+    }
+}
+
+impl FromCells for Unchecked {
     fn read(cells: &Cells<'_>) -> Result<Self> {
         let run = Run {
             run_id: cells.parsed("run_id")?,
@@ -133,7 +154,7 @@ impl FromCells for Run {
             head: cells.parsed("head")?,
             request: cells.text("request")?.into_bytes(),
         };
-        cells.compare(&run.row_digest()?.to_string()).map(|()| run)
+        Ok(Self { run, digest: cells.text("digest")? })
     }
 }
 

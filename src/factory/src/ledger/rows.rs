@@ -4,10 +4,11 @@
 //! was given, so that a row which somebody claimed since then refuses it.
 
 use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::RequestId, time::Timestamp};
+use rayon::prelude::*;
 
 use super::{
     anchor::AnchorRow,
-    cells::{Cells, FromCells, RunId},
+    cells::{Cells, FromCells, RunId, Unchecked},
     database::{Cell, Lock, Query, Transaction},
     event::Event,
     run::{RequestRow, Run, lease_lost},
@@ -85,16 +86,20 @@ pub(super) const LATEST: &str = "SELECT * FROM runs ORDER BY submitted_at DESC, 
 pub(super) const LATEST_IN_STATE: &str =
     "SELECT * FROM runs WHERE state = $1 ORDER BY submitted_at DESC, run_id LIMIT $2";
 
+/// The latest runs, their rows compared with their digests on all threads.
 pub(super) fn latest(
     transaction: &mut dyn Transaction,
     state: Option<State>,
     limit: u32,
 ) -> Result<Vec<Run>> {
     let limit = Cell::Integer(limit.into());
-    match state {
+    let found: Vec<Unchecked> = match state {
         None => all(transaction, (LATEST, Lock::None), &[limit]),
         Some(state) => all(transaction, (LATEST_IN_STATE, Lock::None), &[state.as_str().into(), limit]),
-    }
+    }?;
+    let checked: Vec<Result<Run>> = found.into_par_iter().map(Unchecked::checked).collect();
+    // The first that is wrong is named, whichever thread came to it first.
+    checked.into_iter().collect()
 }
 
 /// Runs in the order of their ids, from the first after the given one.

@@ -273,14 +273,56 @@ impl Run {
     }
 
     /// Digest of the whole row: the recipe `ledger_run.v1`.
+    ///
+    /// Every row of a listing is compared with it, so that its fields are written in canonical order at once, rather
+    /// than sorted for each row.
     pub(super) fn row_digest(&self) -> Result<Digest<Self>> {
         #[derive(Serialize)]
-        struct Payload<'a> {
-            #[serde(flatten)]
-            run: &'a Run,
+        struct Row<'a> {
+            epoch: u64,
+            events: u64,
+            full_attempts: u64,
+            head: Digest<Event>,
+            holder: Option<HolderRow<'a>>,
+            mode: Mode,
+            publish_allowed: bool,
+            publish_attempts: u64,
+            reason: Option<Code>,
             request: Digest<Run>,
+            run_id: &'a TrainRunId,
+            run_key: Digest<TrainRunKey>,
+            state: State,
+            submitted_at: Timestamp,
+            updated_at: Timestamp,
         }
-        recipe::derive("ledger_run.v1", &Payload { run: self, request: Digest::of(&self.request) })
+        #[derive(Serialize)]
+        struct HolderRow<'a> {
+            expires_at: Timestamp,
+            worker: &'a Name,
+        }
+        let holder = self
+            .holder
+            .as_ref()
+            .map(|Holder { worker, expires_at }| HolderRow { expires_at: *expires_at, worker });
+        let Progress { state, mode, epoch, publish_allowed, full_attempts, publish_attempts } = self.progress;
+        let row = Row {
+            epoch,
+            events: self.events,
+            full_attempts,
+            head: self.head,
+            holder,
+            mode,
+            publish_allowed,
+            publish_attempts,
+            reason: self.reason,
+            request: Digest::of(&self.request),
+            run_id: &self.run_id,
+            run_key: self.run_key,
+            state,
+            submitted_at: self.submitted_at,
+            updated_at: self.updated_at,
+        };
+        recipe::derive_in_order("ledger_run.v1", &row)
     }
 
     /// Compares the row with its events and requests.

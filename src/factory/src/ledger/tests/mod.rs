@@ -45,6 +45,7 @@ macro_rules! on_each_database {
 
 mod anchors;
 mod claims;
+mod digests;
 mod leases;
 mod submissions;
 mod tampering;
