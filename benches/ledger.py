@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,9 @@ OURS, THEIRS = 1_600, 120
 """Pieces of work of all processes together, in one round."""
 LISTED, TRACKED = 100_000, 1_500
 """Runs that are listed: ours, and MLflow's, scaled up as if time grew no faster than their number."""
+FEW, MANY = 10_000, 1_000_000
+"""Runs in the ledgers whose looks are compared; a tenth of them wait to be claimed."""
+LOOKS = 200
 
 
 def program() -> Path:
@@ -79,10 +83,10 @@ class Side:
 
 
 @contextmanager
-def places() -> Iterator[dict[str, tuple[str, str]]]:
+def places(parent: Path = data.OUTPUT) -> Iterator[dict[str, tuple[str, str]]]:
     """Give empty stores by the name of the database: a place for a ledger and a URL for MLflow."""
     data.OUTPUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data.OUTPUT) as folder:
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         root = Path(folder)
         found = {"sqlite": (f"{root}/ledger.sqlite", f"sqlite:///{root}/mlflow.db")}
         with database.server(root) as url:
@@ -157,3 +161,39 @@ def listing(_: int) -> Outcome:
         f"{np.median(some) * 1e3:.1f} ms"
     )
     return outcome
+
+
+def growth(_: int) -> list[Outcome]:
+    """Look at a ledger of a million runs, beside one of ten thousand: the time is to stay the same.
+
+    Where there is a file system in memory the ledgers stand there: filling them is millions of flushes, and
+    what a flush takes does not depend on how many runs there are.
+    """
+    binary = [str(program())]
+    outcomes = []
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+    with places(memory if memory.is_dir() else data.OUTPUT) as found:
+        for name, (place, _url) in found.items():
+            seconds: list[dict[str, list[float]]] = []
+            held = 0
+            for runs in (FEW, MANY):
+                fill(binary, place, held, runs)
+                _, (looked,) = crowd([[*binary, "look", place, str(runs), str(LOOKS)]])
+                seconds.append(looked)
+                held = runs + LOOKS
+            few, many = seconds
+            for what in few:
+                ours = Timing("model_factory", many[what])
+                peer = Timing(f"itself with {FEW:,} runs", few[what])
+                note = f"{MANY:,} runs on {name}: half of the looks take at most {ours.median * 1e3:.2f} ms"
+                outcomes.append(Outcome(ours, [peer], note, part=f"{what} on {name}"))
+    return outcomes
+
+
+def fill(binary: list[str], place: str, first: int, last: int) -> None:
+    """Put the runs of these numbers into a ledger, by as many processes as it takes up at the same time."""
+    processes = (os.cpu_count() or 1) if place.startswith("postgresql:") else 1
+    bounds = [first + (last - first) * part // processes for part in range(processes + 1)]
+    crowd(
+        [[*binary, "fill", place, str(start), str(end - start)] for start, end in itertools.pairwise(bounds)]
+    )
