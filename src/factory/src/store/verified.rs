@@ -44,6 +44,25 @@ impl Batch {
         self.0.push(Entry { key, bytes: document.bytes().to_vec(), refuse: None });
     }
 
+    /// Adds what stands in another batch, in its order.
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
+    /// Refuses as [`write_once`] does where other bytes stand under one of the keys already.
+    pub fn require_free(&self, store: &dyn Store) -> Result<()> {
+        for Entry { key, bytes, refuse } in &self.0 {
+            let object = Object { key, bytes };
+            match (refuse, store.get(key)?) {
+                (Some(refuse), Some(found)) if found != *bytes => {
+                    return Err(refuse(Put::Exists, &object, &found));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Puts all artifacts once and reads each back; refuses as [`write_once`] does.
     pub fn write(&self, store: &dyn Store) -> Result<()> {
         let objects: Vec<_> = self.0.iter().map(|Entry { key, bytes, .. }| Object { key, bytes }).collect();
