@@ -178,9 +178,9 @@ class Factory:
         )
         request |= {"intent_kind": intent, "publish_allowed": publish, "supersedes": supersedes}
         request["request_id"] = _requests.request_id(request) if request_id is None else request_id
-        run = self.submit(request)
-        self.work(run.id)
-        run.refresh().raise_refusal()
+        run_id = self._submitted(request)
+        run = self.work(run_id) or self.run(run_id)
+        run.raise_refusal()
         if run.state in {"QUEUED", "RUNNING", "EVAL_READY"}:
             raise _native.refusal("LEASE_LOST", run.id, "free to be carried out", "held by another worker")
         return run
@@ -222,9 +222,13 @@ class Factory:
         InputAdmissionError, ResolutionError
             With the code of what is wrong with it; nothing is recorded then.
         """
+        return Run.read(self._context, self._submitted(request))
+
+    def _submitted(self, request: Given) -> str:
+        """Admit a request; give the run's id."""
         name = "train_request"
         run_id, _ = self._context.native.submit(_requests.as_json(name, _requests.read(name, request)))
-        return Run.read(self._context, run_id)
+        return run_id
 
     def work(self, run_id: str | None = None, *, once: bool = True) -> Run | None:
         """Carry out the run that has waited longest, or only the given one.

@@ -59,7 +59,7 @@ failpoints! {
     AfterPlan "after_plan";
     /// The model, its execution record and its evaluation report are in the store.
     AfterEvaluation "after_evaluation";
-    /// The gate's receipt and the publish eligibility are in the store.
+    /// The gate's receipt and the publish eligibility are in the store, and of a PASS the bundle that names them.
     AfterVerdict "after_verdict";
     /// The bundle is in the store.
     AfterBundle "after_bundle";

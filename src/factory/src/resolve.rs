@@ -1,7 +1,7 @@
 //! Everything a run needs, read by digest, checked to fit together, and pinned in a plan.
 //!
 //! ```text
-//!   Admitted ──► manifests ──► compatibility ──► ResolvedTrainPlan (written once) ──► Resolved
+//!   Admitted ──► manifests ──► compatibility ──► ResolvedTrainPlan (to be written once) ──► Resolved
 //! ```
 
 use contracts::{
@@ -19,7 +19,7 @@ use kernels::boosting::{self, Constraints};
 use crate::{
     admission::Admitted,
     layout,
-    store::{self, Store},
+    store::{self, Batch, Store},
 };
 
 /// A run whose inputs are all there, fit together, and are pinned.
@@ -58,12 +58,12 @@ impl Resolved {
     }
 }
 
-/// Resolves an admitted request and writes its plan.
+/// Resolves an admitted request, and gives its plan to be written before anything names it.
 ///
 /// Refuses with the codes of the category RESOLUTION, with `LABEL_RULE_MISMATCH`, with `PARAMETER_INVALID`
 /// constraints that make no sense for a categorical feature, and with `OWNERSHIP_BOUNDARY_VIOLATION` a manifest
 /// whose partitions stand outside its own run's data.
-pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
+pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<(Resolved, Batch)> {
     let (request, config, profile) = (admitted.request(), admitted.config(), admitted.profile());
     let mut references = request.dataset_manifests.clone();
     references.sort_unstable_by_key(|reference| reference.digest);
@@ -99,9 +99,9 @@ pub fn resolve(store: &dyn Store, admitted: &Admitted) -> Result<Resolved> {
         supersedes: request.supersedes.clone(),
         train_run_key: key,
     })?;
-    let reference =
-        store::write_document(store, &layout::plan(&plan.platform_run_id, &plan.train_run_id)?, &plan)?;
-    Ok(Resolved { plan, reference, manifests })
+    let mut unwritten = Batch::default();
+    let reference = unwritten.add_document(layout::plan(&plan.platform_run_id, &plan.train_run_id)?, &plan);
+    Ok((Resolved { plan, reference, manifests }, unwritten))
 }
 
 /// One manifest against config and profile.

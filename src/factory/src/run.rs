@@ -117,6 +117,7 @@ impl Claimed<'_> {
         self.watch.stage(Stage::Gate);
         match gate::judge(&*self.line.store, candidate.clone())? {
             Judged::Fail { receipt, eligibility } => {
+                failpoint::hit(Failpoint::AfterVerdict)?;
                 let evidence = Evidence {
                     gate_receipt: Some(receipt),
                     publish_eligibility: Some(eligibility),
@@ -127,6 +128,7 @@ impl Claimed<'_> {
             }
             Judged::Pass(passed) => {
                 let bundle = bundle::assemble(&*self.line.store, &self.line.keys, *passed)?;
+                failpoint::hit(Failpoint::AfterVerdict)?;
                 failpoint::hit(Failpoint::AfterBundle)?;
                 if self.pass(&bundle)?.progress.state == State::Pass {
                     return self.line.ledger.release(self.lease).map(drop);
@@ -169,10 +171,17 @@ impl Claimed<'_> {
         let store = &*self.line.store;
         let mut seconds = BTreeMap::new();
         let admitted: Admitted = admit(store, self.request()?)?;
-        let resolved = self.timed(Stage::Resolve, &mut seconds, || resolve(store, &admitted))?;
+        let (resolved, plan) = self.timed(Stage::Resolve, &mut seconds, || resolve(store, &admitted))?;
+        // Guards write nothing: the plan becomes durable while they look, and stands before anything names it.
+        let (written, guarded) = thread::scope(|scope| {
+            let writing = scope.spawn(|| plan.write(store));
+            let guarded =
+                self.timed(Stage::Guard, &mut seconds, || guard(store, &*self.line.clock, resolved, self));
+            (writing.join(), guarded)
+        });
+        written.unwrap_or_else(|_| Err(Failure::new(Code::InternalError, "no plan written")))?;
         failpoint::hit(Failpoint::AfterPlan)?;
-        let guarded =
-            self.timed(Stage::Guard, &mut seconds, || guard(store, &*self.line.clock, resolved, self))?;
+        let guarded = guarded?;
         let trained = self.timed(Stage::Train, &mut seconds, || train(guarded, self))?;
         self.watch.stage(Stage::Evaluate);
         evaluate(store, trained, seconds, self)

@@ -56,7 +56,7 @@ impl Publishable {
     }
 }
 
-/// Puts the bundle of a run that passed together, signs it and writes its document.
+/// Puts the bundle of a run that passed together, signs it and writes its document with those of its verdict.
 ///
 /// Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody can sign.
 #[allow(clippy::needless_pass_by_value, reason = "a verdict is used once")]
@@ -116,7 +116,10 @@ pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publis
         signature: Signature::missing(),
     };
     let key = layout::of_run(&plan.platform_run_id, &plan.train_run_id, "bundle.json")?;
+    // A bundle is not even written beside another verdict.
+    passed.unwritten().require_free(store)?;
     let (bundle, reference) = keys::write_signed::<ModelBundle, _>(store, |batch| {
+        batch.extend(passed.unwritten());
         let bundle = keys::standing_or_signed(store, keys, &key, bundle.clone())?;
         let reference = batch.add_document(key.clone(), &bundle);
         Ok((bundle, reference))

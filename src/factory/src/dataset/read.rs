@@ -58,7 +58,8 @@ pub fn read(
     let parts = tasks
         .par_iter()
         .map(|(manifest, entry, needed)| {
-            let parts = decode(manifest, entry, needed, store::read(store, &entry.reference())?)?;
+            let parts =
+                store::read_into(store, &entry.reference(), |bytes| decode(manifest, entry, needed, bytes))?;
             meter.advance(entry.rows)?;
             Ok(parts)
         })

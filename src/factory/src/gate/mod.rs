@@ -24,7 +24,6 @@ use contracts::{
 use self::criteria::Champion;
 use crate::{
     candidate::{Candidate, present},
-    failpoint::{self, Failpoint},
     layout,
     store::{self, Batch, Store},
 };
@@ -36,6 +35,7 @@ pub struct Passed {
     plan: Checked<ResolvedTrainPlan>,
     receipt: Reference<GateReceipt>,
     eligibility: Reference<PublishEligibility>,
+    unwritten: Batch,
 }
 
 impl Passed {
@@ -58,9 +58,14 @@ impl Passed {
     pub fn eligibility(&self) -> &Reference<PublishEligibility> {
         &self.eligibility
     }
+
+    /// Receipt and eligibility where they are new, to be stored with the bundle that names them.
+    pub(crate) fn unwritten(&self) -> &Batch {
+        &self.unwritten
+    }
 }
 
-/// The gate's verdict: both ways with their documents written.
+/// The gate's verdict. Its documents are in the store, but for a new PASS: those become durable with its bundle.
 #[derive(Debug)]
 pub enum Judged {
     /// It may be published.
@@ -82,16 +87,18 @@ struct Exhibits {
     champion: Option<Champion>,
 }
 
-/// Judges a candidate against its profile and its champion, and writes receipt and eligibility.
+/// Judges a candidate against its profile and its champion; of a FAIL it writes receipt and eligibility.
 ///
 /// Refuses with `EVIDENCE_DIGEST_MISMATCH`, `EVIDENCE_UNRESOLVED` or `EVAL_REPORT_MISMATCH`; a FAIL is a verdict,
 /// not an error.
 pub fn judge(store: &dyn Store, candidate: Candidate) -> Result<Judged> {
     let exhibits = read(store, &candidate)?;
     let receipt = receipt(&candidate, &exhibits)?;
-    let (verdict, batch) = verdict(candidate, exhibits.plan, &receipt)?;
-    batch.write(store)?;
-    failpoint::hit(Failpoint::AfterVerdict)?;
+    let (mut verdict, batch) = verdict(candidate, exhibits.plan, &receipt)?;
+    match &mut verdict {
+        Judged::Pass(passed) => passed.unwritten = batch,
+        Judged::Fail { .. } => batch.write(store)?,
+    }
     Ok(verdict)
 }
 
@@ -207,7 +214,8 @@ fn verdict(
     })?;
     let eligibility = batch.add_document(key("publish_eligibility.json")?, &eligibility);
     let verdict = if passed {
-        Judged::Pass(Box::new(Passed { candidate, plan, receipt: receipt_ref, eligibility }))
+        let unwritten = Batch::default();
+        Judged::Pass(Box::new(Passed { candidate, plan, receipt: receipt_ref, eligibility, unwritten }))
     } else {
         Judged::Fail { receipt: receipt_ref, eligibility }
     };
