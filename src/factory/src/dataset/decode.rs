@@ -1,4 +1,4 @@
-//! One partition as columns, held strictly against its manifest.
+//! One verified partition as columns, held strictly against its manifest.
 
 use arrow_array::{
     Array, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray, types::Int64Type,
@@ -68,8 +68,8 @@ impl<'a> Needed<'a> {
     }
 }
 
-/// Reads the needed columns of a partition, a part for each of its row groups, which are decoded side by side. That the
-/// bytes are those that the manifest pins may not be known yet: none is taken at its word.
+/// Reads the needed columns of a partition whose bytes are those that the manifest pins, a part for each of its row
+/// groups, which are decoded side by side.
 ///
 /// Refuses with `PARTITION_INVALID` whatever is not exactly what the manifest says: columns, types, which may
 /// be null, rows, event times, outcomes, and labels that do not agree with their outcome.
@@ -77,16 +77,17 @@ pub(super) fn decode(
     manifest: &DatasetManifest,
     entry: &PartitionEntry,
     needed: &Needed<'_>,
-    bytes: &Bytes,
+    bytes: Vec<u8>,
 ) -> Result<Vec<Part>> {
     let place = entry.uri.as_str();
     if bytes.len() as u64 != entry.bytes {
         return Err(invalid(place, &format!("{} bytes", entry.bytes), &format!("{}", bytes.len())));
     }
     let damaged = |kind: &'static str| invalid(place, "a well-formed Parquet file", kind);
-    vet_footer(bytes).map_err(damaged)?;
+    let bytes = Bytes::from(bytes);
+    vet_footer(&bytes).map_err(damaged)?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = guarded(damaged, || ArrowReaderMetadata::load(bytes, options))?;
+    let metadata = guarded(damaged, || ArrowReaderMetadata::load(&bytes, options))?;
     require_schema(place, manifest, metadata.schema())?;
     let rows = metadata.metadata().file_metadata().num_rows();
     if u64::try_from(rows).is_ok_and(|rows| rows != entry.rows) {
@@ -94,7 +95,7 @@ pub(super) fn decode(
     }
     let positions = needed.all().filter_map(|column| metadata.schema().index_of(column.name.as_str()).ok());
     let positions: Vec<usize> = positions.collect();
-    vet_pages(bytes, metadata.metadata(), &positions).map_err(damaged)?;
+    vet_pages(&bytes, metadata.metadata(), &positions).map_err(damaged)?;
     let mask = ProjectionMask::roots(metadata.parquet_schema(), positions);
     let group = |group: usize| {
         let mut reader = guarded(damaged, || {

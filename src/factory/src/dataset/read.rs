@@ -58,8 +58,7 @@ pub fn read(
     let parts = tasks
         .par_iter()
         .map(|(manifest, entry, needed)| {
-            let parts =
-                store::read_into(store, &entry.reference(), |bytes| decode(manifest, entry, needed, bytes))?;
+            let parts = decode(manifest, entry, needed, store::read(store, &entry.reference())?)?;
             meter.advance(entry.rows)?;
             Ok(parts)
         })

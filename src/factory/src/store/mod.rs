@@ -20,9 +20,7 @@ pub(crate) use local::create_durably;
 pub use location::{Bucket, Location, Service};
 pub(crate) use remembered::Remembered;
 pub use remote::RemoteStore;
-pub use verified::{
-    Batch, compare, find_document, read, read_document, read_into, write_document, write_once,
-};
+pub use verified::{Batch, compare, find_document, read, read_document, write_document, write_once};
 
 /// What a conditional put found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

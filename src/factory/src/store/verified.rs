@@ -4,7 +4,6 @@
 //! or bytes whose digest is the pinned one. Invariant: nothing is used that was not compared first, at each
 //! read and not only at admission, and each refusal carries the code of the artifact's kind.
 
-use bytes::Bytes;
 use contracts::{
     Artifact, Checked, Code, Digest, Document, Failure, Reference, Result, identity::digest::Hasher,
     names::ObjectKey,
@@ -114,20 +113,6 @@ pub fn write_document<D: Document>(
 pub fn read<T: Artifact>(store: &dyn Store, reference: &Reference<T>) -> Result<Vec<u8>> {
     let bytes = store.get(&reference.uri)?.ok_or_else(|| unresolved(reference))?;
     require_digest(reference, &Digest::of(&bytes)).map(|()| bytes)
-}
-
-/// What `work` makes of the bytes that a reference pins, on another thread than compares them.
-///
-/// Refuses as [`read`] does, whatever the work came to: nothing of it is seen unless the bytes are those pinned.
-pub fn read_into<T: Artifact, R: Send>(
-    store: &dyn Store,
-    reference: &Reference<T>,
-    work: impl FnOnce(&Bytes) -> Result<R> + Send,
-) -> Result<R> {
-    let bytes = Bytes::from(store.get(&reference.uri)?.ok_or_else(|| unresolved(reference))?);
-    let (made, found) = rayon::join(|| work(&bytes), || Digest::of(&bytes));
-    require_digest(reference, &found)?;
-    made
 }
 
 /// Compares an object with its reference as [`read`] does, without keeping it; returns how many bytes it has.
@@ -250,22 +235,6 @@ mod tests {
         fs::remove_file(folder.path().join("a/part")).unwrap();
         assert_eq!(read(&store, &reference).unwrap_err().code, Code::PartitionUnresolved);
         assert_eq!(compare(&store, &reference), read(&store, &reference).map(|_| 0));
-    }
-
-    #[test]
-    fn nothing_is_seen_of_work_on_other_bytes() {
-        let (folder, store) = store();
-        let reference = write_once::<Partition>(&store, &key("a/part"), b"rows").unwrap();
-        let of = |answer: Result<usize>| read_into(&store, &reference, |bytes| answer.map(|_| bytes.len()));
-        let refused = || Err(Failure::new(Code::PartitionInvalid, "no rows"));
-        assert_eq!(of(Ok(0)), Ok(4));
-        assert_eq!(of(refused()).unwrap_err().code, Code::PartitionInvalid);
-        fs::write(folder.path().join("a/part"), b"rowz").unwrap();
-        for answer in [Ok(0), refused()] {
-            assert_eq!(of(answer).unwrap_err().code, Code::PartitionDigestMismatch);
-        }
-        fs::remove_file(folder.path().join("a/part")).unwrap();
-        assert_eq!(of(Ok(0)).unwrap_err().code, Code::PartitionUnresolved);
     }
 
     #[test]
