@@ -22,7 +22,7 @@ use contracts::{
     training_config::TrainingConfig,
 };
 use factory::{
-    Factory,
+    Factory, Place,
     dataset::{DatasetSpec, Sources},
     ledger::{Event, Run, State},
     store::{self, Location, Store},
@@ -63,8 +63,7 @@ impl PyFactory {
         keys: Option<PathBuf>,
         threads: Threads,
     ) -> Result<Self> {
-        let factory =
-            py.detach(|| Factory::open(&Location::parse(&root)?, ledger.as_deref(), keys.as_deref()))?;
+        let factory = py.detach(|| Factory::open(&Place { root: Location::parse(&root)?, ledger, keys }))?;
         Ok(Self { factory, threads })
     }
 
@@ -282,11 +281,6 @@ impl PyFactory {
 }
 
 impl PyFactory {
-    /// The factory itself.
-    pub(crate) const fn inner(&self) -> &Factory {
-        &self.factory
-    }
-
     /// A run with its request and its evidence, as text.
     fn view(&self, run: Run) -> contracts::Result<String> {
         let request: Value = canonical::read(&run.request)?;
