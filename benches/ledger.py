@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 import model_factory as mf
-from benches import data, database, tracking
+from benches import data, tracking
 from benches.protocol import Contestant, Outcome, Timing, check, race
+from tests import postgres
 
 ROUNDS = 3
 OURS, THEIRS = 1_600, 120
@@ -89,15 +90,18 @@ def places(parent: Path = data.OUTPUT) -> Iterator[dict[str, tuple[str, str]]]:
     with tempfile.TemporaryDirectory(dir=parent) as folder:
         root = Path(folder)
         found = {"sqlite": (f"{root}/ledger.sqlite", f"sqlite:///{root}/mlflow.db")}
-        with database.server(root) as url:
-            if url is None:
+        programs = postgres.binaries()
+        # The server runs as another user where this is root.
+        root.chmod(0o755)
+        with nullcontext() if programs is None else postgres.cluster(programs, root) as cluster:
+            if cluster is None:
                 print(
                     "ledger on postgresql: left out, no PostgreSQL (initdb) on this machine", file=sys.stderr
                 )
             else:
                 # Each has the database to itself: MLflow's tables stand in the schema `public`.
-                driver = url.replace("postgresql", "postgresql+psycopg")
-                found["postgresql"] = (f"{url}/template1", f"{driver}/postgres")
+                driver = cluster.url("postgres").replace("postgresql", "postgresql+psycopg", 1)
+                found["postgresql"] = (cluster.url("template1"), driver)
             for _, theirs in found.values():
                 tracking.store(theirs).create_experiment(tracking.EXPERIMENT)
             yield found

@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model_factory import _native
+from model_factory import _arguments, _native
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from model_factory._progress import Progress
 
-__all__ = ["Context", "Defaults", "login_user"]
+__all__ = ["Context", "Defaults", "Place", "login_user"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,33 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the parts of a factory stand; those that are not named stand in the root.
+
+    Attributes
+    ----------
+    root, ledger, keys : path or URL
+        As :func:`model_factory.open` takes them.
+    """
+
+    root: str | PathLike[str]
+    ledger: str | PathLike[str] | None
+    keys: str | PathLike[str] | None
+
+    def __post_init__(self) -> None:
+        _arguments.path(self.root, "root", "a path or a URL")
+        if self.ledger is not None:
+            _arguments.path(self.ledger, "ledger", "a path or a URL")
+        if self.keys is not None:
+            _arguments.path(self.keys, "keys")
+
+
+@dataclass(frozen=True)
 class Context:
     """The native factory with what its callers need not say again."""
 
     native: _native.Factory
-    root: str
+    place: Place
     defaults: Defaults
     progress: Progress
     threads: int | None

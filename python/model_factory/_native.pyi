@@ -200,7 +200,15 @@ class Row:
 @final
 class Worker:
     def __new__(
-        cls, factory: Factory, name: str, config: str, lanes: int, *, threads: int | None = None
+        cls,
+        root: str | PathLike[str],
+        name: str,
+        config: str,
+        lanes: int,
+        *,
+        ledger: str | PathLike[str] | None = None,
+        keys: str | PathLike[str] | None = None,
+        threads: int | None = None,
     ) -> Worker: ...
     def serve(self, tell: Callable[[Literal["job", "run", "trouble"], str], None]) -> None: ...
     def stop(self) -> None: ...

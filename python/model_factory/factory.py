@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from model_factory import _arguments, _arrays, _native, _requests
-from model_factory._context import Context, Defaults, login_user
+from model_factory._context import Context, Defaults, Place, login_user
 from model_factory._progress import reporting
 from model_factory.datasets import Dataset, Datasets
 from model_factory.registry import Registry
@@ -88,11 +88,9 @@ def open(  # noqa: A001 - mf.open
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
     _native.check_defaults(platform_run_id, defaults.principal)
     number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
-    place = _arguments.path(root, "root", "a path or a URL")
-    own_ledger = None if ledger is None else _arguments.path(ledger, "ledger", "a path or a URL")
-    own_keys = None if keys is None else _arguments.path(keys, "keys")
-    native = _native.Factory(place, ledger=own_ledger, keys=own_keys, threads=number)
-    return Factory(Context(native, str(place), defaults, progress, number))
+    place = Place(root, ledger, keys)
+    native = _native.Factory(root, ledger=ledger, keys=keys, threads=number)
+    return Factory(Context(native, place, defaults, progress, number))
 
 
 class Factory:
@@ -113,7 +111,7 @@ class Factory:
 
     def __repr__(self) -> str:
         signer = "signs nothing" if self.signer is None else f"signs as {self.signer}"
-        return f"<Factory in {self._context.root!r}: {signer}>"
+        return f"<Factory in {str(self._context.place.root)!r}: {signer}>"
 
     @property
     def defaults(self) -> Defaults:
@@ -267,7 +265,8 @@ class Factory:
         concurrency : int
             Runs that it carries out at the same time, each on the factory's ``threads``.
         """
-        return Worker(self._context, concurrency)
+        context = self._context
+        return Worker(context.place, context.defaults, concurrency=concurrency, threads=context.threads)
 
     def post(self, request: Given, *, name: str | None = None) -> dict[str, str]:
         """Leave a ``train_request`` in the store as a job for the workers of this platform run.

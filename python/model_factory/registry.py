@@ -86,7 +86,7 @@ class Registry:
         self._native = context.native.registry
 
     def __repr__(self) -> str:
-        return f"<Registry of the factory in {self._context.root!r}>"
+        return f"<Registry of the factory in {str(self._context.place.root)!r}>"
 
     def approve(self, bundle: Bundle | str, *, reason: str, actor: str | None = None) -> dict[str, Any]:
         """Vouch for a published bundle.

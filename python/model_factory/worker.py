@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_factory import _arrays, _native
+from model_factory._context import Defaults, Place, login_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
     from typing import Literal
-
-    from model_factory._context import Context
 
 __all__ = ["News", "Worker"]
 
@@ -37,21 +37,64 @@ class News:
 
 
 class Worker:
-    """A worker of a factory; :meth:`model_factory.factory.Factory.worker` makes one."""
+    """A worker for the factory at a place, which it opens for itself.
 
-    def __init__(self, context: Context, concurrency: int) -> None:
+    :meth:`model_factory.factory.Factory.worker` makes one, and :meth:`at` one for a place that need not be
+    there yet.
+    """
+
+    def __init__(
+        self, place: Place, defaults: Defaults, *, concurrency: int = 1, threads: int | None = None
+    ) -> None:
         lanes = _arrays.whole(concurrency, "concurrency", 1, 1_000)
-        defaults = context.defaults
         self._native = _native.Worker(
-            context.native, defaults.worker, defaults.run_config, lanes, threads=context.threads
+            place.root,
+            defaults.worker,
+            defaults.run_config,
+            lanes,
+            ledger=place.ledger,
+            keys=place.keys,
+            threads=threads,
         )
         self._serving = threading.Lock()
+
+    @classmethod
+    def at(
+        cls,
+        root: str | PathLike[str],
+        *,
+        ledger: str | PathLike[str] | None = None,
+        keys: str | PathLike[str] | None = None,
+        threads: int | None = None,
+        platform_run_id: str = "local",
+        concurrency: int = 1,
+    ) -> Worker:
+        """Make a worker without opening the factory: store and ledger may be away until it serves, and then.
+
+        Parameters
+        ----------
+        root, ledger, keys, threads, platform_run_id
+            As :func:`model_factory.open` takes them.
+        concurrency : int
+            Runs that it carries out at the same time, each on so many ``threads``.
+
+        Raises
+        ------
+        InputAdmissionError
+            ``PARAMETER_INVALID`` or ``RUN_SCOPE_INVALID`` for arguments of another form.
+        """
+        defaults = Defaults(platform_run_id, login_user())
+        _native.check_defaults(platform_run_id, defaults.principal)
+        number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
+        return cls(Place(root, ledger, keys), defaults, concurrency=concurrency, threads=number)
 
     def serve(self, tell: Callable[[News], None] | None = None) -> None:
         """Serve until :meth:`stop` is called, from another thread or a signal's handler.
 
-        Runs that fail do not end it; each failure is in the ledger with its code. An exception, of Ctrl-C or
-        from ``tell``, stops the runs at their next step, puts them back to be claimed again, and is raised.
+        A store or a ledger that is away is waited for, from the beginning on, and each look at it told as
+        trouble. Runs that fail do not end it; each failure is in the ledger with its code. An exception, of
+        Ctrl-C or from ``tell``, stops the runs at their next step, puts them back to be claimed again, and is
+        raised.
 
         Parameters
         ----------
@@ -61,7 +104,8 @@ class Worker:
         Raises
         ------
         ModelFactoryError
-            What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE`` or ``LEDGER_CORRUPT``.
+            What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE`` or ``LEDGER_CORRUPT``, and at the
+            beginning ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused.
         """
 
         def told(kind: Literal["job", "run", "trouble"], text: str) -> None:

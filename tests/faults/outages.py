@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tests.faults.killed import claims, judge
+from tests.faults.judging import are_over, claims, judge
 from tests.faults.places import LEASE_SECONDS, LENGTHY, Servers, Worker, dataset, submit
 from tests.faults.tally import Tally
 
@@ -127,7 +127,7 @@ def run(backend: Servers, runs: int = RUNS, spells: int = SPELLS) -> list[Tally]
         address = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{store.port}"}
         workers = [Worker(through, **address) for _ in range(3)]
         try:
-            # Whoever starts while a server is away says so and ends; these are at work when it goes.
+            # At work when a server goes away; who begins meanwhile waits, which is a test of its own.
             for worker in workers:
                 tally.expect(worker.heard.wait(60), "a worker did not begin")
             weather(tally, spells, (store, database))
@@ -140,7 +140,7 @@ def run(backend: Servers, runs: int = RUNS, spells: int = SPELLS) -> list[Tally]
             for worker in workers:
                 worker.kill()
         harmed = f"{store.harmed} connections to the store and {database.harmed} to the database were harmed"
-    judge(tally, factory, ids)
+    tally.lost += judge(factory, ids)
     for each in factory.runs(limit=runs):
         tally.expect(not trained_again(each), f"{each.id} was trained again after it was judged")
     again = sum(claims(each) > 1 for each in factory.runs(limit=runs))
@@ -163,7 +163,7 @@ def weather(tally: Tally, spells: int, proxies: tuple[Proxy, Proxy]) -> None:
 def finish(factory: mf.Factory, runs: int) -> None:
     """Wait until all is published; whose retries rest for long, or are used up, is asked for by name."""
     give_up = time.monotonic() + LEASE_SECONDS + PATIENCE
-    while len(factory.runs(state="PUBLISHED", limit=runs)) < runs and time.monotonic() < give_up:
+    while not are_over(factory, runs) and time.monotonic() < give_up:
         time.sleep(0.5)
     for each in factory.runs(state="PUBLISH_PENDING", limit=runs):
         factory.publish_retry(each.id)

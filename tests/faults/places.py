@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import model_factory as mf
-from tests.faults import servers
+from tests import postgres
 from tests.store.servers import BUCKET, in_ci, moto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from tests.faults.servers import Cluster
+    from typing_extensions import Self
+
+    from tests.postgres import Cluster
     from tests.store.servers import Server
 
 SCOPE = "test/card/primary"
@@ -94,6 +96,16 @@ def wait_for_leases(places: Iterable[Place]) -> None:
         time.sleep(LEASE_SECONDS + 1)
 
 
+def wait_until(holds: Callable[[], bool], seconds: float = 300.0) -> None:
+    """Wait for something that takes as long as it takes; fail where it never comes."""
+    give_up = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > give_up:
+            message = "waited in vain"
+            raise TimeoutError(message)
+        time.sleep(0.1)
+
+
 class Backend(Protocol):
     """Where factories can stand."""
 
@@ -158,12 +170,17 @@ class Servers:
         ledger = replace(self.postgres, port=port).url(_database(place))
         return replace(place, how={**place.how, "ledger": ledger})
 
+    def beside(self, place: Place) -> Place:
+        """Give the same objects with a copy of the ledger, which nobody has open."""
+        made = self._next()
+        self.postgres.create(_database(made), template=_database(place))
+        return replace(place, how=made.how)
+
     def copy(self, place: Place) -> Place:
         """Copy a factory that nobody has open."""
         made = self._next()
         self.postgres.create(_database(made), template=_database(place))
-        for key, body in self.objects(place).items():
-            self.s3.call("PUT", f"{BUCKET}/{_database(made)}/{key}", body)
+        self.s3.put(_database(made), self.objects(place))
         return made
 
     def objects(self, place: Place) -> dict[str, bytes]:
@@ -182,7 +199,7 @@ def backends() -> Iterator[list[Backend]]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
         found: list[Backend] = [Folders(folder)]
-        programs = servers.binaries()
+        programs = postgres.binaries()
         missing = [
             name
             for name, absent in (
@@ -194,7 +211,7 @@ def backends() -> Iterator[list[Backend]]:
         if programs is not None and not missing:
             s3 = stack.enter_context(moto())
             stack.enter_context(environment(s3.environment()))
-            found.append(Servers(folder, s3, stack.enter_context(servers.cluster(programs))))
+            found.append(Servers(folder, s3, stack.enter_context(postgres.cluster(programs))))
         elif in_ci():
             message = f"the servers' faults need {' and '.join(missing)}"
             raise RuntimeError(message)
@@ -291,6 +308,14 @@ class Worker:
             with contextlib.suppress(json.JSONDecodeError):
                 self.told.append(json.loads(line))
                 self.heard.set()
+
+    def __enter__(self) -> Self:
+        """Give it; it does not outlive the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, whatever it is at."""
+        self.kill()
 
     def kill(self) -> None:
         """End it without any notice."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.faults.places import LEASE_SECONDS, SLOW, Worker, dataset, submit
+from tests.faults.judging import are_over, judge
+from tests.faults.places import LEASE_SECONDS, SLOW, Worker, dataset, submit, wait_until
 from tests.faults.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import model_factory as mf
     from tests.faults.places import Backend
 
 WORKERS = 4
 FIRST_SEED = 900_000
-PATIENCE = 300.0
 
 
 def run(backend: Backend, number: int = WORKERS) -> list[Tally]:
@@ -39,7 +38,7 @@ def run(backend: Backend, number: int = WORKERS) -> list[Tally]:
         wait_until(lambda: all(epoch(factory, each) > old for each, old in zip(ids, held, strict=True)))
         for worker in workers[:number]:
             worker.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: all(factory.run(each).state == "PUBLISHED" for each in ids))
+        wait_until(partial(are_over, factory, len(ids)))
         for worker in workers:
             tally.expect(worker.stop() == 0, "a worker that was asked to stop failed")
         for worker in workers[:number]:
@@ -48,31 +47,10 @@ def run(backend: Backend, number: int = WORKERS) -> list[Tally]:
     finally:
         for worker in workers:
             worker.kill()
-    for each in ids:
-        judge(tally, factory.run(each))
-    for finding in factory.fsck()["findings"]:
-        tally.lost.append(str(finding))
+    tally.lost += judge(factory, set(ids))
     return [tally]
-
-
-def judge(tally: Tally, run: mf.Run) -> None:
-    """Look at what became of a run: published once, and no former holder wrote after the next one."""
-    published = [event for event in run.events if event["state"] == "PUBLISHED"]
-    tally.expect(len(published) == 1, f"{run.id} is {run.state}, published {len(published)} times")
-    epochs = [event["epoch"] for event in run.events]
-    tally.expect(epochs == sorted(epochs), f"{run.id}: a former holder wrote after the next one")
 
 
 def epoch(factory: mf.Factory, run_id: str) -> int:
     """How often a run was claimed."""
     return int(factory.run(run_id).events[-1]["epoch"])
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait for something that takes as long as it takes; fail where it never comes."""
-    give_up = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > give_up:
-            message = "waited in vain"
-            raise TimeoutError(message)
-        time.sleep(0.1)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
-
-import pytest
+from urllib.parse import quote
 
 BUCKET = "factory-objects"
+ROOT = Path(__file__).resolve().parents[2]
 KEY_ID, SECRET = "AKIDOFTHETESTS", "the+secret/of/the=tests"
+
+# Carries one request out: its method, its path and its body.
+Ask = Callable[..., bytes]
 
 
 @dataclass(frozen=True)
@@ -43,22 +47,48 @@ class Server:
             "NO_PROXY": "127.0.0.1",
         }
 
-    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """Ask the server directly; it wants to see a name, and believes it."""
+    @contextlib.contextmanager
+    def line(self) -> Iterator[Ask]:
+        """A connection on which the server is asked directly; it wants to see a name, and believes it."""
         who = f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20260101/us-east-1/s3/aws4_request"
         headers = {"Authorization": who, "Content-Type": "application/octet-stream"}
-        address = f"{self.url}/{path}"
-        request = urllib.request.Request(address, data=body, method=method, headers=headers)  # noqa: S310 - loopback
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as answer:
-            return bytes(answer.read())
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+
+            def ask(method: str, path: str, body: bytes | None = None) -> bytes:
+                connection.request(method, f"/{path}", body, headers)
+                answer = connection.getresponse()
+                told = answer.read()
+                assert answer.status < 300, f"{method} {path}: {answer.status} {told.decode()}"
+                return told
+
+            yield ask
+
+    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Ask the server once."""
+        with self.line() as ask:
+            return ask(method, path, body)
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """Every object below a prefix of the bucket, by what follows it."""
-        listed = ET.fromstring(self.call("GET", f"{BUCKET}?list-type=2&prefix={prefix}/"))
-        keys = [element.text or "" for element in listed.iter() if element.tag.endswith("}Key")]
-        assert 0 < len(keys) < 1000
-        return {key.removeprefix(f"{prefix}/"): self.call("GET", f"{BUCKET}/{key}") for key in keys}
+        found: dict[str, bytes] = {}
+        listing, more = f"{BUCKET}?list-type=2&prefix={prefix}/", ""
+        with self.line() as ask:
+            while True:
+                listed = ET.fromstring(ask("GET", listing + more))
+                texts = [(each.tag.rpartition("}")[2], each.text or "") for each in listed.iter()]
+                for key in (text for tag, text in texts if tag == "Key"):
+                    found[key.removeprefix(f"{prefix}/")] = ask("GET", f"{BUCKET}/{key}")
+                if "NextContinuationToken" not in dict(texts):
+                    break
+                more = f"&continuation-token={quote(dict(texts)['NextContinuationToken'], safe='')}"
+        assert found
+        return found
+
+    def put(self, prefix: str, objects: dict[str, bytes]) -> None:
+        """Put objects below a prefix of the bucket."""
+        with self.line() as ask:
+            for key, body in objects.items():
+                ask("PUT", f"{BUCKET}/{prefix}/{key}", body)
 
 
 def free_port() -> int:
@@ -71,9 +101,11 @@ def free_port() -> int:
 def moto() -> Iterator[Server]:
     """Run moto's server with an empty bucket."""
     server = Server(free_port())
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(server.port)]
-    # It writes a line for each request, which a pipe that nobody reads would stop at.
-    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    command = [sys.executable, "-m", "tests.store.s3", str(server.port)]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT) as process,
+    ):
         try:
             _wait_for(server, process, log)
             server.call("PUT", BUCKET)
@@ -89,7 +121,8 @@ def _wait_for(server: Server, process: subprocess.Popen[bytes], log: IO[bytes]) 
             return
         if process.poll() is not None or time.monotonic() > deadline:
             log.seek(0)
-            pytest.fail(f"moto did not start: {log.read().decode()}")
+            message = f"moto did not start: {log.read().decode()}"
+            raise RuntimeError(message)
         time.sleep(0.05)
 
 

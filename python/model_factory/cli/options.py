@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it nowhere else
 
-__all__ = ["Options", "acting", "opened", "refuse", "verb"]
+__all__ = ["Options", "acting", "opened", "refuse", "require_factory", "verb"]
 
 Options = argparse.Namespace
 
@@ -72,16 +72,22 @@ def acting(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Factory]:
     """Open the factory of ``--root``; only verbs that ``make`` one may begin it."""
+    if not make:
+        require_factory(options)
+    if options.json:
+        how.setdefault("progress", False)
+    yield factories.open(options.root, ledger=options.ledger, keys=options.keys, **how)
+
+
+def require_factory(options: Options) -> None:
+    """Refuse a place that holds no factory, as far as that can be seen without opening it."""
     ledger = _ledger_file(options)
-    if not make and ledger is not None and not ledger.is_file():
+    if ledger is not None and not ledger.is_file():
         hint = "Name the factory by --root and --ledger; dataset build, store, submit and demo make one."
         option, expected = ("--root", "the place") if options.ledger is None else ("--ledger", "the ledger")
         raise _native.refusal(
             "SOURCE_UNREADABLE", option, f"{expected} of a factory", "none there", hint=hint
         )
-    if options.json:
-        how.setdefault("progress", False)
-    yield factories.open(options.root, ledger=options.ledger, keys=options.keys, **how)
 
 
 def _ledger_file(options: Options) -> Path | None:

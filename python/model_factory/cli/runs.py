@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from model_factory import _requests
 from model_factory.cli.answer import Answer, columns, facts, to_json
-from model_factory.cli.options import acting, opened, refuse, verb
+from model_factory.cli.options import acting, opened, refuse, require_factory, verb
 from model_factory.display.receipt import SIGNS, subject
+from model_factory.worker import Worker
 
 if TYPE_CHECKING:
     from model_factory.cli.options import Options, Verbs
     from model_factory.runs import Run
-    from model_factory.worker import News, Worker
+    from model_factory.worker import News
 
 __all__ = ["add"]
 
 WORK = """\
-Take up jobs and carry out runs until stopped, telling each on a line of its own.
+Take up jobs and carry out runs until stopped, telling each on a line of its own. A store or a
+ledger that is away is waited for.
 
 SIGTERM or Ctrl-C lets the runs at hand end and claims no more; once more stops them at their next
 step, and puts them back to be claimed again.
@@ -87,9 +89,12 @@ def _work(options: Options) -> Answer:
     alone = options.once or options.run is not None
     if alone and options.concurrency is not None:
         refuse("PARAMETER_INVALID", "--concurrency", "no --once and no --run beside it", "one of them")
-    with opened(options, threads=options.threads, platform_run_id=options.platform_run_id) as factory:
-        if not alone:
-            return _serve(options, factory.worker(concurrency=options.concurrency or 1))
+    how = {"threads": options.threads, "platform_run_id": options.platform_run_id}
+    if not alone:
+        require_factory(options)
+        place = {"ledger": options.ledger, "keys": options.keys}
+        return _serve(options, Worker.at(options.root, concurrency=options.concurrency or 1, **place, **how))
+    with opened(options, **how) as factory:
         run = factory.work(options.run)
         return Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
 

@@ -21,7 +21,7 @@ use contracts::{
     training_config::TrainingConfig,
 };
 use factory::{
-    Factory,
+    Factory, Place,
     dataset::{DatasetSpec, Sources},
     ledger::{Event, Run, State},
     store::{self, Location, Store},
@@ -62,8 +62,7 @@ impl PyFactory {
         keys: Option<PathBuf>,
         threads: Threads,
     ) -> Result<Self> {
-        let factory =
-            py.detach(|| Factory::open(&Location::parse(&root)?, ledger.as_deref(), keys.as_deref()))?;
+        let factory = py.detach(|| Factory::open(&Place { root: Location::parse(&root)?, ledger, keys }))?;
         Ok(Self { factory, threads })
     }
 
@@ -279,13 +278,6 @@ impl PyFactory {
     /// Checks every promise of the whole factory; gives the findings.
     fn fsck(&self, py: Python<'_>) -> Result<String> {
         Ok(py.detach(|| on(self.threads, || json(&self.factory.fsck()?)))?)
-    }
-}
-
-impl PyFactory {
-    /// The factory itself.
-    pub(crate) const fn inner(&self) -> &Factory {
-        &self.factory
     }
 }
 

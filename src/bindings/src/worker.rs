@@ -10,6 +10,7 @@
 use std::{
     num::NonZeroU16,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -19,15 +20,15 @@ use std::{
 
 use contracts::{error_response::ErrorResponse, names::Name};
 use factory::{
-    Factory,
+    Place,
     clock::Stop,
+    store::Location,
     worker::{News, Worker},
 };
 use pyo3::prelude::*;
 use serde_json::json;
 
 use crate::{
-    factory::PyFactory,
     failure::Result,
     json::{json, request},
     parsed::Parsed,
@@ -35,10 +36,10 @@ use crate::{
     threads::Threads,
 };
 
-/// A worker of a factory.
+/// A worker for the factory at a place, which it opens once it serves.
 #[pyclass(frozen, module = "model_factory._native", name = "Worker")]
 pub(crate) struct PyWorker {
-    factory: Factory,
+    place: Place,
     worker: Worker,
     stop: Arc<Stop>,
 }
@@ -47,16 +48,19 @@ pub(crate) struct PyWorker {
 impl PyWorker {
     /// A worker of this name, for the jobs of a run configuration.
     #[new]
-    #[pyo3(signature = (factory, name, config, lanes, *, threads = None))]
+    #[pyo3(signature = (root, name, config, lanes, *, ledger = None, keys = None, threads = None))]
     fn new(
-        factory: &PyFactory,
+        root: PathBuf,
         name: Parsed<Name>,
         config: &str,
         lanes: NonZeroU16,
+        ledger: Option<PathBuf>,
+        keys: Option<PathBuf>,
         threads: Threads,
     ) -> Result<Self> {
+        let place = Place { root: Location::parse(&root)?, ledger, keys };
         let worker = Worker { name: name.0, config: request(config)?, lanes, threads };
-        Ok(Self { factory: factory.inner().clone(), worker, stop: Arc::default() })
+        Ok(Self { place, worker, stop: Arc::default() })
     }
 
     /// Serves until it is told to stop; `tell` is called with what happened, and stops everything by raising.
@@ -98,7 +102,7 @@ impl PyWorker {
 
     /// The sender goes away with this call, which is how the other side learns that it is over.
     fn work(&self, watched: &Watched, news: Sender<News>) -> contracts::Result<()> {
-        let serve = || self.worker.serve(self.factory.line(), &self.stop, watched, &news);
+        let serve = || self.worker.serve_at(&self.place, &self.stop, watched, &news);
         catch_unwind(AssertUnwindSafe(serve)).unwrap_or_else(|_| Err(defect()))
     }
 }

@@ -35,12 +35,13 @@ pub struct Failure {
     /// Every place found wrong, all at once.
     pub problems: Vec<Problem>,
     hint: Option<String>,
+    lasting: bool,
 }
 
 impl Failure {
     /// A failure with its code and what happened.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), problems: Vec::new(), hint: None }
+        Self { code, detail: detail.into(), problems: Vec::new(), hint: None, lasting: false }
     }
 
     /// A failure at one named place.
@@ -51,7 +52,7 @@ impl Failure {
         found: impl Into<String>,
     ) -> Self {
         let problem = Problem { pointer: pointer.into(), expected: expected.into(), found: found.into() };
-        Self { code, detail: sentence(&problem), problems: vec![problem], hint: None }
+        Self { code, detail: sentence(&problem), problems: vec![problem], hint: None, lasting: false }
     }
 
     /// The same failure of one place, under the name by which the caller knows that place.
@@ -85,6 +86,14 @@ impl Failure {
         self
     }
 
+    /// The same failure where waiting mends nothing, whatever its code says: a place that refuses who asks is no more
+    /// there for them than one that is away, and stays so.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.lasting = true;
+        self
+    }
+
     /// What the caller can do.
     pub fn hint(&self) -> &str {
         self.hint.as_deref().unwrap_or_else(|| self.code.hint())
@@ -92,7 +101,7 @@ impl Failure {
 
     /// Whether the same call may succeed later.
     pub fn retryable(&self) -> bool {
-        self.code.retryable()
+        self.code.retryable() && !self.lasting
     }
 }
 

@@ -1,12 +1,12 @@
 //! Named places where a fault test can stop the line: one at each durable step.
 //!
 //! Flows in: `MODEL_FACTORY_FAILPOINT=name[:count]=kill|error`, read once. The `count`-th time (by default
-//! the first) that the process reaches the point, it is aborted without any cleaning up, or the step fails
+//! the first) that the process reaches the point, it kills itself by SIGKILL, or the step fails
 //! with `STORE_UNAVAILABLE`. Invariants: a point that is not in the table cannot be written, a point that no
 //! code reaches fails a test, and text that cannot be read arms nothing silently: it fails every step.
 
 use std::{
-    env, process,
+    env,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -148,12 +148,18 @@ pub fn hit(point: Failpoint) -> Result<()> {
     };
     match fault {
         None => Ok(()),
-        Some(Fault::Kill) => process::abort(),
+        Some(Fault::Kill) => die(),
         Some(Fault::Error) => Err(Failure::new(
             Code::StoreUnavailable,
             format!("the failpoint {} was told to fail", point.as_str()),
         )),
     }
+}
+
+/// Ends this process as `kill -9` does: nothing is cleaned up, flushed or said.
+fn die() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
 }
 
 #[cfg(test)]

@@ -38,4 +38,4 @@ pub mod watch;
 mod work;
 pub mod worker;
 
-pub use open::Factory;
+pub use open::{Factory, Place};

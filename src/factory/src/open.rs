@@ -1,6 +1,6 @@
 //! A factory that is open: the line with its embedded parts, and what people do with it.
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use contracts::{
     Checked, Code, Digest, Document, Failure, Reference, Result,
@@ -37,6 +37,17 @@ const CONFIGS: &str = "training_configs";
 /// Folder of governance profiles, each under its content.
 const PROFILES: &str = "governance_profiles";
 
+/// Where the parts of a factory stand; what is not named stands in the root.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Of the objects.
+    pub root: Location,
+    /// Of the ledger: a file or a database, as [`ledger::open`] says.
+    pub ledger: Option<PathBuf>,
+    /// Of the keys.
+    pub keys: Option<PathBuf>,
+}
+
 /// A factory that is open.
 #[derive(Clone)]
 pub struct Factory {
@@ -46,19 +57,17 @@ pub struct Factory {
 impl Factory {
     /// Opens the factory at a place, and makes it where there is none.
     ///
-    /// In a folder everything stands below it, unless named elsewhere: the objects, the SQLite ledger, and the keys. The
-    /// ledger can be a file or a database, as [`ledger::open`] says. A
+    /// In a folder everything stands below it, unless named elsewhere: the objects, the SQLite ledger, and the keys. A
     /// key folder that who writes to the root cannot write to is safer; see [`Keys::open`]. What writers that died left
     /// staged is collected. A bucket holds the objects alone: refuses with `PARAMETER_INVALID` one without a ledger and
     /// a key folder beside it.
-    pub fn open(root: &Location, ledger: Option<&Path>, keys: Option<&Path>) -> Result<Self> {
+    pub fn open(Place { root, ledger, keys }: &Place) -> Result<Self> {
         let of_folder = |name: &str| match root {
             Location::Folder(folder) => Some(folder.join(name)),
             Location::Bucket(_) => None,
         };
-        let ledger =
-            ledger.map(Path::to_owned).or_else(|| of_folder("ledger.sqlite")).ok_or_else(no_ledger)?;
-        let keys = keys.map(Path::to_owned).or_else(|| of_folder("keys")).ok_or_else(no_keys)?;
+        let ledger = ledger.clone().or_else(|| of_folder("ledger.sqlite")).ok_or_else(no_ledger)?;
+        let keys = keys.clone().or_else(|| of_folder("keys")).ok_or_else(no_keys)?;
         let store: Arc<dyn Store> = match root {
             Location::Bucket(bucket) => Arc::new(RemoteStore::open(bucket)?),
             Location::Folder(folder) => {

@@ -1,13 +1,14 @@
 //! A worker: takes up jobs and runs until it is asked to stop.
 //!
 //! ```text
+//!   open the factory ──► wait while it is away ──► ... ; then
 //!   one thread:    take up jobs, settle what others left ──► wait ──► ...
 //!   N lanes each:  claim ──► carry out ──► tell ──► claim ...; nothing to do, or the ledger is away ──► wait
 //! ```
 //!
 //! Flows in: jobs and runs, from the store and the ledger. Flows out: what became of each, told as it happens.
 //! Invariants: a run that fails, with whatever code, does not stop the worker; what cannot be mended by waiting, such as
-//! a damaged ledger or a missing key, does; asked to stop, a worker finishes what it holds and claims nothing more.
+//! a damaged ledger or a missing key, does, and at the beginning refused credentials too; asked to stop, a worker finishes what it holds and claims nothing more.
 //!
 //! Waits grow while nothing happens and are spread by a generator keyed by the worker's name, so that workers that
 //! started together do not ask together. How long a run that failed rests is the ledger's business.
@@ -15,8 +16,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::{NonZeroU16, NonZeroUsize},
-    sync::{Mutex, PoisonError, mpsc},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
+    time::Duration,
 };
 
 use contracts::{
@@ -27,6 +32,7 @@ use kernels::Rng;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::{
+    Factory, Place,
     clock::{Stop, StopOnLeaving},
     jobs::Taken,
     ledger::Run,
@@ -38,6 +44,9 @@ use crate::{
 const FIRST_WAIT: f64 = 0.1;
 /// Seconds of the longest wait for work, before it is spread.
 const LONGEST_WAIT: f64 = 4.0;
+
+/// How long a worker that waits for an answer does not look whether it was asked to stop.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// What a worker is told to be.
 #[derive(Debug, Clone)]
@@ -64,6 +73,37 @@ pub enum News {
 }
 
 impl Worker {
+    /// Opens the factory at a place, which is waited for while store or ledger are away, and works there as [`serve`]
+    /// does. Asked to stop, it waits for no answer of either.
+    ///
+    /// Fails with what waiting cannot mend, at once: a place of another form, `STORE_UNSUITABLE`, a store or ledger that
+    /// refuses who asks, and the like.
+    ///
+    /// [`serve`]: Self::serve
+    pub fn serve_at(
+        &self,
+        place: &Place,
+        stop: &Stop,
+        watch: &dyn Watch,
+        news: &mpsc::Sender<News>,
+    ) -> Result<()> {
+        let mut waits = Waits::of(&self.name, "opening");
+        while !stop.is_asked() {
+            match opened(place, stop) {
+                None => break,
+                Some(Ok(factory)) => return self.serve(factory.line(), stop, watch, news),
+                Some(Err(failure)) if failure.retryable() => {
+                    if news.send(News::Trouble(failure)).is_err() {
+                        break;
+                    }
+                    stop.wait(waits.next());
+                }
+                Some(Err(failure)) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
     /// Works until `stop` is asked. What happens is sent to `news`; a receiver that is gone is asking to stop.
     ///
     /// Fails with what waiting cannot mend: `SIGNING_KEY_UNAVAILABLE`, `LEDGER_CORRUPT`, and the like.
@@ -117,7 +157,8 @@ impl Shift<'_> {
         while !self.stop.is_asked() {
             match work(&mut waits) {
                 Ok(()) => {}
-                Err(failure) if failure.retryable() => self.tell(News::Trouble(failure)),
+                // Also who is refused waits: when the worker began it was let in.
+                Err(failure) if failure.code.retryable() => self.tell(News::Trouble(failure)),
                 Err(failure) => {
                     self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
                     self.stop.ask();
@@ -164,6 +205,27 @@ impl Shift<'_> {
         })?;
         self.line.settle_lately(&mut house.settled)
     }
+}
+
+/// What opening a factory came to; none where somebody asked to stop meanwhile. Servers may take long to answer, or not
+/// to: the thread that asks them is left behind, and holds nothing.
+fn opened(place: &Place, stop: &Stop) -> Option<Result<Factory>> {
+    let (send, opened) = mpsc::channel();
+    let place = place.clone();
+    let begun = thread::Builder::new().spawn(move || drop(send.send(Factory::open(&place))));
+    if begun.is_err() {
+        return Some(Err(Failure::new(Code::ResourceExhausted, "the system gives no more threads")));
+    }
+    while !stop.is_asked() {
+        match opened.recv_timeout(GLANCE) {
+            Ok(opened) => return Some(opened),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Some(Err(Failure::new(Code::InternalError, "opening the factory ended early")));
+            }
+        }
+    }
+    None
 }
 
 fn pool_of(threads: NonZeroUsize) -> Result<ThreadPool> {

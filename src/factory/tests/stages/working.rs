@@ -18,6 +18,7 @@ use factory::{
     clock::Stop,
     jobs::Taken,
     ledger::{EventKind, State},
+    store::Location,
     watch::{Stage, Watch},
     worker::{News, Worker},
 };
@@ -251,6 +252,15 @@ fn another_workers_answer_stands() {
 
 /// Serves until `enough` says so of what was told; gives all of it.
 fn serve(factory: &Factory, lanes: u16, enough: impl Fn(&[News]) -> bool) -> (Vec<News>, Result<()>) {
+    told(lanes, enough, |worker, stop, news| worker.serve(factory.line(), stop, &Silent, &news))
+}
+
+/// The same of whatever a worker is let do.
+fn told(
+    lanes: u16,
+    enough: impl Fn(&[News]) -> bool,
+    work: impl FnOnce(&Worker, &Stop, mpsc::Sender<News>) -> Result<()> + Send,
+) -> (Vec<News>, Result<()>) {
     let worker = Worker {
         name: worker(),
         config: run_config(),
@@ -261,7 +271,7 @@ fn serve(factory: &Factory, lanes: u16, enough: impl Fn(&[News]) -> bool) -> (Ve
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
         let (worker, stop) = (&worker, &stop);
-        let serving = scope.spawn(move || worker.serve(factory.line(), stop, &Silent, &send));
+        let serving = scope.spawn(move || work(worker, stop, send));
         let mut news = Vec::new();
         while let Ok(each) = receive.recv() {
             news.push(each);
@@ -322,6 +332,27 @@ fn what_waiting_cannot_mend_ends_a_worker() {
     assert_eq!(raw.execute("UPDATE runs SET publish_allowed = 1 - publish_allowed", []).unwrap(), 1);
     let (_, outcome) = serve(&place.factory, 1, |_| false);
     assert_eq!(outcome.unwrap_err().code, Code::LedgerCorrupt);
+}
+
+#[test]
+fn a_worker_waits_for_a_place_that_is_away_until_it_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve_at = |ledger: &str| {
+        let root = Location::Folder(folder.path().join("factory"));
+        let place = factory::Place { root, ledger: Some(ledger.into()), keys: None };
+        let twice = |news: &[News]| news.len() == 2;
+        told(1, twice, |worker, stop, news| worker.serve_at(&place, stop, &Silent, &news))
+    };
+    // Nobody listens at port 1.
+    let (news, outcome) = serve_at("postgresql://ada@127.0.0.1:1/runs");
+    outcome.unwrap();
+    assert_eq!(news.len(), 2);
+    let is_away =
+        |each: &News| matches!(each, News::Trouble(failure) if failure.code == Code::LedgerUnavailable);
+    assert!(news.iter().all(is_away));
+    let (news, outcome) = serve_at("mysql://ada@127.0.0.1/runs");
+    assert!(news.is_empty());
+    assert_eq!(outcome.unwrap_err().code, Code::ParameterInvalid);
 }
 
 /// Cancels the run as soon as it is trained on.

@@ -29,7 +29,7 @@ use contracts::{
     training_config::TrainingConfig,
 };
 use factory::{
-    Factory,
+    Factory, Place,
     dataset::{DatasetSpec, Source, Sources},
     store::Location,
 };
@@ -163,7 +163,7 @@ pub fn profile(threshold: f64) -> Value {
 
 /// The factory in a folder.
 pub fn opened(root: &Path) -> Factory {
-    Factory::open(&Location::Folder(root.into()), None, None).unwrap()
+    Factory::open(&Place { root: Location::Folder(root.into()), ledger: None, keys: None }).unwrap()
 }
 
 /// A factory with a dataset, ready for requests.

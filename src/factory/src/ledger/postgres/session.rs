@@ -86,7 +86,7 @@ impl Session {
 
 /// The setting of `synchronous_commit` that holds here; a server that would lose what it acknowledged is refused.
 pub(super) fn required(version: i64, [fsync, encoding, commit]: [&str; 3]) -> Result<&'static str> {
-    let refuse = |what: &str| Err(Failure::new(Code::LedgerUnavailable, what));
+    let refuse = |what: &str| Err(Failure::new(Code::LedgerUnavailable, what).lasting());
     if version < 140_000 {
         return refuse("the ledger's server is older than PostgreSQL 14");
     }

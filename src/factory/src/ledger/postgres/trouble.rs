@@ -30,7 +30,7 @@ pub(super) struct Trouble {
 pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
     match error.as_db_error() {
         Some(error) => refused(error),
-        None => Trouble { standing: Standing::Broken, failure: unavailable(&lost(error)) },
+        None => Trouble { standing: Standing::Broken, failure: lost(error) },
     }
 }
 
@@ -45,23 +45,24 @@ fn unavailable(what: &str) -> Failure {
 }
 
 /// An error of the way there: the client's own words hold no values, nor does the kind of an input or output error.
-fn lost(error: &tokio_postgres::Error) -> String {
+/// What is missing here, or not proved there, waiting does not mend.
+fn lost(error: &tokio_postgres::Error) -> Failure {
     let words = error.to_string();
     let mut cause = error.source();
     // What is missing is said in fixed words, such as `password missing`.
     if let Some(missing) = cause.filter(|_| words == "invalid configuration") {
-        return format!("{words}, {missing}");
+        return unavailable(&format!("{words}, {missing}")).lasting();
     }
     while let Some(inner) = cause {
         if let Some(inner) = inner.downcast_ref::<io::Error>() {
             return match inner.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(_) => format!("{words}, the server could not prove who it is"),
-                None => format!("{words}, {}", inner.kind()),
+                Some(_) => unavailable(&format!("{words}, the server could not prove who it is")).lasting(),
+                None => unavailable(&format!("{words}, {}", inner.kind())),
             };
         }
         cause = inner.source();
     }
-    words
+    unavailable(&words)
 }
 
 fn refused(error: &DbError) -> Trouble {
@@ -74,7 +75,8 @@ fn refused(error: &DbError) -> Trouble {
         _ => Standing::Whole,
     };
     let detail = format!("the ledger's database refused with {} ({})", state.code(), meaning(state));
-    Trouble { standing, failure: Failure::new(code(state), detail) }
+    let failure = Failure::new(code(state), detail);
+    Trouble { standing, failure: if is_lasting(state) { failure.lasting() } else { failure } }
 }
 
 fn code(state: &SqlState) -> Code {
@@ -86,6 +88,11 @@ fn code(state: &SqlState) -> Code {
         other if other.starts_with("23") || other.starts_with("XX") => Code::LedgerCorrupt,
         _ => Code::LedgerUnavailable,
     }
+}
+
+/// Whether it refuses who asks, for as long as nobody gives them a right. A database that is not there may come.
+fn is_lasting(state: &SqlState) -> bool {
+    state.code() == "42501" || state.code().starts_with("28")
 }
 
 /// In words, by the class of the SQLSTATE.

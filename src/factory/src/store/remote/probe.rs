@@ -79,7 +79,11 @@ async fn get(bucket: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
 }
 
 fn opening(error: &Error) -> Failure {
-    trouble(error, "open the store", None)
+    let failure = trouble(error, "open the store", None);
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => failure.lasting(),
+        _ => failure,
+    }
 }
 
 fn unsuitable() -> Failure {

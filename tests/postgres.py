@@ -1,4 +1,7 @@
-"""A PostgreSQL cluster of the suites' own: on loopback, in its own folder, gone with who began it."""
+"""A PostgreSQL cluster for tests and benchmarks: on loopback, in its own folder, gone with who began it.
+
+Its settings are those of a fresh server: what it acknowledges is flushed.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +51,9 @@ def binaries() -> Path | None:
 
 
 @contextlib.contextmanager
-def cluster(programs: Path) -> Iterator[Cluster]:
-    """Run a server until left, or until this process is gone."""
-    folder = Path(tempfile.mkdtemp(prefix="faults-ledger-"))
+def cluster(programs: Path, below: Path | None = None) -> Iterator[Cluster]:
+    """Run a server until left, or until this process is gone; its files stand below the folder, if any."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=below))
     data = str(folder / "data")
     owner = _owner()
     if "user" in owner:
