@@ -11,17 +11,14 @@ use crate::binning::Binned;
 
 /// Bins of a column at the most, the missing one included.
 const MOST_BINS: usize = 256;
-/// Codes of a bundle at the most.
-pub(super) const MOST_CODES: usize = 4_088;
-/// Busy codes of a bundle at the most: two columns of as many bins as a byte counts are no bundle, such a column
-/// and a flag are.
-pub(super) const MOST_BUSY: usize = 512;
-/// A code is busy if more than one in so many rows have it.
-const BUSY_SHARE: usize = 1_024;
-/// Rows that tell which codes are busy.
-const SAMPLE_ROWS: usize = 16_384;
+/// Codes of a bundle at the most where each row bears its code, so that this is a byte.
+pub(super) const MOST_CODES: usize = 256;
+/// Codes of a bundle at the most where each run of rows bears its code.
+pub(super) const MOST_SHARED_CODES: usize = 4_088;
 /// Cells between bundles, so that the same code of two of them falls into different sets of the cache.
 const GAP: usize = 4;
+/// Cells from one bundle of at most [`MOST_CODES`] codes to the next.
+pub(super) const STRIDE: usize = MOST_CODES + GAP;
 
 /// Columns that share a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +27,7 @@ pub(super) struct Bundle {
     pub(super) parts: Vec<Part>,
     /// Number of codes.
     codes: usize,
-    /// Product of the parts' numbers of busy codes.
-    busy: usize,
-    /// The lowest code.
+    /// The cell of the lowest code.
     start: usize,
 }
 
@@ -54,51 +49,46 @@ struct Column {
     number: usize,
     /// One more than its largest code.
     radix: usize,
-    /// How many of its codes are busy, or 1.
-    busy: usize,
 }
 
-/// Puts each of `columns` into a bundle: the one of most bins first, each into the first bundle that has room.
+/// Puts each of `columns` into a bundle: the one of most codes first, each into the first bundle that has room.
 ///
-/// What many rows have in common stays in the nearest cache however many codes there are, so that room is
-/// counted in busy codes too, of which a bundle has `most_busy`. Which columns share a bundle changes no sum.
-pub(super) fn bundles(binned: &Binned<u8>, columns: &[usize], most_busy: usize) -> Vec<Bundle> {
+/// A column has room alone, however many codes it has. Which columns share a bundle changes no sum.
+pub(super) fn bundles(binned: &Binned<u8>, columns: &[usize], most_codes: usize) -> Vec<Bundle> {
     let mut columns: Vec<Column> = columns.par_iter().map(|&column| Column::new(binned, column)).collect();
     columns.sort_unstable_by_key(|column| (std::cmp::Reverse(column.radix), column.number));
     let mut bundles: Vec<Bundle> = Vec::new();
-    for Column { number, radix, busy } in columns {
+    for Column { number, radix } in columns {
         let bins = binned.bins()[number].missing() + 1;
-        let has_room =
-            |bundle: &Bundle| bundle.codes * radix <= MOST_CODES && bundle.busy * busy <= most_busy;
+        let has_room = |bundle: &Bundle| bundle.codes * radix <= most_codes;
         let position = bundles.iter().position(has_room).unwrap_or_else(|| {
-            bundles.push(Bundle { parts: Vec::new(), codes: 1, busy: 1, start: 0 });
+            bundles.push(Bundle { parts: Vec::new(), codes: 1, start: 0 });
             bundles.len() - 1
         });
         let bundle = &mut bundles[position];
         bundle.parts.push(Part { column: number, bins, radix, scale: bundle.codes });
         bundle.codes *= radix;
-        bundle.busy *= busy;
     }
     bundles
 }
 
 impl Column {
     fn new(binned: &Binned<u8>, number: usize) -> Self {
-        let codes = binned.codes(number);
-        let radix = codes.iter().fold(0, |largest, &code| largest.max(code)) as usize + 1;
-        let mut counts = [0_usize; 256];
-        let step = codes.len().div_ceil(SAMPLE_ROWS).max(1);
-        codes.iter().step_by(step).for_each(|&code| counts[usize::from(code)] += 1);
-        let busy = counts.iter().filter(|&&count| count * BUSY_SHARE > codes.len() / step).count();
-        Self { number, radix, busy: busy.max(1) }
+        let radix = binned.codes(number).iter().fold(0, |largest, &code| largest.max(code)) as usize + 1;
+        Self { number, radix }
     }
 }
 
 impl Bundle {
-    /// Numbers the codes of these bundles one after the other, and gives one more than the largest.
-    pub(super) fn number(bundles: &mut [Self]) -> usize {
+    /// Gives the codes of these bundles cells: to those of rows [`STRIDE`] each, to those of runs as many as they
+    /// have. Returns the number of cells.
+    pub(super) fn number(of_rows: &mut [Self], of_runs: &mut [Self]) -> usize {
         let mut end = 0;
-        for bundle in bundles {
+        for bundle in of_rows {
+            bundle.start = end;
+            end += STRIDE;
+        }
+        for bundle in of_runs {
             bundle.start = end;
             end += bundle.codes + GAP;
         }
@@ -106,42 +96,24 @@ impl Bundle {
     }
 
     /// The code of one row.
-    pub(super) fn code(&self, binned: &Binned<u8>, row: usize) -> u16 {
+    fn code(&self, binned: &Binned<u8>, row: usize) -> usize {
         let digit = |part: &Part| usize::from(binned.codes(part.column)[row]) * part.scale;
-        self.parts.iter().fold(self.start, |code, part| code + digit(part)) as u16
+        self.parts.iter().fold(0, |code, part| code + digit(part))
     }
 
-    /// Writes the codes of the rows from `start` on.
-    pub(super) fn write<'a>(
-        &self,
-        binned: &Binned<u8>,
-        start: usize,
-        codes: impl ExactSizeIterator<Item = &'a mut u16>,
-    ) {
-        let end = start + codes.len();
-        let parts: Vec<(&[u8], u16)> = self
-            .parts
-            .iter()
-            .map(|part| (&binned.codes(part.column)[start..end], part.scale as u16))
-            .collect();
-        // Never wraps: the largest code fits.
-        let first = self.start as u16;
-        match *parts.as_slice() {
-            [(digits, _)] => {
-                codes.zip(digits).for_each(|(code, &digit)| *code = first.wrapping_add(u16::from(digit)));
-            }
-            [(low, _), (high, scale)] => {
-                for ((code, &low), &high) in codes.zip(low).zip(high) {
-                    let high = u16::from(high).wrapping_mul(scale);
-                    *code = first.wrapping_add(u16::from(low)).wrapping_add(high);
-                }
-            }
-            _ => {
-                for (row, code) in codes.enumerate() {
-                    *code = parts.iter().fold(first, |code, (digits, scale)| {
-                        code.wrapping_add(u16::from(digits[row]).wrapping_mul(*scale))
-                    });
-                }
+    /// The cell of the code of one row.
+    pub(super) fn cell(&self, binned: &Binned<u8>, row: usize) -> u16 {
+        (self.start + self.code(binned, row)) as u16
+    }
+
+    /// Writes the codes of the rows from `start` on into the byte of their words at `position`, which is zero.
+    pub(super) fn write(&self, binned: &Binned<u8>, start: usize, position: usize, words: &mut [u64]) {
+        for part in &self.parts {
+            let digits = &binned.codes(part.column)[start..start + words.len()];
+            let factor = (part.scale as u64) << (8 * position);
+            for (word, &digit) in words.iter_mut().zip(digits) {
+                // Never wraps: the largest code fits into its byte.
+                *word = word.wrapping_add(u64::from(digit).wrapping_mul(factor));
             }
         }
     }
@@ -181,37 +153,30 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_many_bins_share_a_code_if_few_are_busy() {
-        let features = Array2::from_shape_fn((100_000, 3), |(row, column)| match column {
-            0 => (row % 200) as f64,
-            _ if row % 97 == 0 => (row / 97 % 20 + column) as f64,
-            _ => 0.0,
-        });
-        // 200 * 21 codes are too many, 21 * 21 are not.
-        assert_eq!(
-            columns_of(&bundles(&Binned::new(features.view(), 255), &[0, 1, 2], MOST_BUSY)),
-            [vec![0], vec![1, 2]]
-        );
-    }
-
-    #[test]
-    fn narrow_columns_share_a_code_and_busy_ones_do_not() {
+    fn narrow_columns_share_a_code_and_wide_ones_do_not() {
         let values = [200, 2, 16, 10, 3];
         let features = Array2::from_shape_fn((2_000, 5), |(row, column)| {
             if column == 4 && row == 7 { f64::NAN } else { (row * 7 % values[column]) as f64 }
         });
         let binned = Binned::new(features.view(), 255);
-        let mut bundles = bundles(&binned, &[0, 1, 2, 3, 4], MOST_BUSY);
-        assert_eq!(columns_of(&bundles), [vec![0, 1], vec![2, 3, 4]]);
-        assert_eq!(bundles.iter().map(|bundle| bundle.codes).collect::<Vec<_>>(), [400, 640]);
-        assert_eq!(Bundle::number(&mut bundles), 400 + 640 + 2 * GAP);
-        for bundle in &bundles {
-            let mut codes = vec![0; 2_000];
-            bundle.write(&binned, 0, codes.iter_mut());
-            for (row, &code) in codes.iter().enumerate() {
+        let all = [0, 1, 2, 3, 4];
+        assert_eq!(columns_of(&bundles(&binned, &all, MOST_SHARED_CODES)), [vec![0, 2], vec![3, 4, 1]]);
+        let mut bundles = bundles(&binned, &all, MOST_CODES);
+        assert_eq!(columns_of(&bundles), [vec![0], vec![2, 3], vec![4, 1]]);
+        assert_eq!(bundles.iter().map(|bundle| bundle.codes).collect::<Vec<_>>(), [200, 160, 8]);
+        let (of_rows, of_runs) = bundles.split_at_mut(1);
+        assert_eq!(Bundle::number(of_rows, of_runs), STRIDE + 160 + 8 + 2 * GAP);
+        let mut words = vec![0; 2_000];
+        for (position, bundle) in bundles.iter().enumerate() {
+            bundle.write(&binned, 0, position, &mut words);
+        }
+        for (row, word) in words.iter().enumerate() {
+            for (bundle, byte) in bundles.iter().zip(word.to_le_bytes()) {
+                let code = usize::from(byte);
                 assert_eq!(code, bundle.code(&binned, row));
+                assert_eq!(usize::from(bundle.cell(&binned, row)), bundle.start + code);
                 for part in &bundle.parts {
-                    let digit = (usize::from(code) - bundle.start) / part.scale % part.radix;
+                    let digit = code / part.scale % part.radix;
                     assert_eq!(digit, usize::from(binned.codes(part.column)[row]));
                 }
             }

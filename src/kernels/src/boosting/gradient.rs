@@ -1,6 +1,6 @@
 //! Gradients of the logistic loss as fixed-point integers.
 //!
-//! Flows in: scores, classes, weights. Flows out: one [`Gradient`] a row, with their exact sum.
+//! Flows in: scores, classes, weights. Flows out: one [`Gradient`] a row.
 //!
 //! The scale stays the same over all trees of a fit: with `2^e` the smallest power of two that is no less
 //! than the largest weight, the unit is `2^(e - 24)`. A row's slope is then at most 2^24 units and its
@@ -14,7 +14,7 @@ use contracts::{Code, Failure, Result, model_config::ClassWeight};
 use rayon::prelude::*;
 
 use super::{
-    fixed::{Gradient, SLOPE_BITS, Sums},
+    fixed::{Gradient, SLOPE_BITS},
     order::Order,
 };
 use crate::{
@@ -120,15 +120,15 @@ impl<'a> Loss<'a> {
         math::ln(positive / negative)
     }
 
-    /// Writes the derivatives at `scores` (log-odds) of the rows from `start` on, and returns their sum; rows
-    /// that are not `drawn` count for nothing.
+    /// Writes the derivatives at `scores` (log-odds) of the rows from `start` on; rows that are not
+    /// `drawn` count for nothing.
     pub(super) fn gradients(
         &self,
         start: usize,
         scores: &[f64],
         drawn: Option<&(dyn Fn(usize) -> bool + Sync)>,
         gradients: &mut [Gradient],
-    ) -> Sums {
+    ) {
         let rows = start..start + scores.len();
         let positive = &self.positive[rows.clone()];
         let largest = dispatch::run(LargestBits(scores));
@@ -154,7 +154,6 @@ impl<'a> Loss<'a> {
                 }
             }
         }
-        dispatch::run(Sum { gradients })
     }
 
     /// The weighted log loss at `scores`, summed in a fixed unit that only comparisons make sense of.
@@ -247,28 +246,6 @@ fn derivatives(probability: f64, weight: f64, positive: bool) -> Gradient {
     Gradient::new(weight * (probability - class), weight * (probability * (1.0 - probability)))
 }
 
-/// The sum of a block of rows.
-struct Sum<'a> {
-    gradients: &'a [Gradient],
-}
-
-impl Work for Sum<'_> {
-    type Output = Sums;
-
-    #[inline(always)]
-    fn run(self) -> Sums {
-        let mut total = Sums::default();
-        for gradient in self.gradients {
-            let row = gradient.sums();
-            // A block cannot overflow, and a check would keep the loop from being widened.
-            total.slope = total.slope.wrapping_add(row.slope);
-            total.curvature = total.curvature.wrapping_add(row.curvature);
-            total.count = total.count.wrapping_add(row.count);
-        }
-        total
-    }
-}
-
 /// The smallest power of two that is no less than `value`, a normal number.
 fn next_power_of_two(value: f64) -> f64 {
     let floor = f64::from_bits(value.to_bits() & 0x7FF0_0000_0000_0000);
@@ -282,6 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::boosting::fixed::Sums;
 
     fn with_loss<T>(positive: &[bool], weights: Option<&[f64]>, see: impl FnOnce(&Loss<'_>) -> T) -> T {
         let features = Array2::zeros((positive.len(), 1));
@@ -294,21 +272,20 @@ mod tests {
         with_loss(&[true, false], Some(&[1.0, 3.0]), |loss| {
             assert_eq!(loss.unit, 4.0 / 16_777_216.0);
             let mut gradients = [Gradient::default(); 2];
-            let total = loss.gradients(0, &[0.0, 0.0], None, &mut gradients);
-            let sums = gradients.map(Gradient::sums);
-            assert_eq!(total, sums[0] + sums[1]);
+            loss.gradients(0, &[0.0, 0.0], None, &mut gradients);
+            let sums = gradients.map(|gradient| gradient.cell().unpack());
             let real =
                 |sums: Sums| (sums.slope as f64 * loss.unit, sums.curvature as f64 * loss.unit, sums.count);
             assert_eq!(sums.map(real), [(-0.5, 0.25, 1), (1.5, 0.75, 1)]);
             assert_eq!(loss.log_odds(), math::ln(1.0 / 3.0));
-            let total = loss.gradients(0, &[0.0, 0.0], Some(&|row| row == 1), &mut gradients);
-            assert_eq!((gradients[0], total), (Gradient::default(), sums[1]));
+            loss.gradients(0, &[0.0, 0.0], Some(&|row| row == 1), &mut gradients);
+            assert_eq!(gradients.map(|gradient| gradient.cell().unpack()), [Sums::default(), sums[1]]);
         });
     }
 
     struct Owned<'a>(&'a [f64], &'a [bool]);
     impl Work for Owned<'_> {
-        type Output = ([Vec<Gradient>; 2], Sums, u64);
+        type Output = ([Vec<Gradient>; 2], u64);
 
         #[inline(always)]
         fn run(self) -> Self::Output {
@@ -319,8 +296,7 @@ mod tests {
             Derivatives { scores, weights: &weights, positive, gradients: &mut by_row }.run();
             let mut by_class = vec![Gradient::default(); scores.len()];
             ModerateDerivatives { scores, weights: [7e5, 9e6], positive, gradients: &mut by_class }.run();
-            let sum = Sum { gradients: &by_row }.run();
-            ([by_row, by_class], sum, LargestBits(scores).run())
+            ([by_row, by_class], LargestBits(scores).run())
         }
     }
 
@@ -330,7 +306,7 @@ mod tests {
         let positive: Vec<bool> = (0..scores.len()).map(|row| row % 3 == 0).collect();
         let [baseline, avx2, avx512] = dispatch::run_with_each(|| Owned(&scores, &positive));
         assert_eq!(baseline.0[0], baseline.0[1]);
-        assert_eq!(baseline.2, 39.0_f64.to_bits());
+        assert_eq!(baseline.1, 39.0_f64.to_bits());
         assert_eq!(baseline, avx2);
         assert_eq!(baseline, avx512);
     }

@@ -19,7 +19,7 @@ use super::{
     categories::{Categories, write_sides},
     constraint::{Constraints, Limits},
     fixed::{Gradient, Sums},
-    histogram::{Codes, Histogram, Rows},
+    histogram::{Codes, Histogram},
     members::{Division, Members, Place, SHARE, Values},
     split::{Rules, Split},
     sweep::Side,
@@ -161,15 +161,16 @@ impl<'a> Grower<'a> {
         self.members.values(leaves, start)
     }
 
-    /// Grows one tree on `gradients`, whose sum is `sums`, looking at `columns` (rising) alone.
-    pub(super) fn grow(&mut self, gradients: &[Gradient], sums: Sums, columns: &[usize]) -> Grown {
+    /// Grows one tree on `gradients`, whose sums are `histogram`, looking at `columns` (rising) alone.
+    pub(super) fn grow(&mut self, gradients: &[Gradient], histogram: Histogram, columns: &[usize]) -> Grown {
         let limits = Limits::NONE;
+        let sums = self.codes.total(&histogram);
         let nodes = vec![Node::leaf(self.rules.leaf_value(sums, limits.bounds))];
         let root = Leaf { node: 0, depth: 0, place: self.members.unite(), sums, limits };
         let mut grown = Grown { nodes, sets: BTreeMap::new(), leaves: Vec::new() };
         let root_count = sums.count;
         let mut heap = BinaryHeap::new();
-        let histogram = self.may_split(&root, 1).then(|| self.codes.histogram(gradients, Rows::All));
+        let histogram = self.may_split(&root, 1).then_some(histogram);
         self.settle(root, histogram, columns, &mut heap, &mut grown.leaves);
         while let Some(Candidate { leaf, split, histogram, .. }) = heap.pop() {
             let count = grown.leaves.len() + heap.len() + 1;
@@ -248,7 +249,7 @@ impl<'a> Grower<'a> {
         if wanted == [false, false] {
             return [None, None];
         }
-        let sum = |run| self.codes.histogram(gradients, Rows::Listed(self.members.list(run)));
+        let sum = |run| self.codes.histogram(gradients, self.members.list(run));
         let smaller = division.smaller;
         let large = 1 - smaller;
         let small = (parent.is_some() || wanted[smaller]).then(|| sum(division.list.clone()));

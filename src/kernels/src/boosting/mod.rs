@@ -52,10 +52,10 @@ use rayon::prelude::*;
 pub use self::{booster::Booster, categories::categorical, constraint::Constraints};
 use self::{
     categories::Categories,
-    fixed::{Gradient, Sums},
+    fixed::{BLOCK_ROWS, Gradient},
     gradient::{Loss, class_factors},
     grow::{Grower, Grown},
-    histogram::Codes,
+    histogram::{Codes, Histogram, SPAN_ROWS},
     split::Rules,
 };
 use crate::{
@@ -68,10 +68,10 @@ use crate::{
     rng::Rng,
 };
 
-/// Rows whose scores and gradients one task brings up to date.
-const UPDATE_ROWS: usize = 32_768;
-/// Rows that it does so for at a time; what they need stays in the nearest cache.
-const CHUNK_ROWS: usize = 2_048;
+/// Tasks for each thread that bring scores and gradients up to date.
+const UPDATE_TASKS: usize = 2;
+/// Rows that a task does so for at a time; what they need stays in the nearest cache.
+const CHUNK_ROWS: usize = 8 * SPAN_ROWS;
 /// Name of the array that holds the base score.
 const BASE: &str = "boosting.base";
 /// Name of the array of categorical columns, where there are any.
@@ -258,8 +258,8 @@ pub fn fit(
                 scores = codes.order.arrange(&scores);
             }
             let grown = rayon::scope(|_| {
-                let sums = update(&loss, &grower, last.as_ref(), sample, &mut scores, &mut gradients);
-                grower.grow(&gradients, sums, &sample.columns(train.columns()))
+                let root = update(&loss, &grower, last.as_ref(), sample, &mut scores, &mut gradients);
+                grower.grow(&gradients, root, &sample.columns(train.columns()))
             });
             let covers = grown.leaves.iter().map(|leaf| (leaf.node, leaf.count as f64));
             let next = Tree::new(grown.nodes.clone(), &grown.sets, covers);
@@ -279,8 +279,8 @@ pub fn fit(
     BoostingModel::new(base, Ensemble::new(train.columns(), trees)?, categories.positions())
 }
 
-/// Adds what the last tree says to the scores, and writes the gradients there and returns their sum: one pass,
-/// chunk by chunk, while the scores of a chunk's rows are in the nearest cache.
+/// Adds what the last tree says to the scores, and writes the gradients there and returns their histogram: one
+/// pass, chunk by chunk, while the scores and gradients of a chunk's rows are in the nearest cache.
 fn update(
     loss: &Loss<'_>,
     grower: &Grower<'_>,
@@ -288,29 +288,33 @@ fn update(
     sample: Sample<'_>,
     scores: &mut [f64],
     gradients: &mut [Gradient],
-) -> Sums {
-    let has_row = |place| sample.has_row(grower.codes().order.row(place));
+) -> Histogram {
+    let codes = grower.codes();
+    let has_row = |place| sample.has_row(codes.order.row(place));
     let drawn: Option<&(dyn Fn(usize) -> bool + Sync)> =
         if sample.config.subsample < 1.0 { Some(&has_row) } else { None };
+    let tasks = UPDATE_TASKS * rayon::current_num_threads();
+    let rows = scores.len().div_ceil(tasks).next_multiple_of(CHUNK_ROWS).min(BLOCK_ROWS);
     scores
-        .par_chunks_mut(UPDATE_ROWS)
-        .zip(gradients.par_chunks_mut(UPDATE_ROWS))
+        .par_chunks_mut(rows)
+        .zip(gradients.par_chunks_mut(rows))
         .enumerate()
         .map(|(task, (scores, gradients))| {
-            let start = task * UPDATE_ROWS;
+            let start = task * rows;
             let mut values = last.map(|last| grower.values(last, start));
+            let mut tally = codes.tally();
             let chunks = scores.chunks_mut(CHUNK_ROWS).zip(gradients.chunks_mut(CHUNK_ROWS));
-            (start..).step_by(CHUNK_ROWS).zip(chunks).fold(
-                Sums::default(),
-                |sum, (start, (scores, gradients))| {
-                    if let Some(values) = &mut values {
-                        values.add(scores);
-                    }
-                    sum + loss.gradients(start, scores, drawn, gradients)
-                },
-            )
+            for (start, (scores, gradients)) in (start..).step_by(CHUNK_ROWS).zip(chunks) {
+                if let Some(values) = &mut values {
+                    values.add(scores);
+                }
+                loss.gradients(start, scores, drawn, gradients);
+                tally.add(start, gradients);
+            }
+            tally.histogram()
         })
-        .reduce(Sums::default, |a, b| a + b)
+        .reduce_with(Histogram::with)
+        .unwrap_or_else(|| codes.tally().histogram())
 }
 
 /// The rows and columns that one tree sees.

@@ -345,11 +345,11 @@ proptest! {
         let mut gradients = vec![super::Gradient::default(); rows];
         let mut scores = vec![0.0; rows];
         let loss = loss.in_order(&codes.order);
-        let sums = loss.gradients(0, &scores, None, &mut gradients);
+        loss.gradients(0, &scores, None, &mut gradients);
         let rules = super::Rules::new(&config, loss.unit);
         let categories = super::Categories::new(&frame, &config).unwrap();
         let mut grower = super::Grower::new(&codes, &categories, &config, rules);
-        let grown = grower.grow(&gradients, sums, &[0, 1, 2, 3]);
+        let grown = grower.grow(&gradients, codes.histogram_of_all(&gradients), &[0, 1, 2, 3]);
         grower.values(&grown, 0).add(&mut scores);
         for (place, score) in scores.into_iter().enumerate() {
             let row = features.row(codes.order.row(place));

@@ -372,9 +372,9 @@ proptest! {
         let loss = Loss::new(&frame, [1.0; 2]).unwrap().in_order(&codes.order);
         let mut gradients = vec![Gradient::default(); rows];
         let mut scores = vec![0.0; rows];
-        let sums = loss.gradients(0, &scores, None, &mut gradients);
+        loss.gradients(0, &scores, None, &mut gradients);
         let mut grower = Grower::new(&codes, &found, &config, Rules::new(&config, loss.unit));
-        let grown = grower.grow(&gradients, sums, &[0, 1, 2]);
+        let grown = grower.grow(&gradients, codes.histogram_of_all(&gradients), &[0, 1, 2]);
         prop_assert!(!grown.sets.is_empty() || rows < 600);
         grower.values(&grown, 0).add(&mut scores);
         let tree = Tree::new(grown.nodes.clone(), &grown.sets, []);
