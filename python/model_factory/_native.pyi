@@ -17,6 +17,7 @@ __all__ = [
     "Model",
     "Ranking",
     "Registry",
+    "Row",
     "Stages",
     "Worker",
     "as_json",
