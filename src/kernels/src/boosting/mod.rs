@@ -44,6 +44,7 @@ mod sweep;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "libm is the oracle here")]
 mod tests;
+mod tile;
 
 use contracts::{Code, Failure, Result, model_config::GradientBoosting};
 use ndarray::{Array1, ArrayView2};
@@ -55,8 +56,9 @@ use self::{
     fixed::{BLOCK_ROWS, Gradient},
     gradient::{Loss, class_factors},
     grow::{Grower, Grown},
-    histogram::{Codes, Histogram, SPAN_ROWS},
+    histogram::{Codes, Histogram},
     split::Rules,
+    tile::SPAN_ROWS,
 };
 use crate::{
     arrays::{Array, Arrays},
