@@ -30,6 +30,9 @@ LISTED, TRACKED = 100_000, 1_500
 FEW, MANY = 10_000, 1_000_000
 """Runs in the ledgers whose looks are compared; a tenth of them wait to be claimed."""
 LOOKS = 200
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+FILLED = MEMORY if MEMORY.is_dir() else data.OUTPUT
+"""Where ledgers stand that are filled only to be looked at: in memory where that can be, for fast flushes."""
 
 
 def program() -> Path:
@@ -134,7 +137,7 @@ def ledger(processes: int) -> list[Outcome]:
 
 def listing(_: int) -> Outcome:
     """List runs from Python: the latest first, all of them."""
-    with tempfile.TemporaryDirectory(dir=data.OUTPUT) as folder:
+    with tempfile.TemporaryDirectory(dir=FILLED) as folder:
         root = Path(folder)
         crowd([[str(program()), "fill", str(root / "ledger.sqlite"), "0", str(LISTED)]])
         factory = mf.open(root, progress=False)
@@ -168,30 +171,26 @@ def listing(_: int) -> Outcome:
 
 
 def growth(_: int) -> list[Outcome]:
-    """Look at a ledger of a million runs, beside one of ten thousand: the time is to stay the same.
-
-    Where there is a file system in memory the ledgers stand there: filling them is millions of flushes, and
-    what a flush takes does not depend on how many runs there are.
-    """
+    """Look at a ledger of a million runs, beside one of ten thousand: the time is to stay the same."""
     binary = [str(program())]
     outcomes = []
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
-    with places(memory if memory.is_dir() else data.OUTPUT) as found:
+    with places(FILLED) as found:
         for name, (place, _url) in found.items():
-            seconds: list[dict[str, list[float]]] = []
-            held = 0
-            for runs in (FEW, MANY):
-                fill(binary, place, held, runs)
-                _, (looked,) = crowd([[*binary, "look", place, str(runs), str(LOOKS)]])
-                seconds.append(looked)
-                held = runs + LOOKS
-            few, many = seconds
+            few = looked(binary, place, 0, FEW)
+            many = looked(binary, place, FEW + LOOKS, MANY)
             for what in few:
                 ours = Timing("model_factory", many[what])
                 peer = Timing(f"itself with {FEW:,} runs", few[what])
                 note = f"{MANY:,} runs on {name}: half of the looks take at most {ours.median * 1e3:.2f} ms"
                 outcomes.append(Outcome(ours, [peer], note, part=f"{what} on {name}"))
     return outcomes
+
+
+def looked(binary: list[str], place: str, held: int, runs: int) -> dict[str, list[float]]:
+    """Fill a ledger that holds so many runs up to more; give the seconds of each way to look at it."""
+    fill(binary, place, held, runs)
+    _, (seconds,) = crowd([[*binary, "look", place, str(runs), str(LOOKS)]])
+    return dict(seconds)
 
 
 def fill(binary: list[str], place: str, first: int, last: int) -> None:
