@@ -18,7 +18,7 @@ pub(super) trait Backend: Send + Sync {
 
 /// A transaction that is open.
 pub(super) trait Transaction {
-    /// The present moment of the clock that leases and events go by.
+    /// A moment of the clock that leases and events go by, not before the last row was locked.
     fn now(&mut self) -> Result<Timestamp>;
 
     /// Gives each row that a query finds to `take`.
@@ -28,6 +28,10 @@ pub(super) trait Transaction {
         parameters: &[Cell],
         take: &mut dyn FnMut(&dyn Columns) -> Result<()>,
     ) -> Result<()>;
+
+    /// Adds a row. A database that is asked over a network may say what is wrong with it only when it is asked the next
+    /// thing, at the latest at the end of the transaction, which then does not come about.
+    fn insert(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<()>;
 
     /// Changes rows, and says how many.
     fn execute(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<u64>;

@@ -138,7 +138,7 @@ pub(super) fn insert_run(transaction: &mut dyn Transaction, run: &Run) -> Result
             publish_attempts, worker, lease_expires, reason, submitted_at, updated_at, events, head, digest,
             run_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
-    transaction.execute(sql, &run_cells(run)?).map(drop)
+    transaction.insert(sql, &run_cells(run)?)
 }
 
 /// Replaces a run's row if it is still at this epoch, or refuses with `LEASE_LOST`.
@@ -199,7 +199,7 @@ pub(super) fn insert_event(transaction: &mut dyn Transaction, event: &Event) -> 
         event.previous.map(|previous| previous.to_string()).into(),
         event.hash.to_string().into(),
     ];
-    transaction.execute(sql, &cells).map(drop)
+    transaction.insert(sql, &cells)
 }
 
 pub(super) fn insert_request(transaction: &mut dyn Transaction, request: &RequestRow) -> Result<()> {
@@ -216,7 +216,7 @@ pub(super) fn insert_request(transaction: &mut dyn Transaction, request: &Reques
         request.sequence.into(),
         request.row_digest()?.to_string().into(),
     ];
-    transaction.execute(sql, &cells).map(drop)
+    transaction.insert(sql, &cells)
 }
 
 pub(super) fn anchor(
@@ -233,7 +233,7 @@ pub(super) fn anchors(transaction: &mut dyn Transaction) -> Result<Vec<AnchorRow
 
 pub(super) fn insert_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) -> Result<()> {
     let sql = "INSERT INTO anchors (sequence, event, digest, scope) VALUES ($1, $2, $3, $4)";
-    transaction.execute(sql, &anchor_cells(row)?).map(drop)
+    transaction.insert(sql, &anchor_cells(row)?)
 }
 
 pub(super) fn update_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) -> Result<()> {

@@ -1,9 +1,9 @@
 //! The ledger in a PostgreSQL database, shared by any number of processes on any number of machines.
 //!
 //! ```text
-//!   write: mutex ──► BEGIN ──► SELECT … FOR UPDATE ──► clock ──► decide in Rust, write ──► COMMIT (flushed)
-//!             ▲                                                        │
-//!             └── connect anew, where the connection was lost          └── a conflict: from the start
+//!   write: mutex ──► BEGIN ──► SELECT … FOR UPDATE, clock ──► decide in Rust ──► write, COMMIT (flushed)
+//!             ▲                                                       │
+//!             └── connect anew, where the connection was lost         └── a conflict: from the start
 //! ```
 //!
 //! Flows in and out: what `Ledger` and `Anchors` say. Invariants:
@@ -19,6 +19,8 @@
 //! - **Fencing.** The epoch stands in the WHERE of every worker's write, beside the comparison under the lock.
 //! - **Time** is the database's own, read after the row is locked: workers whose clocks differ neither steal a
 //!   living lease nor keep a dead one. It only decides when a run may be taken over, never who holds it.
+//! - **Round trips.** What needs no answer to go on is sent with what comes next: the clock with the lock, added
+//!   rows with the update or the commit. A commit that follows a row which was refused rolls back.
 //! - **Durability.** Each write sets `synchronous_commit`; a server with `fsync` off is refused.
 //! - **Lost answers.** No write is sent twice by this code. One whose commit was not answered is
 //!   `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id finds the run that it made, a report is

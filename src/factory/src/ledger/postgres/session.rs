@@ -2,12 +2,14 @@
 //!
 //! Flows in: an address, statements. Flows out: rows, and what became of the transaction. Invariants: every
 //! answer is waited for within a bound; what a transaction rests on (isolation, durability, the schema) is
-//! said by each transaction itself, whatever the server, the role or a pooler between has set.
+//! said by each transaction itself, whatever the server, the role or a pooler between has set; of what is sent
+//! together, in its order, the first thing that fails is what failed.
 
-use std::{collections::BTreeMap, error::Error, future::Future, time::Duration};
+use std::{collections::BTreeMap, error::Error, future::Future, mem, time::Duration};
 
 use bytes::BytesMut;
 use contracts::{Code, Failure, Result, time::Timestamp};
+use futures_util::future::{join, join_all};
 use tokio::{runtime::Runtime, time::timeout};
 use tokio_postgres::{
     Client, NoTls, Row, SimpleQueryMessage, Statement,
@@ -26,6 +28,11 @@ use crate::{
 
 /// How long to wait for any one answer.
 const ANSWER: Duration = Duration::from_mins(1);
+
+/// Rows that are added together at the most.
+const MOST_INSERTS: usize = 16;
+/// The present moment of the server, in nanoseconds.
+const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000";
 
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +126,10 @@ pub(super) struct Open<'a> {
     pub(super) standing: Standing,
     runtime: &'a Runtime,
     clock: Option<&'a dyn Clock>,
+    /// Rows that are added with whatever is asked next.
+    inserts: Vec<(Statement, Vec<Cell>)>,
+    /// The moment of the server once it had locked the last row.
+    locked_at: Option<Timestamp>,
 }
 
 impl<'a> Open<'a> {
@@ -128,7 +139,8 @@ impl<'a> Open<'a> {
         (runtime, clock): (&'a Runtime, Option<&'a dyn Clock>),
     ) -> Result<Self> {
         let start = session.start(purpose);
-        let mut open = Self { session, standing: Standing::Whole, runtime, clock };
+        let (inserts, locked_at) = (Vec::new(), None);
+        let mut open = Self { session, standing: Standing::Whole, runtime, clock, inserts, locked_at };
         open.batch(&start)?;
         Ok(open)
     }
@@ -151,34 +163,46 @@ impl<'a> Open<'a> {
         if self.standing == Standing::Broken {
             return None;
         }
+        self.inserts.clear();
         self.batch("ROLLBACK").ok().map(|()| self.session)
     }
 
     /// Statements without parameters, whose rows nobody looks at.
     pub(super) fn batch(&mut self, sql: &str) -> Result<()> {
-        let answer = wait(self.runtime, ANSWER, self.session.client.batch_execute(sql));
-        self.noted(answer)
+        self.ask(async |client| client.batch_execute(sql).await)
     }
 
     /// The number that a query answers.
     pub(super) fn integer(&mut self, sql: &str) -> Result<i64> {
-        let answer = wait(self.runtime, ANSWER, self.session.client.simple_query(sql));
-        let messages = self.noted(answer)?;
-        let number = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
-            _ => None,
-        });
-        number.ok_or_else(|| Failure::new(Code::LedgerCorrupt, "the ledger gave an answer of another form"))
+        number(&self.ask(async |client| client.simple_query(sql).await)?)
     }
 
     fn statement(&mut self, sql: &str) -> Result<Statement> {
         if let Some(statement) = self.session.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let answer = wait(self.runtime, ANSWER, self.session.client.prepare(sql));
-        let statement = self.noted(answer)?;
+        let statement = self.ask(async |client| client.prepare(sql).await)?;
         self.session.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
+    }
+
+    /// Sends what is to be added and one thing more, without waiting in between, and waits for all answers.
+    fn ask<T>(
+        &mut self,
+        question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T> {
+        let inserts = mem::take(&mut self.inserts);
+        let client = &self.session.client;
+        let added =
+            join_all(inserts.iter().map(|(statement, cells)| async move {
+                client.execute(statement, &parameters(cells)).await
+            }));
+        let answers = async {
+            let (added, answer) = join(added, question(client)).await;
+            added.into_iter().collect::<Result<Vec<_>, _>>().and(answer)
+        };
+        let answer = wait(self.runtime, ANSWER, answers);
+        self.noted(answer)
     }
 
     fn noted<T>(&mut self, answer: Result<T, Trouble>) -> Result<T> {
@@ -189,17 +213,26 @@ impl<'a> Open<'a> {
     }
 }
 
+/// The number that is all of an answer.
+fn number(messages: &[SimpleQueryMessage]) -> Result<i64> {
+    let number = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    number.ok_or_else(|| Failure::new(Code::LedgerCorrupt, "the ledger gave an answer of another form"))
+}
+
 fn parameters(cells: &[Cell]) -> Vec<&(dyn ToSql + Sync)> {
     cells.iter().map(|cell| cell as _).collect()
 }
 
 impl Transaction for Open<'_> {
     fn now(&mut self) -> Result<Timestamp> {
-        if let Some(clock) = self.clock {
-            return Ok(clock.now());
+        match (self.clock, self.locked_at) {
+            (Some(clock), _) => Ok(clock.now()),
+            (None, Some(moment)) => Ok(moment),
+            (None, None) => self.integer(CLOCK).map(Timestamp::from_nanoseconds),
         }
-        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000";
-        self.integer(sql).map(Timestamp::from_nanoseconds)
     }
 
     fn select(
@@ -214,14 +247,33 @@ impl Transaction for Open<'_> {
             Lock::FreeRows => " FOR UPDATE SKIP LOCKED",
         };
         let statement = self.statement(&format!("{}{lock}", query.sql))?;
-        let answer = wait(self.runtime, ANSWER, self.session.client.query(&statement, &parameters(cells)));
-        self.noted(answer)?.iter().try_for_each(|row| take(row))
+        let cells = parameters(cells);
+        let rows = if query.lock == Lock::None || self.clock.is_some() {
+            self.ask(async |client| client.query(&statement, &cells).await)?
+        } else {
+            // Whoever locks a row decides by the moment at which it was locked: the server tells both at once.
+            let (rows, moment) = self.ask(async |client| {
+                let (rows, moment) = join(client.query(&statement, &cells), client.simple_query(CLOCK)).await;
+                rows.and_then(|rows| Ok((rows, moment?)))
+            })?;
+            self.locked_at = Some(Timestamp::from_nanoseconds(number(&moment)?));
+            rows
+        };
+        rows.iter().try_for_each(|row| take(row))
+    }
+
+    fn insert(&mut self, sql: &'static str, cells: &[Cell]) -> Result<()> {
+        if self.inserts.len() == MOST_INSERTS {
+            self.ask(async |_| Ok(()))?;
+        }
+        let statement = self.statement(sql)?;
+        self.inserts.push((statement, cells.to_vec()));
+        Ok(())
     }
 
     fn execute(&mut self, sql: &'static str, cells: &[Cell]) -> Result<u64> {
         let statement = self.statement(sql)?;
-        let answer = wait(self.runtime, ANSWER, self.session.client.execute(&statement, &parameters(cells)));
-        self.noted(answer)
+        self.ask(async |client| client.execute(&statement, &parameters(cells)).await)
     }
 
     fn check(&mut self) -> Result<()> {

@@ -108,6 +108,10 @@ impl Transaction for Open<'_> {
         Ok(())
     }
 
+    fn insert(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<()> {
+        self.execute(sql, parameters).map(drop)
+    }
+
     fn execute(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<u64> {
         let mut statement = self.transaction.prepare_cached(sql).map_err(trouble)?;
         statement.execute(params_from_iter(parameters)).map_err(trouble).map(|rows| rows as u64)
