@@ -31,7 +31,7 @@ test: $(VENV)/.native $(VENV)/.dev ## set up and run every check and test, Rust 
 truth: $(VENV)/.native $(VENV)/.dev ## published truth on ../shared/data (or MODEL_FACTORY_TRUTH_DATA)
 	@$(BIN)/python tests/summary.py truth
 
-faults: $(VENV)/.native $(VENV)/.dev ## faults by the thousand on both backends, in some 15 minutes; NAME=points runs only that
+faults: $(VENV)/.native $(VENV)/.dev ## faults by the thousand on both backends, in some 12 minutes; NAME=points runs only that
 	@$(BIN)/python -m tests.faults $(NAME)
 
 lint: $(VENV)/.native $(VENV)/.dev ## only the checks: rustfmt, clippy, ruff, mypy, stubtest
