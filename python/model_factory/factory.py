@@ -179,8 +179,7 @@ class Factory:
         run_id = self._submitted(request)
         run = self.work(run_id) or self.run(run_id)
         run.raise_refusal()
-        if run.state in {"QUEUED", "RUNNING", "EVAL_READY"}:
-            raise _native.refusal("LEASE_LOST", run.id, "free to be carried out", "held by another worker")
+        run.raise_held()
         return run
 
     def store(self, name: str, document: Given) -> dict[str, str]:

@@ -256,6 +256,17 @@ class Run:
             if code == self.reason:
                 raise errors.build(f"{code}: {detail}", code, category, retryable, detail, [], hint)
 
+    def raise_held(self) -> None:
+        """Say so where the run is not judged yet and somebody else is at it.
+
+        Raises
+        ------
+        ExecutionError
+            ``LEASE_LOST``.
+        """
+        if self.state in {"QUEUED", "RUNNING", "EVAL_READY"}:
+            raise _native.refusal("LEASE_LOST", self.id, "free to be carried out", "held by another worker")
+
     def _document(self, name: str, evidence: str | None = None) -> dict[str, Any] | None:
         reference = self.evidence[evidence or name]
         if reference is None:

@@ -94,10 +94,17 @@ def test_a_second_signal_stops_the_run_at_hand_and_puts_it_back(place: Place, re
     serving = Serving(place.root)
     while run.refresh().state != "RUNNING":
         assert serving.process.poll() is None
+    held = call("work", "--run", run.id, "--json", "--root", place.root)
+    assert (held.status, held.document["code"]) == (15, "LEASE_LOST")
     status, _ = serving.end(signal.SIGTERM, signal.SIGINT)
     assert status == 130
     run.refresh()
     assert (run.state, run.reason) == ("QUEUED", "INTERRUPTED")
+
+
+def test_a_worker_without_concurrency_is_refused(place: Place) -> None:
+    refused = call("work", "--concurrency", "0", "--json", "--root", place.root)
+    assert (refused.status, refused.document["code"]) == (10, "PARAMETER_INVALID")
 
 
 def test_a_cancelled_run_is_over_for_good(place: Place, request_file: Path) -> None:
@@ -109,6 +116,7 @@ def test_a_cancelled_run_is_over_for_good(place: Place, request_file: Path) -> N
     cancelled = call("cancel", run.id, "--reason", "a mistake", *root)
     assert (cancelled.document["state"], cancelled.document["reason"]) == ("FAIL", "RUN_CANCELLED")
     assert call("work", "--once", *root).document == {"train_run_id": None}
+    assert call("work", "--run", run.id, *root).document["reason"] == "RUN_CANCELLED"
     with pytest.raises(mf.errors.ExecutionError, match="a mistake") as caught:
         run.refresh().raise_refusal()
     assert caught.value.code == "RUN_CANCELLED"

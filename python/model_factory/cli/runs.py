@@ -93,9 +93,14 @@ def _work(options: Options) -> Answer:
     if not alone:
         require_factory(options)
         place = {"ledger": options.ledger, "keys": options.keys}
-        return _serve(options, Worker.at(options.root, concurrency=options.concurrency or 1, **place, **how))
+        lanes = 1 if options.concurrency is None else options.concurrency
+        return _serve(options, Worker.at(options.root, concurrency=lanes, **place, **how))
     with opened(options, **how) as factory:
         run = factory.work(options.run)
+        if run is None and options.run is not None:
+            # It is over, or somebody else is at it, which is not to look like success.
+            run = factory.run(options.run)
+            run.raise_held()
         return Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
 
 

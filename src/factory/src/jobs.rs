@@ -73,7 +73,15 @@ impl Line {
         let jobs = in_folder(&config.platform_run_id, REQUESTS)?;
         let answers = in_folder(&config.platform_run_id, INVOCATIONS)?;
         let answered = self.store.list(&answers)?;
-        for job in self.store.list(&jobs)? {
+        let found = match self.store.list(&jobs) {
+            // Others write there: what is no file keeps jobs from being answered, and nobody from runs.
+            Err(failure) if failure.code == Code::StoreCorrupt => {
+                taken(&jobs, Taken::Left(failure));
+                return Ok(());
+            }
+            found => found?,
+        };
+        for job in found {
             let name = job.as_str().strip_prefix(jobs.as_str()).unwrap_or_default().trim_start_matches('/');
             // What lies deeper is no job: two of them could have one answer.
             if name.contains('/') {

@@ -163,6 +163,20 @@ fn what_must_not_run_is_quarantined_with_its_code_and_the_next_is_served() {
 }
 
 #[test]
+fn a_link_among_the_jobs_keeps_them_waiting_and_stops_nobody() {
+    let place = Place::new();
+    drop_in(&place, "a", job(&place.quick()).to_string().as_bytes());
+    let link = place.path(&format!("{JOBS}/b.json"));
+    std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+    for _ in 0..2 {
+        let seen = look(&place.factory);
+        assert!(matches!(&seen[..], [(_, Taken::Left(failure))] if failure.code == Code::StoreCorrupt));
+    }
+    std::fs::remove_file(&link).unwrap();
+    answer(&look(&place.factory)[0].1);
+}
+
+#[test]
 fn a_job_for_another_configuration_or_for_later_is_left() {
     let place = Place::new();
     let mut other = job(&place.quick());
