@@ -285,5 +285,9 @@ def test_a_reader_s_key_folder_verifies_and_does_not_act(serving: Place, tmp_pat
     refused(13, "SIGNING_KEY_UNAVAILABLE", "retire", bundle, *ACT, *where)
     refused(13, "SIGNING_KEY_UNAVAILABLE", "work", "--once", *where)
     stranger = ("--root", serving.root, "--keys", tmp_path / "stranger")
+    for verb in (("runs",), ("verify", bundle), ("work", "--once"), ("work",)):
+        refused(10, "SOURCE_UNREADABLE", *verb, *stranger)
+    assert not (tmp_path / "stranger").exists()
+    (tmp_path / "stranger").mkdir()
     refused(13, "SIGNATURE_INVALID", "resolve", SCOPE, *stranger)
     refused(13, "SIGNATURE_INVALID", "verify", bundle, *stranger)

@@ -88,15 +88,26 @@ def require_factory(options: Options) -> None:
         raise _native.refusal(
             "SOURCE_UNREADABLE", option, f"{expected} of a factory", "none there", hint=hint
         )
+    keys = _beside(options.root, "keys") if options.keys is None else options.keys
+    if keys is not None and not keys.is_dir():
+        # Opening would make a key that nobody trusts, and a worker would sign with it.
+        hint = "Name the folder that holds its keys. A folder that is empty gets a key of its own."
+        expected = "the folder of its keys"
+        raise _native.refusal("SOURCE_UNREADABLE", "--keys", expected, "none there", hint=hint)
 
 
 def _ledger_file(options: Options) -> Path | None:
     """Give the file that the ledger is to stand in; None where only opening can tell."""
     if options.ledger is not None:
         return None if "://" in options.ledger else Path(options.ledger)
-    if options.root.startswith("file://"):
-        return Path(unquote(urlsplit(options.root).path), "ledger.sqlite")
-    return None if "://" in options.root else Path(options.root, "ledger.sqlite")
+    return _beside(options.root, "ledger.sqlite")
+
+
+def _beside(root: str, name: str) -> Path | None:
+    """Give what stands in a root by default; None where that is no folder."""
+    if root.startswith("file://"):
+        return Path(unquote(urlsplit(root).path), name)
+    return None if "://" in root else Path(root, name)
 
 
 def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:
