@@ -44,6 +44,9 @@ class Defaults:
     code_release_id: str = field(default_factory=_native.release)
     worker: str = field(default_factory=lambda: f"local-{os.getpid()}")
 
+    def __post_init__(self) -> None:
+        _native.check_defaults(self.platform_run_id, self.principal)
+
     @property
     def run_config(self) -> str:
         """What jobs name the configuration by that they are for, as JSON."""

@@ -86,7 +86,6 @@ def open(  # noqa: A001 - mf.open
         ``STORE_UNSUITABLE`` for a server that overwrites what is there although it is told not to.
     """
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
-    _native.check_defaults(platform_run_id, defaults.principal)
     number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
     place = Place(root, ledger, keys)
     native = _native.Factory(root, ledger=ledger, keys=keys, threads=number)

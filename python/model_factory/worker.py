@@ -84,7 +84,6 @@ class Worker:
             ``PARAMETER_INVALID`` or ``RUN_SCOPE_INVALID`` for arguments of another form.
         """
         defaults = Defaults(platform_run_id, login_user())
-        _native.check_defaults(platform_run_id, defaults.principal)
         number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
         return cls(Place(root, ledger, keys), defaults, concurrency=concurrency, threads=number)
 
