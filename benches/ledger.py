@@ -139,8 +139,8 @@ def listing(_: int) -> Outcome:
     """List runs from Python: the latest first, all of them."""
     with tempfile.TemporaryDirectory(dir=FILLED) as folder:
         root = Path(folder)
-        crowd([[str(program()), "fill", str(root / "ledger.sqlite"), "0", str(LISTED)]])
         factory = mf.open(root, progress=False)
+        crowd([[str(program()), "fill", str(root / "ledger.sqlite"), "0", str(LISTED)]])
         url = f"sqlite:///{root}/mlflow.db"
         store = tracking.store(url)
         experiment = store.create_experiment(tracking.EXPERIMENT)

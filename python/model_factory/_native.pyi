@@ -159,6 +159,7 @@ class Factory:
         ledger: str | PathLike[str] | None = None,
         keys: str | PathLike[str] | None = None,
         threads: int | None = None,
+        make: bool = True,
     ) -> Factory: ...
     @property
     def registry(self) -> Registry: ...

@@ -43,6 +43,7 @@ def open(  # noqa: A001 - mf.open
     principal: str | None = None,
     platform_run_id: str = "local",
     progress: Progress = None,
+    make: bool = True,
 ) -> Factory:
     """Open the factory in a folder or a bucket, and make it where there is none.
 
@@ -60,8 +61,9 @@ def open(  # noqa: A001 - mf.open
     keys : path, optional
         Folder of the keys: ``signing.pem``, which bundles, lifecycle events and receipts are signed with,
         and the public keys of other signers in ``trusted/``. By default ``keys`` below the root; beside a
-        bucket it must be named. An empty folder gets a key; with trusted keys alone one can verify, resolve
-        and score, and nothing else.
+        bucket it must be named. A factory that is being made gets a key in a folder that is empty or not
+        there; one that was made before takes its own keys, or those of a signer that trusts the last one.
+        With trusted keys alone one can verify, resolve and score, and nothing else.
     threads : int, optional
         Threads of each call; all cores by default. Results do not depend on it.
     principal : str, optional
@@ -71,6 +73,9 @@ def open(  # noqa: A001 - mf.open
     progress : callable or False, optional
         Called with (stage, steps done, steps in all), every 50 ms at the most; what it raises stops the work.
         By default a bar on a terminal or in a notebook; False is quiet.
+    make : bool
+        False refuses a place that holds no factory. A factory in a folder that cannot be written to, such as
+        an auditor's copy, can be read.
 
     Raises
     ------
@@ -80,7 +85,10 @@ def open(  # noqa: A001 - mf.open
         the environment, or a principal of another form; ``RUN_SCOPE_INVALID`` for a platform run of another
         form.
     EvidenceError
-        ``SIGNING_KEY_UNAVAILABLE`` or ``SIGNATURE_INVALID`` for a key in another form than Ed25519 in PEM.
+        ``SIGNING_KEY_UNAVAILABLE`` or ``SIGNATURE_INVALID`` for a key in another form than Ed25519 in PEM;
+        ``SIGNING_KEY_UNAVAILABLE`` for the keys of another factory, or none.
+    DatasetError
+        ``SOURCE_UNREADABLE`` where no factory is to be made and there is none.
     ExecutionError
         ``STORE_UNAVAILABLE``, ``STORE_CORRUPT``, ``LEDGER_UNAVAILABLE``, ``LEDGER_CORRUPT``;
         ``STORE_UNSUITABLE`` for a server that overwrites what is there although it is told not to.
@@ -88,7 +96,7 @@ def open(  # noqa: A001 - mf.open
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
     number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
     place = Place(root, ledger, keys)
-    native = _native.Factory(root, ledger=ledger, keys=keys, threads=number)
+    native = _native.Factory(root, ledger=ledger, keys=keys, threads=number, make=make)
     return Factory(Context(native, place, defaults, progress, number))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +87,7 @@ def test_a_file_that_cannot_be_read_is_named_without_talk_of_parquet(tmp_path: P
             document = refused(10, "SOURCE_UNREADABLE", *verb, path, *where)
             assert "Parquet" not in document["hint"]
     missing = refused(10, "SOURCE_UNREADABLE", "runs", "--root", tmp_path / "nowhere")
-    assert "--root" in missing["hint"]
+    assert "Name the root" in missing["hint"]
 
 
 def test_native_dates_are_the_texts_that_they_stand_for(built: Place, tmp_path: Path) -> None:
@@ -284,10 +287,52 @@ def test_a_reader_s_key_folder_verifies_and_does_not_act(serving: Place, tmp_pat
     assert call("verify", bundle, *where).status == 0
     refused(13, "SIGNING_KEY_UNAVAILABLE", "retire", bundle, *ACT, *where)
     refused(13, "SIGNING_KEY_UNAVAILABLE", "work", "--once", *where)
-    stranger = ("--root", serving.root, "--keys", tmp_path / "stranger")
-    for verb in (("runs",), ("verify", bundle), ("work", "--once"), ("work",)):
-        refused(10, "SOURCE_UNREADABLE", *verb, *stranger)
-    assert not (tmp_path / "stranger").exists()
-    (tmp_path / "stranger").mkdir()
-    refused(13, "SIGNATURE_INVALID", "resolve", SCOPE, *stranger)
-    refused(13, "SIGNATURE_INVALID", "verify", bundle, *stranger)
+
+
+def test_the_keys_of_another_factory_sign_nothing(serving: Place, tmp_path: Path) -> None:
+    bundle = call("resolve", SCOPE, "--root", serving.root, "--json").document["bundle_id"]
+    submit = ("submit", tmp_path / "request.json")
+    request = mf.open(serving.root).runs(limit=1)[0].request
+    submit[1].write_text(json.dumps(dict(request)), encoding="utf-8")
+    mf.open(tmp_path / "other")
+    # Not there, empty, and another factory's; a factory that is there gets no second key, whoever asks.
+    (tmp_path / "empty").mkdir()
+    for keys in (tmp_path / "mistyped", tmp_path / "empty", tmp_path / "other" / "keys"):
+        stranger = ("--root", serving.root, "--keys", keys)
+        for verb in (("runs",), ("verify", bundle), ("work", "--once"), ("work",), submit):
+            refused(13, "SIGNING_KEY_UNAVAILABLE", *verb, *stranger)
+    assert not (tmp_path / "mistyped").exists()
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_copy_that_cannot_be_written_to_can_be_read(serving: Place, tmp_path: Path) -> None:
+    """As an auditor's medium, or a folder of another user's: also by root, who here gives up that right."""
+    root = tmp_path / "copy"
+    shutil.copytree(serving.root, root)
+    bundle = call("resolve", SCOPE, "--root", root, "--json").document["bundle_id"]
+    run = call("runs", "--root", root, "--json").document["runs"][0]["train_run_id"]
+    for each in [*root.rglob("*"), root]:
+        each.chmod(0o555 if each.is_dir() else 0o444)
+    try:
+        for verb in (("runs",), ("show", run), ("resolve", SCOPE), ("verify", bundle), ("fsck",)):
+            assert reading(*verb, "--root", root).returncode == 0
+        refused = reading("retire", bundle, *ACT, "--root", root)
+        assert refused.returncode == 15, refused.stdout
+        assert json.loads(refused.stdout)["code"] == "STORE_UNAVAILABLE"
+        refused = reading("cancel", run, *ACT, "--root", root)
+        assert "can only be read here" in json.loads(refused.stdout)["detail"], refused.stdout
+    finally:
+        for each in [root, *root.rglob("*")]:
+            each.chmod(0o755 if each.is_dir() else 0o644)
+
+
+def reading(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Call as somebody whom modes bind."""
+    command = [sys.executable, "-m", "model_factory.cli", *map(str, arguments), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_bound_by_modes)
+
+
+def _bound_by_modes() -> None:
+    # PR_CAPBSET_DROP of CAP_DAC_OVERRIDE, which only root has to give up.
+    if os.geteuid() == 0:
+        assert ctypes.CDLL(None).prctl(24, 1, 0, 0, 0) == 0

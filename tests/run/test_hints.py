@@ -39,6 +39,7 @@ def test_what_stands_in_the_way_is_to_be_mended(tmp_path: Path) -> None:
     with pytest.raises(mf.errors.ExecutionError) as refused:
         mf.open(file)
     assert refused.value.code == "STORE_UNAVAILABLE"
+    assert "the store's folder" in refused.value.detail
     assert "mend what the detail names" in refused.value.hint
 
 

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote, urlsplit
 
 from model_factory import _native
 from model_factory import factory as factories
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it nowhere else
 
-__all__ = ["Options", "acting", "opened", "refuse", "require_factory", "verb"]
+__all__ = ["Options", "acting", "opened", "refuse", "verb"]
 
 Options = argparse.Namespace
 
@@ -72,42 +71,9 @@ def acting(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def opened(options: Options, *, make: bool = False, **how: Any) -> Iterator[Factory]:
     """Open the factory of ``--root``; only verbs that ``make`` one may begin it."""
-    if not make:
-        require_factory(options)
     if options.json:
         how.setdefault("progress", False)
-    yield factories.open(options.root, ledger=options.ledger, keys=options.keys, **how)
-
-
-def require_factory(options: Options) -> None:
-    """Refuse a place that holds no factory, as far as that can be seen without opening it."""
-    ledger = _ledger_file(options)
-    if ledger is not None and not ledger.is_file():
-        hint = "Name the factory by --root and --ledger; dataset build, store, submit and demo make one."
-        option, expected = ("--root", "the place") if options.ledger is None else ("--ledger", "the ledger")
-        raise _native.refusal(
-            "SOURCE_UNREADABLE", option, f"{expected} of a factory", "none there", hint=hint
-        )
-    keys = _beside(options.root, "keys") if options.keys is None else options.keys
-    if keys is not None and not keys.is_dir():
-        # Opening would make a key that nobody trusts, and a worker would sign with it.
-        hint = "Name the folder that holds its keys. A folder that is empty gets a key of its own."
-        expected = "the folder of its keys"
-        raise _native.refusal("SOURCE_UNREADABLE", "--keys", expected, "none there", hint=hint)
-
-
-def _ledger_file(options: Options) -> Path | None:
-    """Give the file that the ledger is to stand in; None where only opening can tell."""
-    if options.ledger is not None:
-        return None if "://" in options.ledger else Path(options.ledger)
-    return _beside(options.root, "ledger.sqlite")
-
-
-def _beside(root: str, name: str) -> Path | None:
-    """Give what stands in a root by default; None where that is no folder."""
-    if root.startswith("file://"):
-        return Path(unquote(urlsplit(root).path), name)
-    return None if "://" in root else Path(root, name)
+    yield factories.open(options.root, ledger=options.ledger, keys=options.keys, make=make, **how)
 
 
 def refuse(code: str, pointer: str, expected: str, found: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_factory import _requests
 from model_factory.cli.answer import Answer, columns, facts, to_json
-from model_factory.cli.options import acting, opened, refuse, require_factory, verb
+from model_factory.cli.options import acting, opened, refuse, verb
 from model_factory.display.receipt import SIGNS, subject
 from model_factory.worker import Worker
 
@@ -91,7 +91,6 @@ def _work(options: Options) -> Answer:
         refuse("PARAMETER_INVALID", "--concurrency", "no --once and no --run beside it", "one of them")
     how = {"threads": options.threads, "platform_run_id": options.platform_run_id}
     if not alone:
-        require_factory(options)
         place = {"ledger": options.ledger, "keys": options.keys}
         lanes = 1 if options.concurrency is None else options.concurrency
         return _serve(options, Worker.at(options.root, concurrency=lanes, **place, **how))

@@ -52,17 +52,19 @@ type Report = Option<Py<PyAny>>;
 
 #[pymethods]
 impl PyFactory {
-    /// Opens the factory in a folder or bucket, and makes it where there is none.
+    /// Opens the factory in a folder or bucket, and, if told to, makes it where there is none.
     #[new]
-    #[pyo3(signature = (root, *, ledger = None, keys = None, threads = None))]
+    #[pyo3(signature = (root, *, ledger = None, keys = None, threads = None, make = true))]
     fn new(
         py: Python<'_>,
         root: PathBuf,
         ledger: Option<PathBuf>,
         keys: Option<PathBuf>,
         threads: Threads,
+        make: bool,
     ) -> Result<Self> {
-        let factory = py.detach(|| Factory::open(&Place { root: Location::parse(&root)?, ledger, keys }))?;
+        let place = Place { root: Location::parse(&root)?, ledger, keys };
+        let factory = py.detach(|| if make { Factory::make(&place) } else { Factory::open(&place) })?;
         Ok(Self { factory, threads })
     }
 

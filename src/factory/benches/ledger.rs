@@ -30,7 +30,7 @@ use contracts::{
 };
 use factory::{
     clock::SystemClock,
-    ledger::{self, Ledger, Move, State, Submission},
+    ledger::{self, Absent, Ledger, Move, State, Submission},
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     // Nothing is measured where all benchmarks of the workspace are asked for.
     let [work, place, first, count] = arguments.as_slice() else { return };
-    let ledger = ledger::open(Path::new(place), Arc::new(SystemClock)).unwrap();
+    let ledger = ledger::open(Path::new(place), Absent::Make, Arc::new(SystemClock)).unwrap();
     let (first, count): (u64, u64) = (first.parse().unwrap(), count.parse().unwrap());
     let worker = Name::new(format!("worker-{first}")).unwrap();
     println!("ready");

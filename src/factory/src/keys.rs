@@ -48,8 +48,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads a key folder. One that is empty, or not there, gets a new key: a factory that nobody gave a key has its
-    /// own. One with public keys alone verifies and does not sign.
+    /// Reads a key folder. One with public keys alone verifies and does not sign; one that is empty, or not there, does
+    /// neither.
     ///
     /// Refuses with `SIGNING_KEY_UNAVAILABLE` a private key of another form or that cannot be read, or that is not the
     /// other half of `signing.pub.pem`, and with `SIGNATURE_INVALID` a trusted key of another form.
@@ -66,11 +66,6 @@ impl Keys {
             None if of_signer.exists() => {
                 trusted.insert(public_key(&of_signer)?);
                 None
-            }
-            None if trusted.is_empty() => {
-                LocalStore::open(folder)?.put_if_absent(&ObjectKey::new(PRIVATE)?, fresh()?.as_bytes())?;
-                // Another process may have been first: the key that stands is everybody's.
-                read(&secret)?.map(|text| private_key(&text)).transpose()?
             }
             None => None,
         };
@@ -93,6 +88,13 @@ impl Keys {
         Ok(Self::of(signing, trusted))
     }
 
+    /// Makes a private key in a folder that holds none, and reads the folder.
+    pub fn make(folder: &Path) -> Result<Self> {
+        // Another process may have been first: the key that stands is everybody's.
+        LocalStore::open(folder)?.put_if_absent(&ObjectKey::new(PRIVATE)?, fresh()?.as_bytes())?;
+        Self::open(folder)
+    }
+
     /// The keys of a factory whose private key is this secret, and which trusts itself alone.
     pub fn from_secret(secret: &[u8; 32]) -> Self {
         Self::of(Some(SigningKey::from_bytes(secret)), BTreeSet::new())
@@ -108,6 +110,16 @@ impl Keys {
     fn of(signing: Option<SigningKey>, mut trusted: BTreeSet<PublicKey>) -> Self {
         trusted.extend(signing.as_ref().map(public));
         Self { signing, trusted }
+    }
+
+    /// Whether nobody signs here, and nobody is trusted.
+    pub fn are_none(&self) -> bool {
+        self.trusted.is_empty()
+    }
+
+    /// Whether what this key signed counts here.
+    pub fn trusts(&self, key: &PublicKey) -> bool {
+        self.trusted.contains(key)
     }
 
     /// Who signs here, where anybody does.
@@ -134,7 +146,7 @@ impl Keys {
         let refuse = |expected: &str, found: &str| {
             Err(Failure::at(Code::SignatureInvalid, format!("{place} /signature"), expected, found))
         };
-        if !self.trusted.contains(key) {
+        if !self.trusts(key) {
             return refuse("the signature of a key that is trusted here", "one of another key");
         }
         let message = document.message()?;
@@ -313,13 +325,17 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_gets_a_key_that_stays() {
+    fn a_key_is_made_once_and_stays() {
         let own = folder();
-        let first = Keys::open(own.path()).unwrap().sign(receipt()).unwrap();
+        let empty = Keys::open(own.path()).unwrap();
+        assert_eq!((empty.are_none(), code(empty.require_signer())), (true, Code::SigningKeyUnavailable));
+        assert_eq!(fs::read_dir(own.path()).unwrap().count(), 0);
+        let first = Keys::make(own.path()).unwrap().sign(receipt()).unwrap();
+        assert_eq!(Keys::make(own.path()).unwrap().sign(receipt()).unwrap(), first);
         let again = Keys::open(own.path()).unwrap();
         assert_eq!(again.sign(receipt()).unwrap(), first);
         again.verify(&key("a"), &*first).unwrap();
-        let other = Keys::open(folder().path()).unwrap();
+        let other = Keys::make(folder().path()).unwrap();
         assert_eq!(code(other.verify(&key("a"), &*first)), Code::SignatureInvalid);
         let mode = std::os::unix::fs::MetadataExt::mode(&own.path().join(PRIVATE).metadata().unwrap());
         assert_eq!(mode & 0o777, 0o600);
@@ -354,7 +370,7 @@ mod tests {
     #[test]
     fn trust_is_given_and_taken_by_public_keys() {
         let signer = folder();
-        let signed = Keys::open(signer.path()).unwrap().sign(receipt()).unwrap();
+        let signed = Keys::make(signer.path()).unwrap().sign(receipt()).unwrap();
         let reader = folder();
         fs::create_dir(reader.path().join(TRUSTED)).unwrap();
         let trusted = reader.path().join(TRUSTED).join("signer.pem");
@@ -389,10 +405,10 @@ mod tests {
     fn a_key_is_replaced_in_two_steps() {
         let own = folder();
         let path = |name: &str| own.path().join(name);
-        let former = Keys::open(own.path()).unwrap();
+        let former = Keys::make(own.path()).unwrap();
         let signed = former.sign(receipt()).unwrap();
         let next = folder();
-        let heir = Keys::open(next.path()).unwrap().signer();
+        let heir = Keys::make(next.path()).unwrap().signer();
         fs::copy(next.path().join(PRIVATE), path(PRIVATE)).unwrap();
         let failure = Keys::open(own.path()).unwrap_err();
         assert_eq!(failure.code, Code::SigningKeyUnavailable);
@@ -408,7 +424,7 @@ mod tests {
     #[test]
     fn a_public_half_alone_verifies() {
         let own = folder();
-        let signed = Keys::open(own.path()).unwrap().sign(receipt()).unwrap();
+        let signed = Keys::make(own.path()).unwrap().sign(receipt()).unwrap();
         fs::remove_file(own.path().join(PRIVATE)).unwrap();
         let keys = Keys::open(own.path()).unwrap();
         assert!(!own.path().join(PRIVATE).exists());

@@ -1,6 +1,9 @@
 //! A factory that is open: the line with its embedded parts, and what people do with it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use contracts::{
     Checked, Code, Digest, Document, Failure, Reference, Result,
@@ -24,7 +27,7 @@ use crate::{
     fsck::{self, Checkup},
     keys::Keys,
     layout,
-    ledger::{self, Admission, Run, State},
+    ledger::{self, Absent, Admission, AnchoredLedger, Run, State},
     line::Line,
     registry::EmbeddedRegistry,
     store::{self, Batch, LocalStore, Location, RemoteStore, Store},
@@ -55,13 +58,23 @@ pub struct Factory {
 }
 
 impl Factory {
-    /// Opens the factory at a place, and makes it where there is none.
+    /// Opens the factory at a place; refuses with `SOURCE_UNREADABLE` one that holds none.
     ///
     /// In a folder everything stands below it, unless named elsewhere: the objects, the SQLite ledger, and the keys. A
-    /// key folder that who writes to the root cannot write to is safer; see [`Keys::open`]. What writers that died left
-    /// staged is collected. A bucket holds the objects alone: refuses with `PARAMETER_INVALID` one without a ledger and
-    /// a key folder beside it.
-    pub fn open(Place { root, ledger, keys }: &Place) -> Result<Self> {
+    /// key folder that who writes to the root cannot write to is safer. What writers that died left staged is collected.
+    /// A bucket holds the objects alone: refuses with `PARAMETER_INVALID` one without a ledger and a key folder beside
+    /// it, and with `SIGNING_KEY_UNAVAILABLE` keys of another factory, or none.
+    pub fn open(place: &Place) -> Result<Self> {
+        Self::open_at(place, Absent::Refuse)
+    }
+
+    /// Opens the factory at a place, and makes it where there is none: its ledger, and its key where the key folder
+    /// holds no other.
+    pub fn make(place: &Place) -> Result<Self> {
+        Self::open_at(place, Absent::Make)
+    }
+
+    fn open_at(Place { root, ledger, keys }: &Place, absent: Absent) -> Result<Self> {
         let of_folder = |name: &str| match root {
             Location::Folder(folder) => Some(folder.join(name)),
             Location::Bucket(_) => None,
@@ -71,14 +84,18 @@ impl Factory {
         let store: Arc<dyn Store> = match root {
             Location::Bucket(bucket) => Arc::new(RemoteStore::open(bucket)?),
             Location::Folder(folder) => {
-                let store = LocalStore::open(folder.join("objects"))?;
+                let objects = folder.join("objects");
+                if absent == Absent::Refuse && !LocalStore::is_at(&objects) {
+                    return Err(no_objects());
+                }
+                let store = LocalStore::open(objects)?;
                 store.collect_staging()?;
                 Arc::new(store)
             }
         };
         let clock = Arc::new(SystemClock);
-        let keys = Arc::new(Keys::open(&keys)?);
-        let ledger = ledger::open(&ledger, clock.clone())?;
+        let ledger = ledger::open(&ledger, absent, clock.clone())?;
+        let keys = Arc::new(admitted(&keys, &*ledger, absent)?);
         let registry =
             Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone(), keys.clone(), ledger.clone()));
         Ok(Self { line: Line { store, ledger, registry, clock, keys } })
@@ -244,6 +261,37 @@ impl Factory {
     pub fn fsck(&self) -> Result<Checkup> {
         fsck::fsck(&self.line)
     }
+}
+
+/// The keys in a folder, once the ledger admitted who signs with them. A factory that nobody signed for yet gets a key of
+/// its own as it is made.
+fn admitted(folder: &Path, ledger: &dyn AnchoredLedger, absent: Absent) -> Result<Keys> {
+    let mut keys = Keys::open(folder)?;
+    if keys.are_none() {
+        let begun =
+            absent == Absent::Refuse || !ledger.signers()?.is_empty() || !ledger.runs(None, 1)?.is_empty();
+        if begun {
+            return Err(strange_keys());
+        }
+        keys = Keys::make(folder)?;
+    }
+    if let Some(signer) = keys.signer() {
+        ledger.admit_signer(&signer, &|other| keys.trusts(other))?;
+    }
+    Ok(keys)
+}
+
+fn strange_keys() -> Failure {
+    Failure::at(Code::SigningKeyUnavailable, "keys", "the folder of this factory's keys", "a folder without keys")
+        .with_hint(
+            "A factory gets its key as it is made, and no other. Name the folder that holds it, or, to read alone, one \
+             with its signing.pub.pem in trusted/.",
+        )
+}
+
+fn no_objects() -> Failure {
+    Failure::at(Code::SourceUnreadable, "root", "the folder of a factory, with its objects", "none there")
+        .with_hint("Name the root that the factory was made with, beside its ledger and its keys.")
 }
 
 fn no_ledger() -> Failure {

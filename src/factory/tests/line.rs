@@ -66,8 +66,8 @@ fn a_gate_that_says_fail_is_a_documented_end() {
 #[test]
 fn opening_collects_what_dead_writers_left() {
     let folder = tempfile::tempdir().unwrap();
-    drop(opened(folder.path()));
     let litter = folder.path().join("objects/.staging/1-1");
+    std::fs::create_dir_all(litter.parent().unwrap()).unwrap();
     std::fs::write(&litter, b"half an object").unwrap();
     drop(opened(folder.path()));
     assert!(!litter.try_exists().unwrap());

@@ -4,24 +4,26 @@
 //!   write: lock the run's row ──► read the clock ──► decide in Rust ──► row and event, by the epoch ──► commit
 //! ```
 //!
-//! Flows in and out: what `Ledger` and `Anchors` say. Invariants: what is decided rests on rows that cannot
+//! Flows in and out: what `Ledger`, `Anchors` and `Signers` say. Invariants: what is decided rests on rows that cannot
 //! change before the decision is written; the time of a decision was read while its row was held, so that a
 //! writer that waited does not decide by an old moment; a run's row is locked before anything that names
 //! it is written, so that no two writers wait for one another.
 
 use contracts::{
-    Code, Failure, Result, identity::ids::TrainRunId, names::Name, scope::TargetScope, time::Timestamp,
+    Code, Failure, Result, identity::ids::TrainRunId, names::Name, scope::TargetScope, signature::PublicKey,
+    time::Timestamp,
 };
 
 use serde_json::Value;
 
 use super::{
-    Admission, Anchor, Anchors, Head, Ledger, Submission,
+    Admission, Anchor, Anchors, Head, Ledger, Signers, Submission,
     anchor::AnchorRow,
     database::{Backend, Lock, Transaction},
     event::Event,
     rows,
     run::{Lease, Move, RequestRow, Run, corrupt, earlier},
+    signer::SignerRow,
     state::State,
 };
 
@@ -152,6 +154,9 @@ impl<B: Backend> Ledger for B {
             for row in rows::anchors(transaction)? {
                 row.anchor()?;
             }
+            for row in rows::signers(transaction, Lock::None)? {
+                row.signer()?;
+            }
             match rows::orphan(transaction)? {
                 None => Head::over(&heads, count),
                 Some(run) => Err(corrupt(&run, "it has events or requests but no row")),
@@ -180,6 +185,27 @@ impl<B: Backend> Anchors for B {
 
     fn anchored(&self) -> Result<Vec<TargetScope>> {
         self.read(|transaction| rows::anchors(transaction)?.iter().map(|row| row.scope.parse()).collect())
+    }
+}
+
+impl<B: Backend> Signers for B {
+    fn signers(&self) -> Result<Vec<PublicKey>> {
+        self.read(|transaction| {
+            rows::signers(transaction, Lock::None)?.iter().map(SignerRow::signer).collect()
+        })
+    }
+
+    fn admit_signer(&self, signer: &PublicKey, trusts: &dyn Fn(&PublicKey) -> bool) -> Result<()> {
+        // Most often it is known, and nothing is written.
+        if self.signers()?.contains(signer) {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            let known = rows::signers(transaction, Lock::Rows)?;
+            let now = transaction.now()?;
+            let row = SignerRow::after(&known, signer, trusts, now)?;
+            row.map_or(Ok(()), |row| rows::insert_signer(transaction, &row))
+        })
     }
 }
 

@@ -5,13 +5,14 @@
 
 use std::str::FromStr;
 
-use contracts::{Code, Failure, Result, identity::canonical, time::Timestamp};
+use contracts::{Code, Digest, Failure, Result, identity::canonical, time::Timestamp};
 
 use super::{
     anchor::AnchorRow,
     database::Columns,
     event::{Event, EventKind},
     run::{Holder, RequestRow, Run, corrupt},
+    signer::SignerRow,
     state::{Mode, Progress, State},
 };
 
@@ -196,18 +197,49 @@ impl FromCells for RequestRow {
 
 impl FromCells for AnchorRow {
     fn read(cells: &Cells<'_>) -> Result<Self> {
-        let read = || -> Result<(Self, String)> {
-            let row = Self {
-                scope: cells.text("scope")?,
-                sequence: cells.count("sequence")?,
-                event: cells.text("event")?,
-            };
-            Ok((row, cells.text("digest")?))
-        };
-        let wrong = || Failure::new(Code::LedgerCorrupt, "the anchor of a scope does not match its digest");
-        let (row, digest) = read().map_err(|_| wrong())?;
-        if row.digest()?.to_string() == digest { Ok(row) } else { Err(wrong()) }
+        whole(
+            "the anchor of a scope",
+            cells,
+            |cells| {
+                Ok(Self {
+                    scope: cells.text("scope")?,
+                    sequence: cells.count("sequence")?,
+                    event: cells.text("event")?,
+                })
+            },
+            Self::digest,
+        )
     }
+}
+
+impl FromCells for SignerRow {
+    fn read(cells: &Cells<'_>) -> Result<Self> {
+        whole(
+            "the row of a signer",
+            cells,
+            |cells| {
+                Ok(Self {
+                    sequence: cells.count("sequence")?,
+                    key: cells.text("key")?,
+                    admitted_at: cells.time("admitted_at")?,
+                })
+            },
+            Self::digest,
+        )
+    }
+}
+
+/// A row of no run, named as it is to be called, once it was compared with its digest.
+fn whole<T>(
+    name: &str,
+    cells: &Cells<'_>,
+    read: impl FnOnce(&Cells<'_>) -> Result<T>,
+    digest: fn(&T) -> Result<Digest<T>>,
+) -> Result<T> {
+    let wrong = || Failure::new(Code::LedgerCorrupt, format!("{name} does not match its digest"));
+    let row = read(cells).map_err(|_| wrong())?;
+    let stated = cells.text("digest").map_err(|_| wrong())?;
+    if digest(&row)?.to_string() == stated { Ok(row) } else { Err(wrong()) }
 }
 
 /// A row of which only the run's id is asked for.

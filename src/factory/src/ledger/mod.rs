@@ -22,6 +22,7 @@ mod event;
 mod postgres;
 mod rows;
 mod run;
+mod signer;
 mod sqlite;
 mod state;
 mod versions;
@@ -45,6 +46,7 @@ pub use anchor::{Anchor, Anchors};
 pub use event::{Event, EventKind};
 pub use postgres::PostgresLedger;
 pub use run::{Holder, LONGEST_LEASE, Lease, Move, Run};
+pub use signer::Signers;
 pub use sqlite::SqliteLedger;
 pub use state::{Mode, PUBLISH_RETRIES, Progress, State, Step};
 
@@ -146,19 +148,27 @@ pub trait Ledger: Send + Sync {
     fn verify(&self) -> Result<Head>;
 }
 
-/// A ledger that holds the registry's anchors too.
-pub trait AnchoredLedger: Ledger + Anchors {}
+/// A ledger that holds the registry's anchors and knows the factory's signers too.
+pub trait AnchoredLedger: Ledger + Anchors + Signers {}
 
-impl<T: Ledger + Anchors> AnchoredLedger for T {}
+impl<T: Ledger + Anchors + Signers> AnchoredLedger for T {}
 
-/// Opens the ledger at a place: a `postgresql://` URL or the path of a SQLite file. It is made where there is
-/// none, and an older one is brought up to date.
+/// What becomes of a place that holds no ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// One is made.
+    Make,
+    /// It is refused with `SOURCE_UNREADABLE`.
+    Refuse,
+}
+
+/// Opens the ledger at a place: a `postgresql://` URL or the path of a SQLite file. An older one is brought up to date.
 ///
 /// SQLite goes by the clock; PostgreSQL serves many machines, and goes by the database's own.
-pub fn open(place: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn AnchoredLedger>> {
+pub fn open(place: &Path, absent: Absent, clock: Arc<dyn Clock>) -> Result<Arc<dyn AnchoredLedger>> {
     match place.to_str().and_then(|url| Some((url, url.split_once("://")?.0))) {
-        None => Ok(Arc::new(SqliteLedger::open(place, clock)?)),
-        Some((url, "postgresql" | "postgres")) => Ok(Arc::new(PostgresLedger::open(url)?)),
+        None => Ok(Arc::new(SqliteLedger::open_at(place, absent, clock)?)),
+        Some((url, "postgresql" | "postgres")) => Ok(Arc::new(PostgresLedger::open_at(url, absent)?)),
         Some(_) => {
             let expected = "a postgresql:// URL or the path of a file";
             Err(Failure::at(Code::ParameterInvalid, "ledger", expected, "another URL (not shown)"))

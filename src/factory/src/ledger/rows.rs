@@ -1,6 +1,6 @@
 //! The ledger's statements: one text of each, which every database it runs on understands.
 //!
-//! Flows in and out: runs, events, requests and anchors. Invariant: a worker's write names the epoch that it
+//! Flows in and out: runs, events, requests, anchors and signers. Invariant: a worker's write names the epoch that it
 //! was given, so that a row which somebody claimed since then refuses it.
 
 use contracts::{Code, Failure, Result, identity::ids::TrainRunId, names::RequestId, time::Timestamp};
@@ -12,6 +12,7 @@ use super::{
     database::{Cell, Lock, Query, Transaction},
     event::Event,
     run::{RequestRow, Run, lease_lost},
+    signer::SignerRow,
     state::State,
 };
 
@@ -239,6 +240,22 @@ pub(super) fn insert_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) 
 pub(super) fn update_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) -> Result<()> {
     let sql = "UPDATE anchors SET sequence = $1, event = $2, digest = $3 WHERE scope = $4";
     transaction.execute(sql, &anchor_cells(row)?).map(drop)
+}
+
+/// Everyone who signs for the factory, the first one first.
+pub(super) fn signers(transaction: &mut dyn Transaction, lock: Lock) -> Result<Vec<SignerRow>> {
+    all(transaction, ("SELECT * FROM signers ORDER BY sequence", lock), &[])
+}
+
+pub(super) fn insert_signer(transaction: &mut dyn Transaction, row: &SignerRow) -> Result<()> {
+    let sql = "INSERT INTO signers (sequence, key, admitted_at, digest) VALUES ($1, $2, $3, $4)";
+    let cells = [
+        row.sequence.into(),
+        row.key.as_str().into(),
+        row.admitted_at.into(),
+        row.digest()?.to_string().into(),
+    ];
+    transaction.insert(sql, &cells)
 }
 
 fn anchor_cells(row: &AnchorRow) -> Result<[Cell; 4]> {

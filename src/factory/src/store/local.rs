@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -61,7 +61,8 @@ static STAGED: AtomicU64 = AtomicU64::new(0);
 pub struct LocalStore {
     root: PathBuf,
     folder: OwnedFd,
-    staging: OwnedFd,
+    /// Made by the first put: who only reads may do so in a folder that cannot be written to.
+    staging: OnceLock<OwnedFd>,
     /// Folders whose name in the folder above this store has synced.
     lasting: Mutex<BTreeSet<FolderId>>,
 }
@@ -81,13 +82,18 @@ impl LocalStore {
     /// Opens the store in this folder, creating it if it is not there. A relative path is taken from the
     /// present working directory, once.
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
-        let trouble = |error: io::Error| trouble(&error, "open the store's folder", None);
+        let doing = format!("open the store's folder {}", root.as_ref().display());
+        let trouble = |error: io::Error| trouble(&error, &doing, None);
         let root = std::path::absolute(root).map_err(trouble)?;
         create_durably(&root).map_err(trouble)?;
         let root = fs::canonicalize(root).map_err(trouble)?;
         let folder = File::open(&root).map_err(trouble)?.into();
-        let staging = open_or_create(&folder, STAGING, None)?;
-        Ok(Self { root, folder, staging, lasting: Mutex::default() })
+        Ok(Self { root, folder, staging: OnceLock::new(), lasting: Mutex::default() })
+    }
+
+    /// Whether this folder is there to hold a store.
+    pub fn is_at(root: &Path) -> bool {
+        root.is_dir()
     }
 
     /// The absolute path of the store's folder.
@@ -97,18 +103,20 @@ impl LocalStore {
 
     /// Removes what crashed writers left in the staging folder and returns how many files that were.
     ///
-    /// A living writer holds a lock on its file, and such a file is left alone.
+    /// A living writer holds a lock on its file, and such a file is left alone; so is all in a folder that cannot be
+    /// written to.
     pub fn collect_staging(&self) -> Result<usize> {
         let trouble = |error: Errno| trouble(&error.into(), "collect the staging folder", None);
+        let Some(staging) = open_folder(&self.folder, STAGING, None)? else { return Ok(0) };
         let mut removed = 0;
-        for entry in Dir::read_from(&self.staging).map_err(trouble)? {
+        for entry in Dir::read_from(&staging).map_err(trouble)? {
             let entry = entry.map_err(trouble)?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
             let Some(file) =
-                absent(rustix::fs::openat(&self.staging, name, OBJECT, Mode::empty())).map_err(trouble)?
+                absent(rustix::fs::openat(&staging, name, OBJECT, Mode::empty())).map_err(trouble)?
             else {
                 continue;
             };
@@ -117,11 +125,14 @@ impl LocalStore {
             }
             // Another collector may have removed the file, and a writer reused its name, before the lock.
             let held = rustix::fs::fstat(&file).map_err(trouble)?;
-            let named = absent(rustix::fs::statat(&self.staging, name, AtFlags::SYMLINK_NOFOLLOW))
-                .map_err(trouble)?;
+            let named =
+                absent(rustix::fs::statat(&staging, name, AtFlags::SYMLINK_NOFOLLOW)).map_err(trouble)?;
             if named.is_some_and(|named| named.st_ino == held.st_ino) {
-                rustix::fs::unlinkat(&self.staging, name, AtFlags::empty()).map_err(trouble)?;
-                removed += 1;
+                match rustix::fs::unlinkat(&staging, name, AtFlags::empty()) {
+                    Ok(()) => removed += 1,
+                    Err(Errno::ROFS | Errno::ACCESS) => {}
+                    Err(error) => return Err(trouble(error)),
+                }
             }
         }
         Ok(removed)
@@ -201,13 +212,22 @@ impl LocalStore {
         Ok(())
     }
 
+    fn staging(&self) -> Result<&OwnedFd> {
+        if let Some(staging) = self.staging.get() {
+            return Ok(staging);
+        }
+        let opened = open_or_create(&self.folder, STAGING, None)?;
+        Ok(self.staging.get_or_init(|| opened))
+    }
+
     /// A new temporary file that only this writer knows and holds locked.
     fn stage(&self, key: &ObjectKey) -> Result<Staged<'_>> {
         let trouble = |error: Errno| trouble(&error.into(), "stage", Some(key));
+        let staging = self.staging()?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let name = format!("{}-{}", process::id(), STAGED.fetch_add(1, Ordering::Relaxed));
-            let file = match rustix::fs::openat(&self.staging, &name, flags, Mode::RUSR | Mode::WUSR) {
+            let file = match rustix::fs::openat(staging, &name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(file) => file,
                 // Left by a former process with this id, or of one in another container.
                 Err(Errno::EXIST) => continue,
@@ -220,7 +240,7 @@ impl LocalStore {
             }
             // A collector may have come between creation and lock.
             if rustix::fs::fstat(&file).map_err(trouble)?.st_nlink > 0 {
-                return Ok(Staged { staging: self.staging.as_fd(), file: file.into(), name });
+                return Ok(Staged { staging: staging.as_fd(), file: file.into(), name });
             }
         }
     }

@@ -114,6 +114,7 @@ fn a_full_disk_and_other_troubles_have_their_codes() {
 #[test]
 fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
     let (_folder, store) = store();
+    store.staging().unwrap();
     fs::write(store.root().join(".staging/1-0"), b"half an obj").unwrap();
     let staged = store.stage(&key("a/b")).unwrap();
     assert_eq!(store.list(&key("a")).unwrap(), []);
@@ -127,6 +128,7 @@ fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
 #[test]
 fn a_name_in_the_staging_folder_that_is_taken_is_not_reused() {
     let (_folder, store) = store();
+    store.staging().unwrap();
     let next = STAGED.load(Ordering::Relaxed);
     for number in next..next + 100 {
         fs::write(store.root().join(format!(".staging/{}-{number}", process::id())), b"old").unwrap();

@@ -136,7 +136,7 @@ fn a_flipped_bit_or_a_lost_tail_of_the_ledger_is_found_or_means_nothing() {
 #[test]
 fn a_damaged_key_signs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let signer = Keys::open(folder.path()).unwrap().signer();
+    let signer = Keys::make(folder.path()).unwrap().signer();
     let kept: Files = files(folder.path());
     let (mut tried, mut lost) = (0, Vec::new());
     for name in ["signing.pem", "signing.pub.pem"] {

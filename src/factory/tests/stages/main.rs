@@ -18,6 +18,7 @@ mod evidence;
 mod fsck;
 mod gate;
 mod guard;
+mod opening;
 mod publish;
 mod registry;
 mod resolve;

@@ -163,7 +163,7 @@ pub fn profile(threshold: f64) -> Value {
 
 /// The factory in a folder.
 pub fn opened(root: &Path) -> Factory {
-    Factory::open(&Place { root: Location::Folder(root.into()), ledger: None, keys: None }).unwrap()
+    Factory::make(&Place { root: Location::Folder(root.into()), ledger: None, keys: None }).unwrap()
 }
 
 /// A factory with a dataset, ready for requests.

@@ -44,7 +44,10 @@ use self::{
     session::{Open, Purpose, Session},
     trouble::Standing,
 };
-use super::database::{Backend, Transaction};
+use super::{
+    Absent,
+    database::{Backend, Transaction},
+};
 use crate::{
     clock::Clock,
     failpoint::{Failpoint, hit},
@@ -70,21 +73,26 @@ impl PostgresLedger {
     /// `sslmode`, other machines are reached by TLS alone (`verify-full`). `PARAMETER_INVALID` refuses a URL that
     /// cannot be honoured, and repeats nothing of it.
     pub fn open(url: &str) -> Result<Self> {
-        Self::with(url, None)
+        Self::open_at(url, Absent::Make)
+    }
+
+    /// Does so, but makes none unless it is to.
+    pub(super) fn open_at(url: &str, absent: Absent) -> Result<Self> {
+        Self::with(url, absent, None)
     }
 
     /// Does so by another clock than the database's: for tests, and for replaying a recorded run.
     pub fn open_by(url: &str, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::with(url, Some(clock))
+        Self::with(url, Absent::Make, Some(clock))
     }
 
-    fn with(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self> {
+    fn with(url: &str, absent: Absent, clock: Option<Arc<dyn Clock>>) -> Result<Self> {
         let address = Address::read(url, |name| env::var(name).ok())?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
             Failure::new(Code::ResourceExhausted, format!("no connection to the ledger: {}", error.kind()))
         })?;
         let ledger = Self { address, clock, runtime, session: Mutex::new(None) };
-        ledger.transact(Purpose::Write, |open| schema::migrate(open, schema::MIGRATIONS))?;
+        ledger.transact(Purpose::Write, |open| schema::migrate(open, absent, schema::MIGRATIONS))?;
         Ok(ledger)
     }
 

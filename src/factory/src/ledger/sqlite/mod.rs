@@ -7,7 +7,8 @@
 //! Flows in and out: what `Ledger` says. Invariants: a write is one transaction that survives a power cut
 //! once it is acknowledged; writers of all processes wait in the kernel's queue for the lock file, since
 //! SQLite's own waiting is unfair and fails under load; time is read once the lock is held, so that the order
-//! of times is the order of writes on one clock.
+//! of times is the order of writes on one clock. Where the file or its folder cannot be written to, such as in
+//! an auditor's copy, the ledger can be read all the same.
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
@@ -18,7 +19,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,42 +30,87 @@ use rusqlite::{
 };
 use rustix::fs::FlockOperation;
 
-use super::database::{Backend, Cell, Columns, Query, Transaction, Unreadable};
+use super::{
+    Absent,
+    database::{Backend, Cell, Columns, Query, Transaction, Unreadable},
+    versions,
+};
 use crate::{
     clock::Clock,
     failpoint::{Failpoint, hit},
     store::create_durably,
 };
 
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+
 /// A ledger in one SQLite file, shared by any number of processes on one machine.
 pub struct SqliteLedger {
+    path: PathBuf,
+    /// None where it can only be read.
+    writer: Option<Writer>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What writing takes; who writes reads by it too.
+struct Writer {
     connection: Mutex<Connection>,
     lock: File,
-    clock: Arc<dyn Clock>,
 }
 
 impl SqliteLedger {
     /// Opens the ledger in this file, creating it or bringing it up to date, with the clock that leases and
     /// events go by.
     pub fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let path = prepare(path.as_ref()).map_err(unavailable)?;
-        let lock = private_file(&path.with_added_extension("lock")).map_err(unavailable)?;
+        Self::open_at(path.as_ref(), Absent::Make, clock)
+    }
+
+    /// Does so, but makes none unless it is to.
+    pub(super) fn open_at(path: &Path, absent: Absent, clock: Arc<dyn Clock>) -> Result<Self> {
+        let name = path.display().to_string();
+        let path = std::path::absolute(path).map_err(|error| unavailable(&name, error))?;
+        if absent == Absent::Refuse && !path.is_file() {
+            return Err(versions::none());
+        }
+        let writer = match files(&path) {
+            Ok((path, lock)) => Some(Writer::begin(&path, lock, absent)?),
+            Err(error) if is_read_only(&error) && path.is_file() => {
+                schema::require_current(&read_only(&path)?).map(|()| None)?
+            }
+            Err(error) => return Err(unavailable(&name, error)),
+        };
+        Ok(Self { path, writer, clock })
+    }
+
+    fn writer(&self) -> Result<&Writer> {
+        self.writer.as_ref().ok_or_else(|| {
+            let detail = format!("the ledger {} can only be read here", self.path.display());
+            Failure::new(Code::LedgerUnavailable, detail).lasting()
+        })
+    }
+}
+
+impl Writer {
+    fn begin(path: &Path, lock: File, absent: Absent) -> Result<Self> {
         let held = Held::wait(&lock)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut connection = Connection::open_with_flags(&path, flags).map_err(trouble)?;
+        let mut connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
+        schema::missing(&connection, absent)?;
         configure(&connection)?;
         schema::migrate(&mut connection, schema::MIGRATIONS)?;
         drop(held);
-        Ok(Self { connection: Mutex::new(connection), lock, clock })
+        Ok(Self { connection: Mutex::new(connection), lock })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = Held::wait(&self.lock)?;
+        let writer = self.writer()?;
+        let mut connection = writer.connection();
+        let held = Held::wait(&writer.lock)?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
         let mut open = Open { transaction, clock: &*self.clock };
@@ -77,9 +123,14 @@ impl Backend for SqliteLedger {
     }
 
     fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = connection.transaction().map_err(trouble)?;
-        query(&mut Open { transaction, clock: &*self.clock })
+        let mut read = |connection: &mut Connection| {
+            let transaction = connection.transaction().map_err(trouble)?;
+            query(&mut Open { transaction, clock: &*self.clock })
+        };
+        match &self.writer {
+            Some(writer) => read(&mut writer.connection()),
+            None => read(&mut read_only(&self.path)?),
+        }
     }
 }
 
@@ -148,9 +199,8 @@ impl ToSql for Cell {
     }
 }
 
-/// Creates the file and its folder durably; SQLite would create it readable for others.
-fn prepare(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
+/// The file, whose folder is made durably with it, and the lock file; SQLite would create it readable for others.
+fn files(path: &Path) -> io::Result<(PathBuf, File)> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::IsADirectory.into());
     };
@@ -158,8 +208,9 @@ fn prepare(path: &Path) -> io::Result<PathBuf> {
     let folder = folder.canonicalize()?;
     let path = folder.join(name);
     private_file(&path)?;
+    let lock = private_file(&path.with_added_extension("lock"))?;
     File::open(folder)?.sync_all()?;
-    Ok(path)
+    Ok((path, lock))
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
@@ -172,6 +223,27 @@ fn private_file(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(no_follow)
         .open(path)
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// A connection to a file that cannot be written to.
+///
+/// Beside a file that nobody has open there is no log, and SQLite could not make the files that it reads a log with:
+/// then the file is all there is, and is read as one that does not change. Who may change it is another process, which
+/// reaches it by another way; so a connection serves one read.
+fn read_only(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | FLAGS;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return Connection::open_with_flags(path, flags).map_err(trouble);
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let url = format!("file:{escaped}?immutable=1");
+    Connection::open_with_flags(url, flags | OpenFlags::SQLITE_OPEN_URI).map_err(trouble)
 }
 
 fn configure(connection: &Connection) -> Result<()> {
@@ -193,7 +265,7 @@ struct Held<'a>(&'a File);
 impl<'a> Held<'a> {
     fn wait(lock: &'a File) -> Result<Self> {
         rustix::io::retry_on_intr(|| rustix::fs::flock(lock, FlockOperation::LockExclusive))
-            .map_err(|error| unavailable(error.into()))?;
+            .map_err(|error| unavailable("file's lock", error.into()))?;
         Ok(Self(lock))
     }
 }
@@ -206,14 +278,14 @@ impl Drop for Held<'_> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
-fn unavailable(error: io::Error) -> Failure {
+fn unavailable(name: &str, error: io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
             Code::ResourceExhausted
         }
         _ => Code::LedgerUnavailable,
     };
-    Failure::new(code, format!("could not open the ledger: {error}"))
+    Failure::new(code, format!("could not open the ledger {name}: {error}"))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]

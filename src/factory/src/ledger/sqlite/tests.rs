@@ -88,7 +88,7 @@ fn the_ledger_is_private_and_fully_synchronous() {
         assert_eq!(mode & 0o077, 0);
     }
     let ledger = opened(&file(&bench)).unwrap();
-    let connection = ledger.connection.lock().unwrap();
+    let connection = ledger.writer().unwrap().connection();
     let pragma = |name: &str| -> i64 {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
     };

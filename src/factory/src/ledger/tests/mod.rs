@@ -47,6 +47,7 @@ mod anchors;
 mod claims;
 mod digests;
 mod leases;
+mod signers;
 mod submissions;
 mod tampering;
 

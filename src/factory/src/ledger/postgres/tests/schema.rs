@@ -11,7 +11,7 @@ fn an_older_ledger_is_brought_up_to_date_and_a_newer_refused() {
     let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
     let migrate = |step: &'static str| {
         let steps = [super::super::schema::MIGRATIONS, &[step]].concat();
-        ledger.transact(Purpose::Write, |open| super::super::schema::migrate(open, &steps))
+        ledger.transact(Purpose::Write, |open| super::super::schema::migrate(open, Absent::Make, &steps))
     };
     // A step that fails half-way leaves the version before.
     migrate("CREATE TABLE later (name text); NO SQL").unwrap_err();

@@ -38,6 +38,7 @@ fn what_cannot_be_honoured_is_refused_and_nothing_of_the_url_is_repeated() {
     assert!(failure.err().unwrap().to_string().contains("not prefer"));
     let failure = crate::ledger::open(
         std::path::Path::new(&format!("mysql://user:{PASSWORD}@db/x")),
+        crate::ledger::Absent::Make,
         Arc::new(crate::clock::SystemClock),
     );
     not_shown(&failure.err().unwrap());
@@ -155,8 +156,12 @@ fn a_place_is_a_url_or_a_file() {
     let bench = Bench::postgres();
     let scope = "prod/card/primary".parse().unwrap();
     for place in [Some(file), bench.as_ref().map(|bench| bench.place.name())].into_iter().flatten() {
-        let ledger =
-            crate::ledger::open(std::path::Path::new(&place), Arc::new(crate::clock::SystemClock)).unwrap();
+        let ledger = crate::ledger::open(
+            std::path::Path::new(&place),
+            crate::ledger::Absent::Make,
+            Arc::new(crate::clock::SystemClock),
+        )
+        .unwrap();
         assert_eq!(ledger.verify().unwrap().runs, 0);
         assert_eq!(ledger.anchor(&scope).unwrap(), None);
     }

@@ -1,0 +1,70 @@
+//! Who signs for the factory, kept outside of the folders that hold keys.
+//!
+//! A mistyped key folder, or that of another factory, holds a key like any other, and what was published under it would
+//! verify under no key of the factory's, for good. So a signer is known here before it signs: the first one as the
+//! factory is made, and each further one because it trusts the one before, whose public half lies in its `trusted/`.
+
+use contracts::{Code, Digest, Failure, Result, identity::recipe, signature::PublicKey, time::Timestamp};
+use serde::Serialize;
+
+/// Knows who signs for the factory. Every write is one durable transaction.
+pub trait Signers: Send + Sync {
+    /// Everyone who signed here, in the order in which they came; nobody in a factory that is being made.
+    fn signers(&self) -> Result<Vec<PublicKey>>;
+
+    /// Admits a signer: one that is known, the first one, or one that trusts who came last.
+    ///
+    /// Refuses with `SIGNING_KEY_UNAVAILABLE` the key of another factory.
+    fn admit_signer(&self, signer: &PublicKey, trusts: &dyn Fn(&PublicKey) -> bool) -> Result<()>;
+}
+
+/// A signer as its row has it.
+#[derive(Debug, Serialize)]
+pub(super) struct SignerRow {
+    pub(super) sequence: u64,
+    pub(super) key: String,
+    pub(super) admitted_at: Timestamp,
+}
+
+impl SignerRow {
+    /// The row of a signer who comes after these; none where it is one of them.
+    pub(super) fn after(
+        known: &[Self],
+        signer: &PublicKey,
+        trusts: &dyn Fn(&PublicKey) -> bool,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        let key = signer.to_string();
+        if known.iter().any(|row| row.key == key) {
+            return Ok(None);
+        }
+        match known.last() {
+            Some(last) if !trusts(&last.signer()?) => Err(stranger()),
+            _ => Ok(Some(Self { sequence: known.len() as u64 + 1, key, admitted_at: now })),
+        }
+    }
+
+    /// Digest of the whole row: the recipe `ledger_signer.v1`.
+    pub(super) fn digest(&self) -> Result<Digest<Self>> {
+        recipe::derive("ledger_signer.v1", self)
+    }
+
+    pub(super) fn signer(&self) -> Result<PublicKey> {
+        self.key
+            .parse()
+            .map_err(|_| Failure::new(Code::LedgerCorrupt, "the row of a signer does not name a key"))
+    }
+}
+
+fn stranger() -> Failure {
+    Failure::at(
+        Code::SigningKeyUnavailable,
+        "signing.pem",
+        "a key that signs for this factory, or trusts the one that did so last",
+        "the key of another factory",
+    )
+    .with_hint(
+        "Name the folder of this factory's keys. A key that is to replace the last one needs its signing.pub.pem, \
+         under another name, in trusted/.",
+    )
+}
