@@ -31,6 +31,13 @@ def text(value: Any, name: str) -> str:
     return one(value, name, str, "text")
 
 
+def principal(value: Any, name: str) -> str:
+    """Take the name of who acts."""
+    given = text(value, name)
+    _native.check_principal(given, name)
+    return given
+
+
 def texts(values: Any, name: str, count: int | None = None) -> list[str]:
     """Take a list of texts, of so many where it must be."""
     taken = several(values, name, str, "text")

@@ -45,7 +45,8 @@ class Defaults:
     worker: str = field(default_factory=lambda: f"local-{os.getpid()}")
 
     def __post_init__(self) -> None:
-        _native.check_defaults(self.platform_run_id, self.principal)
+        _native.check_platform_run(self.platform_run_id)
+        _arguments.principal(self.principal, "principal")
 
     @property
     def run_config(self) -> str:

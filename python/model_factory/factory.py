@@ -270,6 +270,11 @@ class Factory:
         ----------
         concurrency : int
             Runs that it carries out at the same time, each on the factory's ``threads``.
+
+        Raises
+        ------
+        InputAdmissionError
+            ``PARAMETER_INVALID`` for a concurrency that is no whole number from 1 to 1,000.
         """
         context = self._context
         return Worker(context.place, context.defaults, concurrency=concurrency, threads=context.threads)
@@ -321,7 +326,23 @@ class Factory:
         return Run.read(self._context, _arguments.text(run_id, "run_id"))
 
     def runs(self, state: str | None = None, limit: int = 100) -> list[Run]:
-        """Give the runs in a state, or in any, latest admission first."""
+        """Give the runs in a state, or in any, latest admission first.
+
+        Parameters
+        ----------
+        state : str, optional
+            Such as ``PASS``.
+        limit : int
+            At most so many: a list that is as long as that may have left some out.
+
+        Raises
+        ------
+        InputAdmissionError
+            ``PARAMETER_INVALID`` for a state that there is not, or a limit that is no whole number of at
+            least one.
+        ExecutionError
+            ``LEDGER_UNAVAILABLE``; ``LEDGER_CORRUPT`` for a row among them that was changed.
+        """
         wanted = None if state is None else _arguments.text(state, "state")
         most = _arrays.whole(limit, "limit", 1, (1 << 32) - 1)
         return [Run(self._context, row) for row in self._context.native.runs(wanted, most)]

@@ -180,7 +180,7 @@ class Registry:
 
     def _who(self, actor: str | None, reason: str) -> tuple[str, str]:
         own = self._context.defaults.principal
-        named = own if actor is None else _arguments.text(actor, "actor")
+        named = own if actor is None else _arguments.principal(actor, "actor")
         return named, _arguments.text(reason, "reason")
 
 

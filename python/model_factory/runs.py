@@ -11,9 +11,11 @@ from model_factory import _arguments, _display, _native, errors
 from model_factory._progress import reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from model_factory._context import Context
 
-__all__ = ["Bundle", "Run", "id_of"]
+__all__ = ["Bundle", "Run", "id_of", "scope_text"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,7 @@ class Bundle:
     @property
     def scope(self) -> str:
         """Where it is to serve, such as ``prod/card/primary``."""
-        scope = self.document["target_scope"]
-        names = (scope["environment"], scope["mode"], scope["bundle_slot"], scope["tenant_id"])
-        return "/".join(name for name in names if name is not None)
+        return scope_text(self.document["target_scope"])
 
     def _repr_html_(self) -> str:
         return _display.html("bundle_html", self.document)
@@ -109,6 +109,39 @@ class Run:
     def reason(self) -> str | None:
         """Code that stopped it; None where nothing did or the gate decided."""
         return cast("str | None", self._columns["reason"])
+
+    @property
+    def detail(self) -> str | None:
+        """What the reason stands for here, such as who cancelled it and why; None without a reason."""
+        if self.reason is None:
+            return None
+        told = (event["detail"].get("failure") for event in reversed(self.events))
+        return next((str(failure) for failure in told if failure is not None), None)
+
+    @property
+    def scope(self) -> str:
+        """Where a bundle of it is to serve, such as ``prod/card/primary``."""
+        return scope_text(self.request["target_scope"])
+
+    @property
+    def submitted_at(self) -> str:
+        """When it was admitted, by the ledger's clock: a moment in UTC, as documents write it."""
+        return str(self._columns["submitted_at"])
+
+    @property
+    def updated_at(self) -> str:
+        """When the last of its events was recorded, likewise."""
+        return str(self._columns["updated_at"])
+
+    @property
+    def holder(self) -> dict[str, str] | None:
+        """The ``worker`` that is at it, and when its lease ``expires_at``; None where nobody is."""
+        return cast("dict[str, str] | None", self._columns["holder"])
+
+    @property
+    def rests_until(self) -> str | None:
+        """From when on workers take it up again; None where they need not wait, or never will."""
+        return cast("str | None", self._columns["rests_until"])
 
     @property
     def publish_allowed(self) -> bool:
@@ -231,10 +264,12 @@ class Run:
         ------
         ExecutionError
             ``INVALID_TRANSITION`` where it was judged already.
+        InputAdmissionError
+            ``PARAMETER_INVALID`` for an actor or a reason of another form.
         RegistryError
             ``ACTOR_NOT_ALLOWED`` for somebody whom the governance profile does not let request runs.
         """
-        who = self._context.defaults.principal if actor is None else _arguments.text(actor, "actor")
+        who = self._context.defaults.principal if actor is None else _arguments.principal(actor, "actor")
         self._context.native.cancel(self.id, who, _arguments.text(reason, "reason"))
         return self.refresh()
 
@@ -248,10 +283,7 @@ class Run:
         """
         if self.state != "FAIL" or self.reason is None:
             return
-        detail = next(
-            (event["detail"]["failure"] for event in reversed(self.events) if "failure" in event["detail"]),
-            "",
-        )
+        detail = self.detail or ""
         for code, category, retryable, hint in _native.codes():
             if code == self.reason:
                 raise errors.build(f"{code}: {detail}", code, category, retryable, detail, [], hint)
@@ -278,6 +310,12 @@ class Run:
 
     def _repr_html_(self) -> str:
         return _display.html("run_html", self)
+
+
+def scope_text(scope: Mapping[str, str | None]) -> str:
+    """Give a scope as ``environment/mode/bundle_slot``, with the tenant where there is one."""
+    names = (scope["environment"], scope["mode"], scope["bundle_slot"], scope.get("tenant_id"))
+    return "/".join(name for name in names if name is not None)
 
 
 def id_of(bundle: Bundle | str) -> str:

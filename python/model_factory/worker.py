@@ -40,7 +40,7 @@ class Worker:
     """A worker for the factory at a place, which it opens for itself.
 
     :meth:`model_factory.factory.Factory.worker` makes one, and :meth:`at` one for a place that need not be
-    there yet.
+    there yet. It serves once: who wants to go on after it stopped makes another.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Worker:
             keys=place.keys,
             threads=threads,
         )
-        self._serving = threading.Lock()
+        self._served = threading.Lock()
 
     @classmethod
     def at(
@@ -88,7 +88,7 @@ class Worker:
         return cls(Place(root, ledger, keys), defaults, concurrency=concurrency, threads=number)
 
     def serve(self, tell: Callable[[News], None] | None = None) -> None:
-        """Serve until :meth:`stop` is called, from another thread or a signal's handler.
+        """Serve until :meth:`stop` is called, from another thread or a signal's handler; or was, before.
 
         A store or a ledger that is away is waited for, from the beginning on, and each look at it told as
         trouble. Runs that fail do not end it; each failure is in the ledger with its code. An exception, of
@@ -102,18 +102,25 @@ class Worker:
 
         Raises
         ------
+        ExecutionError
+            ``INVALID_TRANSITION`` where it serves already, or did.
         ModelFactoryError
             What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE`` or ``LEDGER_CORRUPT``, and at the
-            beginning ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused.
+            beginning ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused and for
+            a database that is not there.
         """
+        if not self._served.acquire(blocking=False):
+            hint = "A worker serves once: make another."
+            raise _native.refusal(
+                "INVALID_TRANSITION", "serve", "called for the first time", "called before", hint=hint
+            )
 
         def told(kind: Literal["job", "run", "trouble"], text: str) -> None:
             if tell is not None:
                 tell(News(kind, json.loads(text)))
 
-        with self._serving:
-            self._native.serve(told)
+        self._native.serve(told)
 
     def stop(self) -> None:
-        """Ask it to finish the runs that it holds and to claim no more."""
+        """Ask it to finish the runs that it holds and to claim no more, for good; before it serves too."""
         self._native.stop()

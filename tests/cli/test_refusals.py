@@ -211,7 +211,11 @@ def test_130_interrupted(built: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "_brief", interrupted)
     built.train(publish=False)
     called = call("runs", "--root", built.root)
-    assert (called.status, called.out) == (130, "")
+    assert (called.status, called.out, called.err) == (130, "", "\ninterrupted\n")
+    told = call("runs", "--json", "--root", built.root)
+    assert (told.status, told.err) == (130, "")
+    mf.documents.validate("error_response", told.out)
+    assert told.document["code"] == "INTERRUPTED"
 
 
 def test_a_failure_never_shows_a_value(built: Place, tmp_path: Path) -> None:
@@ -252,6 +256,7 @@ def test_2_usage_is_a_document_too() -> None:
     assert called.err.startswith("usage: ")
     assert called.document["code"] == "PARAMETER_INVALID"
     assert "--limt" in called.document["detail"]
+    assert len(called.out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["events.txt", "events", "./features.parquet"])
@@ -273,6 +278,32 @@ def test_1_an_answer_that_cannot_be_written() -> None:
         done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "model-factory: the answer cannot be written: No space left on device\n"
+
+
+def run_unread(tmp_path: Path, *arguments: str) -> tuple[int, str]:
+    """Run the program with a reader that is gone; give its status and what it said of that."""
+    program = [sys.executable, "-m", "model_factory.cli", *arguments]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    os.close(write)
+    return done.returncode, done.stderr
+
+
+def test_141_a_reader_that_is_gone_ends_every_verb_in_silence(built: Place, tmp_path: Path) -> None:
+    root = ("--root", str(built.root))
+    for verb in (("schema",), ("--help",), ("work", "--help"), ("runs", *root), ("demo",)):
+        assert run_unread(tmp_path, *verb) == (141, ""), verb
+    # What went wrong says more.
+    assert run_unread(tmp_path, "schema", "oracle", "--json") == (10, "")
+
+
+def test_1_an_answer_without_standard_output() -> None:
+    program = [sys.executable, "-m", "model_factory.cli", "schema", "bundle"]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *program]
+    done = subprocess.run(closed, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "model-factory: the answer cannot be written: Bad file descriptor\n"
 
 
 def test_a_reader_s_key_folder_verifies_and_does_not_act(serving: Place, tmp_path: Path) -> None:

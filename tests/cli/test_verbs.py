@@ -46,13 +46,15 @@ def test_every_verb_explains_itself_and_takes_json(verb: tuple[str, ...]) -> Non
     called = call(*verb, "--help")
     assert called.status == 0
     assert "--json" in called.out
+    assert ("--root" in called.out) == ("'factory" in called.out)
     assert called.out.startswith(f"usage: model-factory {' '.join(verb)}")
 
 
 def test_help_names_every_verb_and_every_exit_status() -> None:
     text = parser().format_help()
     assert all(verb[0] in text for verb in VERBS)
-    assert all(f"{status} {name}" in text for status, name in ((10, "INPUT"), (17, "REGISTRY")))
+    named = ((10, "INPUT"), (17, "REGISTRY"), (130, "ended"), (141, "done"), (143, "ended"))
+    assert all(f"{status} {name}" in text for status, name in named)
 
 
 def test_a_dataset_is_built_of_files_as_the_interface_builds_it(built: Place) -> None:
@@ -109,6 +111,35 @@ def test_from_request_to_retirement(place: Place) -> None:
     assert call("fsck", "--json", *root).document["findings"] == []
     retired = call("retire", bundle, "--actor", "alice", "--reason", "old", "--json", *root)
     assert (retired.status, retired.document["to"]) == (0, "RETIRED")
+
+
+def test_a_list_says_of_each_run_where_it_is_and_of_itself_whether_it_is_whole(place: Place) -> None:
+    root = ("--root", place.root)
+    first, second = (place.train(seed_policy={"base_seed": seed}, publish=False) for seed in (1, 2))
+    request = {**first.request, "request_id": "another-one"}
+    request["target_scope"] = {**request["target_scope"], "tenant_id": "north"}
+    run = place.factory().submit(request)
+    run.cancel("a mistake", actor="alice")
+
+    whole = call("runs", "--json", *root).document
+    assert [each["train_run_id"] for each in whole["runs"]] == [run.id, second.id, first.id]
+    assert whole["more"] is False
+    latest = whole["runs"][0]
+    assert (latest["state"], latest["reason"]) == ("FAIL", "RUN_CANCELLED")
+    assert latest["scope"] == f"{SCOPE}/north"
+    assert (latest["submitted_at"], latest["updated_at"]) == tuple(
+        run.events[place]["recorded_at"] for place in (0, -1)
+    )
+    assert "--limit" not in call("runs", "--limit", "3", *root).out
+
+    part = call("runs", "--limit", "2", "--json", *root).document
+    assert part == {"runs": whole["runs"][:2], "more": True}
+    told = call("runs", "--limit", "2", *root).out
+    assert "--limit 20" in told.splitlines()[-1]
+    assert told.split()[:5] == ["run", "state", "reason", "scope", "admitted"]
+    row = told.splitlines()[1].split()
+    assert row[1:5] == ["FAIL", "RUN_CANCELLED", f"{SCOPE}/north", f"{run.submitted_at[:19]}Z"]
+    assert call("runs", "--state", "FAIL", "--limit", "1", "--json", *root).document["more"] is False
 
 
 @pytest.mark.parametrize("name", ["training_config", "governance_profile"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.cli.payments import Place, call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
 JOBS = "objects/local/mf/job_requests"
 
@@ -30,10 +33,15 @@ class Serving:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
         )
 
+    @property
+    def lines(self) -> IO[str]:
+        """Standard output, line by line."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
     def news(self) -> Iterator[dict[str, Any]]:
         """Yield what it tells, as it does."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self.lines:
             yield json.loads(line)
 
     def until(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
@@ -43,15 +51,15 @@ class Serving:
             found += [each for each in [next(self.news())] if each["kind"] == kind]
         return found
 
-    def end(self, *signals: int) -> tuple[int, str]:
-        """Signal it, once or several times, and wait until it is gone."""
+    def end(self, *signals: int) -> tuple[int, list[dict[str, Any]]]:
+        """Signal it, once or several times, and wait until it is gone; give its status and the news since."""
         assert self.process.stderr is not None
         for place, each in enumerate(signals):
             self.process.send_signal(each)
             if place == 0:
                 assert "stopping" in self.process.stderr.readline()
         out, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, out
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
 
 
 @pytest.fixture
@@ -76,30 +84,98 @@ def test_a_worker_takes_up_jobs_until_it_is_told_to_stop(place: Place, request_f
     run = jobs["by-a-scheduler.json"]["train_run_id"]
     (ended,) = serving.until("run")
     assert (ended["train_run_id"], ended["state"], ended["failure"]) == (run, "PUBLISHED", None)
-    status, out = serving.end(signal.SIGTERM)
+    status, told = serving.end(signal.SIGTERM)
     assert status == 0
-    assert json.loads(out.splitlines()[-1]) == {"kind": "stopped", "runs": 1, "jobs": 2}
+    assert told[-1] == {"kind": "stopped", "runs": 1, "jobs": 2}
     assert call("fsck", "--json", *root).document["findings"] == []
 
 
-def test_a_second_signal_stops_the_run_at_hand_and_puts_it_back(place: Place, request_file: Path) -> None:
-    slow = {"model": {"family": "gradient_boosting", "n_estimators": 5000}}
+def submit_slow(place: Place, request_file: Path, trees: int) -> mf.Run:
+    """Submit a run that takes a while."""
     factory = place.factory()
     (trained,) = factory.runs()
     assert trained.plan is not None
-    whole = trained.plan["training_config"]
-    reference = factory.store("training_config", {**whole, **slow})
+    model = {"family": "gradient_boosting", "n_estimators": trees}
+    reference = factory.store("training_config", {**trained.plan["training_config"], "model": model})
     request = json.loads(request_file.read_text("utf-8"))
-    run = factory.submit({**request, "request_id": "a-slow-one", "training_config": reference})
-    serving = Serving(place.root)
+    return factory.submit({**request, "request_id": "a-slow-one", "training_config": reference})
+
+
+def serving_at(run: mf.Run, place: Place, *more: str) -> Serving:
+    """Start a worker, and wait until it is at the run."""
+    serving = Serving(place.root, *more)
     while run.refresh().state != "RUNNING":
         assert serving.process.poll() is None
+    return serving
+
+
+def shown(run: mf.Run, place: Place) -> str:
+    """Show a run, words apart by one space each."""
+    return " ".join(call("show", run.id, "--root", place.root).out.split())
+
+
+@pytest.mark.parametrize(("insisting", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_stops_the_run_at_hand_and_puts_it_back(
+    place: Place, request_file: Path, insisting: int, expected: int
+) -> None:
+    run = submit_slow(place, request_file, 5000)
+    serving = serving_at(run, place)
     held = call("work", "--run", run.id, "--json", "--root", place.root)
     assert (held.status, held.document["code"]) == (15, "LEASE_LOST")
-    status, _ = serving.end(signal.SIGTERM, signal.SIGINT)
-    assert status == 130
+    assert f"held by local-{serving.process.pid}, until 20" in shown(run, place)
+    status, news = serving.end(signal.SIGTERM, insisting)
+    assert status == expected
+    mf.documents.validate("error_response", news[-1])
+    assert news[-1]["code"] == "INTERRUPTED"
     run.refresh()
-    assert (run.state, run.reason) == ("QUEUED", "INTERRUPTED")
+    assert (run.state, run.reason, run.holder) == ("QUEUED", "INTERRUPTED", None)
+    assert run.rests_until is not None
+    told = shown(run, place)
+    assert "because the caller stopped the work rests until" in told
+    assert f"rests until {run.rests_until[:19]}Z; work --run takes it up at once" in told
+
+
+@pytest.mark.parametrize("which", ["--once", "--run"])
+def test_a_worker_for_one_run_heeds_signals_as_one_that_serves(
+    place: Place, request_file: Path, which: str
+) -> None:
+    run = submit_slow(place, request_file, 2000)
+    alone = [which] if which == "--once" else [which, run.id]
+    status, told = serving_at(run, place, *alone).end(signal.SIGTERM, signal.SIGTERM)
+    assert (status, [each["code"] for each in told]) == (143, ["INTERRUPTED"])
+    assert (run.refresh().state, run.holder) == ("QUEUED", None)
+    # Who names the run need not wait until it has rested.
+    status, told = serving_at(run, place, "--run", run.id).end(signal.SIGTERM)
+    assert (status, [each["state"] for each in told]) == (0, ["PUBLISHED"])
+
+
+def test_a_worker_whose_reader_leaves_finishes_what_is_at_hand_and_stops(
+    place: Place, request_file: Path
+) -> None:
+    run = submit_slow(place, request_file, 1000)
+    serving = serving_at(run, place)
+    serving.lines.close()
+    (place.root / JOBS).mkdir(parents=True, exist_ok=True)
+    (place.root / JOBS / "a-torn-one.json").write_text("{", encoding="utf-8")
+    with serving.process:
+        assert serving.process.stderr is not None
+        assert serving.process.stderr.read() == ""
+    assert serving.process.returncode == 141
+    assert run.refresh().state == "PUBLISHED"
+
+
+def test_the_last_line_is_what_ended_a_worker(place: Place, request_file: Path) -> None:
+    run = submit_slow(place, request_file, 1000)
+    serving = serving_at(run, place)
+    # A row that was changed: waiting does not mend it.
+    with contextlib.closing(sqlite3.connect(place.root / "ledger.sqlite", timeout=60)) as ledger, ledger:
+        ledger.execute("UPDATE runs SET publish_allowed = 1 - publish_allowed WHERE state = 'PASS'")
+    with serving.process:
+        told = list(serving.news())
+    assert serving.process.returncode == 15
+    mf.documents.validate("error_response", told[-1])
+    assert told[-1]["code"] == "LEDGER_CORRUPT"
+    assert [(each["kind"], each["state"]) for each in told[:-1]] == [("run", "PUBLISHED")]
 
 
 def test_a_worker_without_concurrency_is_refused(place: Place) -> None:
@@ -117,6 +193,7 @@ def test_a_cancelled_run_is_over_for_good(place: Place, request_file: Path) -> N
     assert (cancelled.document["state"], cancelled.document["reason"]) == ("FAIL", "RUN_CANCELLED")
     assert call("work", "--once", *root).document == {"train_run_id": None}
     assert call("work", "--run", run.id, *root).document["reason"] == "RUN_CANCELLED"
+    assert f"because {factory.defaults.principal} stopped it: a mistake scope" in shown(run, place)
     with pytest.raises(mf.errors.ExecutionError, match="a mistake") as caught:
         run.refresh().raise_refusal()
     assert caught.value.code == "RUN_CANCELLED"
@@ -138,6 +215,23 @@ def test_a_worker_serves_in_a_thread_of_a_program(place: Place, request_file: Pa
     worker.serve(tell)
     assert told == ["job", "run"]
     assert [run.state for run in factory.runs()] == ["PUBLISHED"]
+    with pytest.raises(mf.errors.ExecutionError, match="make another") as caught:
+        worker.serve(tell)
+    assert caught.value.code == "INVALID_TRANSITION"
+    assert told == ["job", "run"]
+
+
+def test_a_worker_that_was_stopped_before_it_serves_takes_up_nothing(
+    place: Place, request_file: Path
+) -> None:
+    factory = place.factory()
+    factory.post(request_file)
+    worker = factory.worker()
+    worker.stop()
+    told: list[mf.News] = []
+    worker.serve(told.append)
+    assert told == []
+    assert [run.state for run in factory.runs()] == ["PASS"]
 
 
 def test_what_a_listener_raises_ends_the_worker(place: Place, request_file: Path) -> None:

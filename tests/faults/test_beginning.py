@@ -54,15 +54,21 @@ def ended(place: Place, monkeypatch: pytest.MonkeyPatch, **environment: str) -> 
         monkeypatch.setenv(name, value)
     command = [sys.executable, "-m", "model_factory.cli", "work", "--json", *place.options()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    failure = json.loads(done.stdout)
+    (line,) = done.stdout.splitlines()
+    failure = json.loads(line)
+    assert place.how["ledger"] not in line
     return done.returncode, failure["code"], failure["retryable"]
 
 
-def test_refused_credentials_end_a_worker(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_and_a_database_that_is_not_there_end_a_worker(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = servers.place()
     nobody = place.how["ledger"].replace("owner@", "nobody@")
     as_nobody = replace(place, how={**place.how, "ledger": nobody})
     assert ended(as_nobody, monkeypatch) == (15, "LEDGER_UNAVAILABLE", False)
+    nowhere = replace(place, how={**place.how, "ledger": f"{place.how['ledger']}-not-made"})
+    assert ended(nowhere, monkeypatch) == (15, "LEDGER_UNAVAILABLE", False)
     with lookalike(Manners(lets_in=False)) as shut:
         assert ended(place, monkeypatch, AWS_ENDPOINT_URL=shut.url) == (15, "STORE_UNAVAILABLE", False)
     with lookalike(Manners(honours_condition=False)) as careless:

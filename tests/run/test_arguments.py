@@ -80,6 +80,27 @@ def test_who_acts_and_why_are_texts(own_published: Published, how: dict[str, Any
     assert factory.registry.resolve(SCOPE).bundle_id is None
 
 
+@pytest.mark.parametrize("name", ["", "a b", "é", "a" * 129])
+def test_nobody_acts_under_another_form_of_name(own_published: Published, name: str) -> None:
+    factory = opened(own_published[0])
+    run = factory.run(own_published[2])
+    bundle = run.publish()
+    registry = factory.registry
+    for act in (
+        lambda: run.cancel("x", actor=name),
+        lambda: registry.approve(bundle, actor=name, reason="x"),
+        lambda: registry.promote(bundle, actor=name, reason="x"),
+        lambda: registry.rollback(SCOPE, actor=name, reason="x"),
+        lambda: registry.retire(bundle, actor=name, reason="x"),
+    ):
+        with pytest.raises(mf.errors.InputAdmissionError) as refused:
+            act()
+        assert (refused.value.code, refused.value.problems[0]["pointer"]) == ("PARAMETER_INVALID", "actor")
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        mf.open(own_published[0], principal=name)
+    assert (refused.value.code, refused.value.problems[0]["pointer"]) == ("PARAMETER_INVALID", "principal")
+
+
 @pytest.mark.parametrize(
     ("how", "code"),
     [

@@ -16,7 +16,7 @@ __all__ = ["Answer", "columns", "facts", "failure_document", "failure_text", "to
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a verb that did what it was asked; ``line`` where it is the last JSON line of several."""
+    """The answer of a verb that did what it was asked; ``line`` where its JSON is to be one line."""
 
     document: Mapping[str, Any]
     text: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_factory import demo
 from model_factory.cli.answer import Answer, columns
 from model_factory.cli.options import verb
+from model_factory.cli.output import write
 
 if TYPE_CHECKING:
     from model_factory.cli.options import Options, Verbs
@@ -31,9 +31,11 @@ def add(verbs: Verbs) -> None:
         type=Path,
         default=Path("factory-demo"),
         metavar="DIR",
-        help="folder of its factory and page",
+        help="folder of its factory and page; 'factory-demo' by default",
     )
-    added.add_argument("--seed", type=int, default=1, metavar="N", help="of the simulated payments")
+    added.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of the simulated payments; 1 by default"
+    )
     added.add_argument(
         "--data", type=Path, metavar="DIR", help="folder with the handbook's transactions.parquet"
     )
@@ -48,15 +50,10 @@ def _demo(options: Options) -> Answer:
         seed=options.seed,
         data=options.data,
         threads=options.threads,
-        say=None if options.json else _say,
+        say=None if options.json else write,
         progress=False if options.json else None,
     )
     return Answer(outcome.document(), _told(outcome))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _told(outcome: demo.Outcome) -> str:

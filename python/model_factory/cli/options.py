@@ -46,7 +46,7 @@ def verb(
             "--root",
             default="factory",
             metavar="PLACE",
-            help="its folder, or a URL such as s3://bucket/prefix",
+            help="its folder, or a URL such as s3://bucket/prefix; 'factory' by default",
         )
         added.add_argument(
             "--ledger",

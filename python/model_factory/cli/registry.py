@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from model_factory.cli import tables
 from model_factory.cli.answer import Answer, columns, facts
 from model_factory.cli.options import acting, opened, verb
+from model_factory.runs import scope_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,22 +68,16 @@ def _event(event: Mapping[str, Any]) -> Answer:
 def _resolve(options: Options) -> Answer:
     with opened(options) as factory:
         resolution = factory.registry.resolve(options.scope, fallback=options.fallback)
+    answered = resolution.document["resolved_scope"]
     pairs = [
         ("outcome", resolution.outcome),
-        ("scope", _scope_text(resolution.document["resolved_scope"])),
+        # For a tenant it may be the one for all tenants.
+        ("scope", None if answered is None else scope_text(answered)),
         ("bundle", resolution.bundle_id),
         ("generation", resolution.generation),
         ("because", ", ".join(resolution.reason_codes) or None),
     ]
     return Answer(resolution.document, facts(pairs), _status(resolution))
-
-
-def _scope_text(scope: dict[str, str | None] | None) -> str | None:
-    """Say which scope answered: for a tenant it may be the one for all tenants."""
-    if scope is None:
-        return None
-    parts = (scope[name] for name in ("environment", "mode", "bundle_slot", "tenant_id"))
-    return "/".join(part for part in parts if part is not None)
 
 
 def _status(resolution: Resolution) -> int:

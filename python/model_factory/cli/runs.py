@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_factory import _requests
+from model_factory import _arrays, _requests
 from model_factory.cli.answer import Answer, columns, facts, to_json
 from model_factory.cli.options import acting, opened, refuse, verb
+from model_factory.cli.output import Unwritable, write
+from model_factory.cli.signals import stopping
 from model_factory.display.receipt import SIGNS, subject
 from model_factory.worker import Worker
 
@@ -25,8 +26,14 @@ Take up jobs and carry out runs until stopped, telling each on a line of its own
 ledger that is away is waited for.
 
 SIGTERM or Ctrl-C lets the runs at hand end and claims no more; once more stops them at their next
-step, and puts them back to be claimed again.
+step, and puts them back to be claimed again: status 143 or 130. With --once and --run too. A reader
+of the lines that leaves, as `head` does, is the same as the first of them: status 141.
+
+With --json each line is an object: its "kind" is "job" or "run" for what became of one, "trouble" for
+what was away, and of the last "stopped"; where something else than the first signal ended it, the last
+is the failure, as every command prints it. With --once and --run the only line is the run, as by `show`.
 """
+MOST_LISTED = (1 << 32) - 2
 HEADLINES = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_error")
 
 
@@ -53,7 +60,7 @@ def add(verbs: Verbs) -> None:
     acting(cancel)
     listed = verb(verbs, "runs", _runs, "list runs, the latest first")
     listed.add_argument("--state", metavar="STATE", help="only runs in this state, such as PASS")
-    listed.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many")
+    listed.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many; 100 by default")
     show = verb(verbs, "show", _show, "show a run with its metrics, its verdict and its evidence")
     show.add_argument("run", metavar="RUN")
     retry = verb(
@@ -95,36 +102,38 @@ def _work(options: Options) -> Answer:
         lanes = 1 if options.concurrency is None else options.concurrency
         return _serve(options, Worker.at(options.root, concurrency=lanes, **place, **how))
     with opened(options, **how) as factory:
-        run = factory.work(options.run)
+        # There is no next run that it would have to be kept from.
+        with stopping(lambda: None):
+            run = factory.work(options.run)
         if run is None and options.run is not None:
             # It is over, or somebody else is at it, which is not to look like success.
             run = factory.run(options.run)
             run.raise_held()
-        return Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
+        answer = Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
+        return replace(answer, line=True)
 
 
 def _serve(options: Options, worker: Worker) -> Answer:
     """Serve until SIGTERM or Ctrl-C, which let the runs at hand end; once more stops them too."""
     counts = dict.fromkeys(("job", "run", "trouble"), 0)
+    unwritable: Unwritable | None = None
 
     def tell(news: News) -> None:
+        nonlocal unwritable
         counts[news.kind] += 1
         line = to_json({"kind": news.kind, **news.document}, line=True) if options.json else _news(news)
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        try:
+            if unwritable is None:
+                write(line)
+        except Unwritable as error:
+            # What is at hand is worth finishing: the ledger remembers it, whoever listens here.
+            unwritable = error
+            worker.stop()
 
-    def asked(_signal: int, _frame: object) -> None:
-        worker.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        sys.stderr.write("stopping: the runs at hand are finished first; once more stops them too\n")
-
-    before = {each: signal.signal(each, asked) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with stopping(worker.stop):
         worker.serve(tell)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    if unwritable is not None:
+        raise unwritable
     text = f"stopped after {counts['run']} runs and {counts['job']} jobs"
     return Answer({"kind": "stopped", "runs": counts["run"], "jobs": counts["job"]}, text, line=True)
 
@@ -150,12 +159,30 @@ def _cancel(options: Options) -> Answer:
 
 
 def _runs(options: Options) -> Answer:
+    limit = _arrays.whole(options.limit, "limit", 1, MOST_LISTED)
     with opened(options) as factory:
-        found = factory.runs(state=options.state, limit=options.limit)
-        briefs = [_brief(run) for run in found]
-    rows = [[brief["train_run_id"], brief["state"], brief["gate"], brief["bundle_id"]] for brief in briefs]
-    text = columns(["run", "state", "gate", "bundle"], rows) if rows else "no run"
-    return Answer({"runs": briefs}, text)
+        # One more says whether there are more, which counting them all would say too, at the price of a scan.
+        found = factory.runs(state=options.state, limit=limit + 1)
+        briefs = [_brief(run) for run in found[:limit]]
+    more = len(found) > limit
+    text = _listed(briefs) if briefs else "no run"
+    if more:
+        text += f"\n\nearlier runs are left out: --limit {10 * limit} lists more, --state those of one state"
+    return Answer({"runs": briefs, "more": more}, text)
+
+
+def _listed(briefs: list[dict[str, Any]]) -> str:
+    head = ["run", "state", "reason", "scope", "admitted", "gate", "bundle"]
+    keys = ["train_run_id", "state", "reason", "scope", "submitted_at", "gate", "bundle_id"]
+    rows = [[brief[key] for key in keys] for brief in briefs]
+    admitted = keys.index("submitted_at")
+    for row in rows:
+        row[admitted] = _to_the_second(row[admitted])
+    return columns(head, rows)
+
+
+def _to_the_second(moment: str) -> str:
+    return f"{moment[:19]}Z"
 
 
 def _show(options: Options) -> Answer:
@@ -174,6 +201,9 @@ def _brief(run: Run) -> dict[str, Any]:
         "train_run_id": run.id,
         "state": run.state,
         "reason": run.reason,
+        "scope": run.scope,
+        "submitted_at": run.submitted_at,
+        "updated_at": run.updated_at,
         "publish_allowed": run.publish_allowed,
         "gate": run.gate,
         "bundle_id": run.bundle_id,
@@ -199,13 +229,16 @@ def _shown(run: Run) -> Answer:
 
 
 def _facts(run: Run) -> str:
-    scope = run.request["target_scope"]
-    named = [scope["environment"], scope["mode"], scope["bundle_slot"], scope.get("tenant_id")]
+    holder, rests = run.holder, run.rests_until
     pairs = [
         ("run", run.id),
         ("state", run.state if run.reason is None else f"{run.state}, {run.reason}"),
+        ("because", run.detail),
+        ("held by", holder and f"{holder['worker']}, until {_to_the_second(holder['expires_at'])}"),
+        ("rests", rests and f"until {_to_the_second(rests)}; work --run takes it up at once"),
         ("gate", run.gate),
-        ("scope", "/".join(part for part in named if part)),
+        ("scope", run.scope),
+        ("admitted", _to_the_second(run.submitted_at)),
         ("intent", run.request["intent_kind"]),
         ("bundle", run.bundle_id),
     ]

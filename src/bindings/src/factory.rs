@@ -17,6 +17,7 @@ use contracts::{
     publication::BundlePublication,
     resolved_plan::ResolvedTrainPlan,
     scope::TargetScope,
+    time::Timestamp,
     train_request::TrainBuildRequest,
     training_config::TrainingConfig,
 };
@@ -299,10 +300,10 @@ impl PyRow {
         self.0.progress.state.as_str()
     }
 
-    /// All of it, with its request.
+    /// All of it, with its request, and until when it rests.
     fn text(&self) -> Result<String> {
         let request: Value = canonical::read(&self.0.request)?;
-        Ok(json(&RunView { run: &self.0, request })?)
+        Ok(json(&RunView { run: &self.0, rests_until: self.0.rests_until(), request })?)
     }
 }
 
@@ -310,6 +311,7 @@ impl PyRow {
 struct RunView<'a> {
     #[serde(flatten)]
     run: &'a Run,
+    rests_until: Option<Timestamp>,
     request: Value,
 }
 
@@ -362,13 +364,18 @@ pub(crate) fn scope(text: Parsed<TargetScope>) -> Result<String> {
     Ok(json(&text.0)?)
 }
 
-/// Checks what an open factory fills in for its callers, so that nothing fails for it later.
+/// Checks the platform run that an open factory fills in for its callers, so that nothing fails for it later.
 #[pyfunction]
-pub(crate) fn check_defaults(platform_run_id: Parsed<PlatformRunId>, principal: &str) -> Result<()> {
+pub(crate) fn check_platform_run(platform_run_id: Parsed<PlatformRunId>) {
     // Taking it is the check.
     drop(platform_run_id);
-    let of_argument = |failure: Failure| failure.with_code(Code::ParameterInvalid);
-    Ok(principal.parse::<Principal>().map(drop).map_err(of_argument)?)
+}
+
+/// Checks who acts, as the caller's argument of this name.
+#[pyfunction]
+pub(crate) fn check_principal(text: &str, name: &str) -> Result<()> {
+    let of_argument = |failure: Failure| failure.with_code(Code::ParameterInvalid).with_place(name);
+    Ok(text.parse::<Principal>().map(drop).map_err(of_argument)?)
 }
 
 /// Name of this release of the code, as requests and manifests carry it.

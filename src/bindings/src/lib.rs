@@ -42,7 +42,7 @@ mod _native {
     #[pymodule_export]
     use crate::document::{as_json, canonical, documents, schema};
     #[pymodule_export]
-    use crate::factory::{PyFactory, PyRow, check_defaults, release, scope};
+    use crate::factory::{PyFactory, PyRow, check_platform_run, check_principal, release, scope};
     #[pymodule_export]
     use crate::failure::{codes, refusal};
     #[pymodule_export]

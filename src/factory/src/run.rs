@@ -33,7 +33,7 @@ use crate::{
     failpoint::{self, Failpoint},
     gate::{self, Judged},
     guard::guard,
-    ledger::{Event, Lease, Mode, Move, Run, State},
+    ledger::{Event, EventKind, Lease, Mode, Move, Run, State},
     line::{LEASE_SECONDS, Line},
     publish::publish,
     receipts::{evidence_of, holds_evidence, latest_evidence},
@@ -95,10 +95,7 @@ impl Claimed<'_> {
         };
         match result {
             Ok(()) => self.line.settle(self.lease.run_id()),
-            Err(failure) => {
-                self.record(&failure)?;
-                Err(failure)
-            }
+            Err(failure) => Err(self.record(failure)?),
         }
     }
 
@@ -232,13 +229,38 @@ impl Claimed<'_> {
         self.line.ledger.advance(self.lease, to, reason, json!({ "evidence": evidence }))
     }
 
-    /// Records what stopped the run. A transient failure or damage leaves it to be claimed again; what it left
-    /// behind stays.
-    fn record(&self, failure: &Failure) -> Result<()> {
-        if failure.code == Code::LeaseLost {
-            return Ok(());
+    /// Records what stopped the run, and gives it back: somebody who cancelled it, where that came first. A transient
+    /// failure or damage leaves it to be claimed again; what it left behind stays.
+    fn record(&self, failure: Failure) -> Result<Failure> {
+        let run = match self.line.ledger.run(self.lease.run_id()) {
+            Ok(run) => run,
+            // Also a ledger that has not answered for as long as a lease lasts takes it away.
+            Err(_) if failure.code == Code::LeaseLost => return Ok(failure),
+            Err(away) => return Err(away),
+        };
+        if run.reason == Some(Code::RunCancelled) {
+            return self.cancelled();
         }
-        let run = self.line.ledger.run(self.lease.run_id())?;
+        if failure.code == Code::LeaseLost {
+            return Ok(failure);
+        }
+        match self.report(&run, &failure) {
+            // Somebody cancelled it or took it over since it was read.
+            Err(lost) if lost.code == Code::LeaseLost => self.record(lost),
+            reported => reported.map(|()| failure),
+        }
+    }
+
+    /// Who cancelled the run, and why.
+    fn cancelled(&self) -> Result<Failure> {
+        let events = self.line.ledger.events(self.lease.run_id())?;
+        let cancelled = events.iter().rev().find(|event| event.kind == EventKind::Cancelled);
+        let told = cancelled.and_then(|event| event.detail.get("failure")?.as_str());
+        Ok(Failure::new(Code::RunCancelled, told.unwrap_or_default()))
+    }
+
+    /// Reports to the ledger what stopped the run, which is as the ledger had it a moment ago.
+    fn report(&self, run: &Run, failure: &Failure) -> Result<()> {
         if run.progress.is_at_rest() {
             // The ledger took the last step and its answer was lost: the run is where it was to go.
             return self.line.settle(self.lease.run_id());

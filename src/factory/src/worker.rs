@@ -8,7 +8,8 @@
 //!
 //! Flows in: jobs and runs, from the store and the ledger. Flows out: what became of each, told as it happens.
 //! Invariants: a run that fails, with whatever code, does not stop the worker; what cannot be mended by waiting, such as
-//! a damaged ledger or a missing key, does, and at the beginning refused credentials too; asked to stop, a worker finishes what it holds and claims nothing more.
+//! a damaged ledger or a missing key, does, and at the beginning refused credentials or a database that is not there too; asked
+//! to stop, a worker finishes what it holds and claims nothing more.
 //!
 //! Waits grow while nothing happens and are spread by a generator keyed by the worker's name, so that workers that
 //! started together do not ask together. How long a run that failed rests is the ledger's business.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Head, Submission,
     event::{Event, EventKind, News, fold},
-    state::{Mode, Progress, State, Step},
+    state::{Mode, PUBLISH_RETRIES, Progress, State, Step},
 };
 
 /// Seconds that a lease can be asked for.
@@ -44,7 +44,7 @@ pub struct Run {
     pub progress: Progress,
     /// Who works on it, if anyone.
     pub holder: Option<Holder>,
-    /// The code that the last event carries.
+    /// Why it is where it is, where there is a code for it: the last event carries it.
     pub reason: Option<Code>,
     /// When it was admitted.
     pub submitted_at: Timestamp,
@@ -217,8 +217,11 @@ impl Run {
     /// The run after a step, with the event that says so.
     pub(super) fn after(&self, step: Step, holder: Option<Holder>, news: News) -> Result<(Self, Event)> {
         let progress = self.progress.apply(step)?;
+        // Who asks for a run or gives it back leaves it where it is, and why.
+        let stays = matches!(step, Step::Join { .. } | Step::Release);
+        let reason = if stays { self.reason } else { news.reason };
         // A clock that was set back does not turn the order of a run's events around.
-        let news = News { recorded_at: news.recorded_at.max(self.updated_at), ..news };
+        let news = News { recorded_at: news.recorded_at.max(self.updated_at), reason, ..news };
         let event = Event::following(&self.run_id, Some((self.events, self.head)), &progress, news)?;
         let run = Self {
             progress,
@@ -265,11 +268,20 @@ impl Run {
             .is_some_and(|holder| now < holder.expires_at && holder.expires_at <= later(now, LONGEST_LEASE))
     }
 
+    /// Until when the run rests before any worker takes it up again; none where it need not, or where none will, since its
+    /// retries are used up.
+    pub fn rests_until(&self) -> Option<Timestamp> {
+        let spent =
+            self.progress.state == State::PublishPending && self.progress.publish_attempts > PUBLISH_RETRIES;
+        match u32::try_from(self.progress.rest_seconds()) {
+            Ok(seconds @ 1..) if !spent => Some(later(self.updated_at, seconds)),
+            _ => None,
+        }
+    }
+
     /// Whether the run has rested long enough for any worker to take it up; so it has where the clock was set back.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        let rest = i64::try_from(self.progress.rest_seconds()).unwrap_or(i64::MAX);
-        let rested = now.nanoseconds().saturating_sub(self.updated_at.nanoseconds());
-        rested < 0 || rested >= rest.saturating_mul(1_000_000_000)
+        now < self.updated_at || self.rests_until().is_none_or(|rested| rested <= now)
     }
 
     /// Digest of the whole row: the recipe `ledger_run.v1`.

@@ -173,7 +173,9 @@ fn an_outage_is_retried_within_bounds_and_never_trains() {
     assert_refusal("away", &failure, Code::RegistryUnavailable, "does not answer");
     for attempt in 1..=PUBLISH_RETRIES {
         let row = place.run(&run);
-        assert_eq!((row.progress.state, row.reason), (State::PublishPending, None), "given back");
+        let why = Some(Code::RegistryUnavailable);
+        assert_eq!((row.progress.state, row.reason), (State::PublishPending, why));
+        assert_eq!(row.holder, None, "given back");
         assert_eq!((row.progress.publish_attempts, row.progress.full_attempts), (attempt, 1));
         let failure = away.publish_retry(&run, &worker(), &Silent).unwrap_err();
         assert_eq!(failure.code, Code::RegistryUnavailable);

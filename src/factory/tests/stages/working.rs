@@ -399,7 +399,7 @@ fn a_run_that_is_carried_out_can_be_cancelled_and_what_its_worker_did_counts_for
     let run = place.factory.submit(Bench::checked(place.quick())).unwrap().run.run_id;
     let watch = Cancelling { place: &place, asked: Mutex::new(false) };
     let failure = place.factory.work(&worker(), Some(&run), &watch).unwrap_err();
-    assert_eq!(failure.code, Code::LeaseLost);
+    assert_eq!((failure.code, &*failure.detail), (Code::RunCancelled, "alice stopped it: asked by mistake"));
     let row = place.run(&run);
     assert_eq!((row.progress.state, row.reason), (State::Fail, Some(Code::RunCancelled)));
     let receipt = place.factory.receipt(&run).unwrap().unwrap();

@@ -9,6 +9,10 @@ use std::{error::Error, io, time::Duration};
 use contracts::{Code, Failure};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+/// What to do about a database that is not there: the ledger makes its tables, and no database.
+const MISSING_DATABASE: &str = "Create the database that the ledger's URL names, in UTF-8 and with a role that may CREATE in \
+    it (createdb, or CREATE DATABASE), or mend the name at the end of the URL.";
+
 /// What is left of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -75,8 +79,14 @@ fn refused(error: &DbError) -> Trouble {
         _ => Standing::Whole,
     };
     let detail = format!("the ledger's database refused with {} ({})", state.code(), meaning(state));
-    let failure = Failure::new(code(state), detail);
-    Trouble { standing, failure: if is_lasting(state) { failure.lasting() } else { failure } }
+    let mut failure = Failure::new(code(state), detail);
+    if is_lasting(state) {
+        failure = failure.lasting();
+    }
+    if state == &SqlState::INVALID_CATALOG_NAME {
+        failure = failure.with_hint(MISSING_DATABASE);
+    }
+    Trouble { standing, failure }
 }
 
 fn code(state: &SqlState) -> Code {
@@ -90,9 +100,10 @@ fn code(state: &SqlState) -> Code {
     }
 }
 
-/// Whether it refuses who asks, for as long as nobody gives them a right. A database that is not there may come.
+/// Whether somebody has to give who asks a right, or make the database: most often the URL names another than is meant,
+/// and whoever waited would wait for good.
 fn is_lasting(state: &SqlState) -> bool {
-    state.code() == "42501" || state.code().starts_with("28")
+    matches!(state.code(), "42501" | "3D000") || state.code().starts_with("28")
 }
 
 /// In words, by the class of the SQLSTATE.

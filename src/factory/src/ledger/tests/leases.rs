@@ -149,6 +149,7 @@ fn publish_retries_are_bounded_and_a_crash_spends_none(bench: &Bench) {
     assert_eq!(bench.ledger.begin_publish(&lease).unwrap_err().code, Code::PublishRetryExhausted);
     bench.ledger.release(&lease).unwrap();
     assert_eq!(bench.ledger.claim(&worker("worker-1"), 60, None).unwrap(), None);
+    assert_eq!(bench.ledger.run(lease.run_id()).unwrap().rests_until(), None);
     let failure = bench.ledger.claim(&worker("worker-1"), 60, Some(lease.run_id())).unwrap_err();
     assert_eq!(failure.code, Code::PublishRetryExhausted);
     bench.ledger.verify().unwrap();
@@ -190,7 +191,10 @@ fn a_pending_publication_rests_before_it_is_tried_again(bench: &Bench) {
     bench.advance(&lease, State::PublishPending).unwrap();
     bench.ledger.begin_publish(&lease).unwrap();
     let away = Move::to(State::PublishPending, Some(Code::RegistryUnavailable), json!({}));
-    bench.ledger.report(&lease, &[away, Move::release()]).unwrap();
+    let run = bench.ledger.report(&lease, &[away, Move::release()]).unwrap();
+    assert_eq!(run.reason, Some(Code::RegistryUnavailable), "who gives it back leaves why it waits");
+    let rested = run.updated_at.nanoseconds() + 10_000_000_000;
+    assert_eq!(run.rests_until(), Some(Timestamp::from_nanoseconds(rested)));
     bench.clock.advance(9);
     assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
     bench.clock.advance(1);

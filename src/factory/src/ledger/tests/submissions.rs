@@ -22,6 +22,15 @@ fn another_request_joins_the_run_and_can_only_widen_it(bench: &Bench) {
     assert_eq!(bench.ledger.verify().unwrap().events, 3);
 }
 
+fn a_request_that_joins_a_run_leaves_what_stopped_it(bench: &Bench) {
+    let run = bench.submit(1, false);
+    bench.ledger.cancel(&run.run_id, json!({})).unwrap();
+    let joined = bench.ledger.submit(&submission(1, "request-x", true)).unwrap().run;
+    assert_eq!((joined.progress.state, joined.reason), (State::Fail, Some(Code::RunCancelled)));
+    assert_eq!(bench.ledger.cancel(&run.run_id, json!({})).unwrap(), joined);
+    assert_eq!(bench.ledger.verify().unwrap().events, 3);
+}
+
 fn a_request_in_other_than_canonical_bytes_is_refused(bench: &Bench) {
     let spaced = Submission { request: b"{ }".to_vec(), ..submission(1, "request-1", false) };
     assert_eq!(bench.ledger.submit(&spaced).unwrap_err().code, Code::RequestInvalid);
@@ -113,6 +122,7 @@ fn a_writer_that_dies_at_a_commit_leaves_the_write_whole_or_absent(bench: &Bench
 on_each_database!(
     a_request_sent_again_is_the_run_it_made,
     another_request_joins_the_run_and_can_only_widen_it,
+    a_request_that_joins_a_run_leaves_what_stopped_it,
     a_request_in_other_than_canonical_bytes_is_refused,
     writers_with_connections_of_their_own_make_one_run_and_claim_it_once,
     two_processes_make_each_run_once,

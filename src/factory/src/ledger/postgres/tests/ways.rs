@@ -88,7 +88,9 @@ fn a_password_that_is_wrong_is_not_shown() {
     assert!(failure.detail.contains("28P01"), "{failure}");
     not_shown(&failure);
     let failure = refused(&format!("postgresql://worker:{PASSWORD}@127.0.0.1:{}/none", server.port()));
-    assert!(failure.detail.contains("3D000"), "{failure}");
+    assert!(failure.detail.contains("3D000") && !failure.retryable(), "{failure}");
+    assert!(failure.hint().contains("createdb") && !failure.hint().contains("none"), "{}", failure.hint());
+    not_shown(&failure);
     let failure = refused(&format!("postgresql://worker@127.0.0.1:{}/{name}", server.port()));
     assert!(failure.detail.contains("password missing"), "{failure}");
     // Nobody listens there any more.
