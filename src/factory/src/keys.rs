@@ -285,7 +285,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::Put;
+    use crate::store::{Listing, Put};
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
@@ -452,7 +452,7 @@ mod tests {
             self.0.get(key)
         }
 
-        fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+        fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
             self.0.list(prefix)
         }
     }
