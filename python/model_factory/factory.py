@@ -303,7 +303,7 @@ class Factory:
             With the code of what is wrong with the request; ``RUN_SCOPE_INVALID`` or ``RUN_CONFIG_MISMATCH``
             where it is for another platform run or for other revisions.
         ImmutabilityError
-            ``JOB_REQUEST_IMMUTABILITY_VIOLATION`` where another job has the name.
+            ``JOB_REQUEST_IMMUTABILITY_VIOLATION`` where another job has the name, or had it and was answered.
         """
         kind = "train_request"
         document = _requests.read(kind, request)

@@ -26,7 +26,8 @@ class News:
     ----------
     kind : str
         ``"job"`` for a job that was answered, ``"run"`` for a run that was carried out as far as it went, and
-        ``"trouble"`` for something that was away; the worker goes on after each of them.
+        ``"trouble"`` for something that was away or lies in the inbox and is no job; the worker goes on after
+        each of them.
     document : dict
         Of a job its ``job`` and the ``invocation`` that answers it; of a run its ``train_run_id`` and either
         its ``state`` or the ``failure``; of trouble the ``error_response``.

@@ -76,9 +76,15 @@ def test_a_worker_takes_up_jobs_until_it_is_told_to_stop(place: Place, request_f
     posted = call("post", request_file, "--json", *root)
     assert posted.status == 0
     assert posted.document["uri"] == "local/mf/job_requests/by-a-scheduler.json"
-    (place.root / JOBS / "a-torn-one.json").write_text('{"schema_ver', encoding="utf-8")
+    inbox = place.root / JOBS
+    (inbox / "a-torn-one.json").write_text('{"schema_ver', encoding="utf-8")
+    # What is no job, first and last, keeps nobody waiting.
+    for odd in (".a-hidden-one.json", "z-half-written.json.tmp"):
+        (inbox / odd).write_text("{", encoding="utf-8")
+    os.mkfifo(inbox / "0-pipe.json")
 
     serving = Serving(place.root, "--concurrency", "2")
+    assert [each["code"] for each in serving.until("trouble", 2)] == ["STORE_KEY_INVALID", "STORE_CORRUPT"]
     jobs = {each["job"].rsplit("/")[-1]: each["invocation"] for each in serving.until("job", 2)}
     assert jobs["a-torn-one.json"]["failure"]["code"] == "JOB_REQUEST_INVALID"
     run = jobs["by-a-scheduler.json"]["train_run_id"]
@@ -87,6 +93,11 @@ def test_a_worker_takes_up_jobs_until_it_is_told_to_stop(place: Place, request_f
     status, told = serving.end(signal.SIGTERM)
     assert status == 0
     assert told[-1] == {"kind": "stopped", "runs": 1, "jobs": 2}
+    (found,) = call("fsck", "--json", *root).document["findings"]
+    assert (found["code"], found["subject"]) == ("STORE_CORRUPT", "local/mf/job_requests/0-pipe.json")
+    # Whoever left them may clear them away, those that were answered too.
+    for each in inbox.iterdir():
+        each.unlink()
     assert call("fsck", "--json", *root).document["findings"] == []
 
 

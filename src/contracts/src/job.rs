@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Invariants: a job is answered once, by the first worker that can; a receipt holds no time, so that whoever answers
-//! the same job says the same; a job that cannot be read is answered as well, and stays where it is.
+//! the same job says the same; what is no job by its content is answered as well. No worker moves or changes a job. Its
+//! owner may clear an answered one away, whose name stays used.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -297,7 +297,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::Put;
+    use crate::store::{Listing, Put};
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
@@ -468,7 +468,7 @@ mod tests {
             self.0.get(key)
         }
 
-        fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+        fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
             self.0.list(prefix)
         }
     }

@@ -197,7 +197,7 @@ impl Shift<'_> {
                 }
                 // Seen at each look, and news once.
                 Taken::Left(failure) => {
-                    if house.left.insert((job.clone(), failure.code)) {
+                    if house.left.insert((job.clone(), failure.detail.clone())) {
                         self.tell(News::Trouble(failure));
                     }
                 }
@@ -239,8 +239,8 @@ fn pool_of(threads: NonZeroUsize) -> Result<ThreadPool> {
 /// What the thread remembers that takes up jobs and writes the receipts that workers that died left undone.
 #[derive(Default)]
 struct House {
-    /// Jobs that were left, and why.
-    left: BTreeSet<(ObjectKey, Code)>,
+    /// Jobs that were left, and what was said of them.
+    left: BTreeSet<(ObjectKey, String)>,
     /// Runs that have their receipts, with how many events they had.
     settled: BTreeMap<TrainRunId, u64>,
 }

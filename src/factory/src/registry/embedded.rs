@@ -246,7 +246,8 @@ impl Registry for EmbeddedRegistry {
         // Read first: whatever the anchor names was appended before.
         let anchor = self.anchors.anchor(scope)?;
         let mut history = History::default();
-        for (index, key) in self.store.list(&scope_key(scope)?.join("events")?)?.iter().enumerate() {
+        for (index, key) in self.store.list(&scope_key(scope)?.join("events")?)?.objects()?.iter().enumerate()
+        {
             let expected = event_key(scope, index as u64 + 1)?;
             let event = keys::find_signed::<RegistryLifecycleEvent>(&*self.store, &self.keys, &expected)?;
             let event = event.filter(|_| *key == expected).ok_or_else(|| missing(&expected))?;
@@ -269,7 +270,7 @@ impl Registry for EmbeddedRegistry {
 
     fn scopes(&self) -> Result<Vec<TargetScope>> {
         let mut scopes: BTreeSet<_> = self.anchors.anchored()?.into_iter().collect();
-        for key in self.store.list(&ObjectKey::new("registry/scopes")?)? {
+        for key in self.store.list(&ObjectKey::new("registry/scopes")?)?.objects()? {
             let segments: Vec<_> = key.as_str().split('/').collect();
             let (environment, mode, slot, tenant) = match segments[..] {
                 [_, _, environment, mode, slot, "global", "events", "00000001.json"] => {
@@ -291,7 +292,7 @@ impl Registry for EmbeddedRegistry {
     }
 
     fn find(&self, bundle: &BundleId) -> Result<Reference<ModelBundle>> {
-        let keys = self.store.list(&ObjectKey::new(format!("registry/bundles/{bundle}"))?)?;
+        let keys = self.store.list(&ObjectKey::new(format!("registry/bundles/{bundle}"))?)?.objects()?;
         let key = keys
             .first()
             .ok_or_else(|| Failure::new(Code::BundleNotFound, format!("{bundle} is not published")))?;

@@ -38,7 +38,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Object, Put, Store};
+use super::{Listing, Object, Put, Store};
 use crate::failpoint::{Failpoint, hit};
 
 /// Begins with a dot, so it is no segment of any key.
@@ -325,35 +325,46 @@ impl Store for LocalStore {
         }
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
-        let mut keys = Vec::new();
-        match self.folder_of(prefix)? {
-            Some(parent) if kind(&parent, split(prefix).1, Some(prefix))? == Some(FileType::Directory) => {
-                walk(&parent, prefix, &mut keys)?;
-            }
-            _ => {}
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
+        let mut found = Listing::default();
+        let Some(parent) = self.folder_of(prefix)? else { return Ok(found) };
+        match kind(&parent, split(prefix).1, Some(prefix))? {
+            Some(FileType::Directory) => walk(&parent, prefix, &mut found)?,
+            Some(FileType::RegularFile) | None => {}
+            Some(_) => return Err(foreign(prefix)),
         }
-        keys.sort_unstable();
-        Ok(keys)
+        found.keys.sort_unstable();
+        found.refused.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
     }
 }
 
-/// Adds the keys below a folder; `parent` holds the folder, whose key is `prefix`.
-fn walk(parent: &OwnedFd, prefix: &ObjectKey, keys: &mut Vec<ObjectKey>) -> Result<()> {
+/// Adds what stands below a folder; `parent` holds the folder, whose key is `prefix`. A folder further below that cannot
+/// be looked into is one that readers are kept out of, and does not hide the others.
+fn walk(parent: &OwnedFd, prefix: &ObjectKey, found: &mut Listing) -> Result<()> {
     let trouble = |error: Errno| trouble(&error.into(), "list", Some(prefix));
     let Some(folder) = open_folder(parent, split(prefix).1, Some(prefix))? else { return Ok(()) };
     for entry in Dir::read_from(&folder).map_err(trouble)? {
         let entry = entry.map_err(trouble)?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
         // What has a name that no key can have was not put here.
-        let Some(key) = entry.file_name().to_str().ok().and_then(|name| prefix.join(name).ok()) else {
+        let Some(key) = name.to_str().ok().and_then(|name| prefix.join(name).ok()) else {
+            found.unnamed += 1;
             continue;
         };
-        match kind(&folder, split(&key).1, Some(&key))? {
-            Some(FileType::RegularFile) => keys.push(key),
-            Some(FileType::Directory) => walk(&folder, &key, keys)?,
-            Some(_) => return Err(foreign(&key)),
-            None => {}
-        }
+        let refusal = match kind(&folder, split(&key).1, Some(&key))? {
+            Some(FileType::RegularFile) => {
+                found.keys.push(key);
+                continue;
+            }
+            Some(FileType::Directory) => walk(&folder, &key, found).err(),
+            Some(_) => Some(foreign(&key)),
+            None => None,
+        };
+        found.refused.extend(refusal.map(|failure| (key, failure)));
     }
     Ok(())
 }

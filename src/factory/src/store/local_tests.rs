@@ -2,7 +2,9 @@
 
 use std::{
     env,
+    ffi::OsStr,
     os::unix::{
+        ffi::OsStrExt,
         fs::{PermissionsExt, symlink},
         net::UnixListener,
     },
@@ -10,6 +12,7 @@ use std::{
 };
 
 use contracts::{Code, artifacts::ModelArtifact};
+use rustix::process::Uid;
 
 use super::*;
 use crate::{
@@ -44,11 +47,15 @@ fn an_object_is_private_to_its_user() {
 }
 
 #[test]
-fn what_has_a_name_that_no_key_has_is_not_listed() {
+fn what_has_a_name_that_no_key_has_is_counted() {
     let (_folder, store) = store();
     store.put_if_absent(&key("p/a"), b"").unwrap();
-    fs::write(store.root().join("p/.hidden"), b"").unwrap();
-    assert_eq!(store.list(&key("p")).unwrap(), [key("p/a")]);
+    for odd in [".hidden", "with space", "-a", "a..b", &"x".repeat(129)] {
+        fs::write(store.root().join("p").join(odd), b"").unwrap();
+    }
+    fs::write(store.root().join("p").join(OsStr::from_bytes(b"\xff")), b"").unwrap();
+    let listed = store.list(&key("p")).unwrap();
+    assert_eq!((listed.unnamed, listed.objects().unwrap()), (6, vec![key("p/a")]));
 }
 
 #[test]
@@ -67,9 +74,43 @@ fn links_and_special_files_are_refused() {
         assert_eq!(store.get(&key(text)).unwrap_err().code, Code::StoreCorrupt, "{text}");
         assert_eq!(store.put_if_absent(&key(text), b"x").unwrap_err().code, Code::StoreCorrupt, "{text}");
     }
-    assert_eq!(store.list(&key("real")).unwrap_err().code, Code::StoreCorrupt);
+    let listed = store.list(&key("real")).unwrap();
+    assert_eq!((&listed.keys[..], listed.unnamed), (&[key("real/object")][..], 0));
+    let refused: Vec<_> = listed.refused.iter().map(|(key, failure)| (key.as_str(), failure.code)).collect();
+    let expected = ["real/dangling", "real/link", "real/pipe", "real/socket"];
+    assert_eq!(refused, expected.map(|key| (key, Code::StoreCorrupt)));
+    assert_eq!(listed.refusal(&key("real/pipe")), store.get(&key("real/pipe")).err());
+    assert_eq!((listed.refusal(&key("real/object")), listed.refusal(&key("real/p"))), (None, None));
+    let deeper = store.list(&key("linked")).unwrap_err();
+    assert_eq!((deeper.code, listed.objects().unwrap_err().code), (Code::StoreCorrupt, Code::StoreCorrupt));
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert!(!outside.join("nothing").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_into_hides_no_other() {
+    let (_folder, store) = store();
+    for text in ["p/a/object", "p/b/object", "p/c"] {
+        store.put_if_absent(&key(text), b"").unwrap();
+    }
+    let set_mode =
+        |path, mode| fs::set_permissions(store.root().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    for open in ["", "p", "p/a"] {
+        set_mode(open, 0o755);
+    }
+    set_mode("p/b", 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Who may do everything becomes somebody else, in this thread alone; others may not.
+            let _ = rustix::thread::set_thread_res_uid(None, Uid::from_raw(65_534), None);
+            let listed = store.list(&key("p")).unwrap();
+            assert_eq!(listed.keys, ["p/a/object", "p/c"].map(key));
+            assert_eq!(listed.refusal(&key("p/b")).unwrap().code, Code::StoreUnavailable);
+            assert_eq!(listed.objects().unwrap_err().code, Code::StoreUnavailable);
+            assert_eq!(store.list(&key("p/b")).unwrap_err().code, Code::StoreUnavailable);
+        });
+    });
+    set_mode("p/b", 0o700);
 }
 
 #[test]
@@ -117,7 +158,7 @@ fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
     store.staging().unwrap();
     fs::write(store.root().join(".staging/1-0"), b"half an obj").unwrap();
     let staged = store.stage(&key("a/b")).unwrap();
-    assert_eq!(store.list(&key("a")).unwrap(), []);
+    assert_eq!(store.list(&key("a")).unwrap(), Listing::default());
     assert_eq!(store.collect_staging().unwrap(), 1);
     assert!(store.root().join(".staging").join(&staged.name).exists());
     drop(staged);

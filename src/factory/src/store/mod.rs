@@ -13,7 +13,7 @@ mod remote;
 mod suite_tests;
 mod verified;
 
-use contracts::{Result, names::ObjectKey};
+use contracts::{Failure, Result, names::ObjectKey};
 
 pub use local::LocalStore;
 pub(crate) use local::create_durably;
@@ -40,6 +40,32 @@ pub struct Object<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What stands below a prefix of whole segments, also what nobody put there through a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The keys of the objects, sorted byte for byte.
+    pub keys: Vec<ObjectKey>,
+    /// The keys of what is none, sorted too, with what keeps readers out: a link, a special file, a folder that cannot be
+    /// looked into.
+    pub refused: Vec<(ObjectKey, Failure)>,
+    /// How many names were met that no key has, so that nobody reads what they name.
+    pub unnamed: usize,
+}
+
+impl Listing {
+    /// The keys, for who reads all of them: fails where what has a key is no object. Names that no key has hide nothing
+    /// that a store was given.
+    pub fn objects(self) -> Result<Vec<ObjectKey>> {
+        self.refused.into_iter().next().map_or(Ok(self.keys), |(_, failure)| Err(failure))
+    }
+
+    /// What keeps readers of a key out, where something does.
+    pub fn refusal(&self, key: &ObjectKey) -> Option<Failure> {
+        let place = self.refused.binary_search_by(|(refused, _)| refused.cmp(key)).ok()?;
+        self.refused.get(place).map(|(_, failure)| failure.clone())
+    }
+}
+
 /// An object store with put-if-absent.
 pub trait Store: Send + Sync {
     /// Puts the whole object durably if its key is free; on return it survives a power cut.
@@ -60,6 +86,7 @@ pub trait Store: Send + Sync {
         self.get(key).map(|bytes| bytes.map(|bytes| take(&bytes)).is_some())
     }
 
-    /// The keys below a prefix of whole segments, sorted byte for byte.
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>>;
+    /// What stands below a prefix of whole segments. Whatever it is, the rest is listed; what the prefix itself names is
+    /// not below it, and a link there is refused.
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing>;
 }

@@ -11,7 +11,7 @@ use std::{
 
 use contracts::{Result, names::ObjectKey};
 
-use super::{Put, Store};
+use super::{Listing, Put, Store};
 
 /// A store whose objects are remembered as long as this value lives. For reading; a write goes through.
 pub(crate) struct Remembered<'a> {
@@ -46,7 +46,7 @@ impl Store for Remembered<'_> {
         self.store.pass(key, take)
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.store.list(prefix)
     }
 }

@@ -53,7 +53,7 @@ fn keys_are_listed_below_whole_segments_in_byte_order(store: &dyn Store) {
     for text in ["p/a/x", "p/a-b", "p/a.b", "p/a0", "pq/x", "p/b/c/d"] {
         store.put_if_absent(&key(text), b"").unwrap();
     }
-    let listed = |prefix| store.list(&key(prefix)).unwrap();
+    let listed = |prefix| store.list(&key(prefix)).unwrap().objects().unwrap();
     assert_eq!(listed("p"), ["p/a-b", "p/a.b", "p/a/x", "p/a0", "p/b/c/d"].map(key));
     assert_eq!(listed("p/a"), [key("p/a/x")]);
     assert_eq!(listed("p/a0"), []);
@@ -76,7 +76,7 @@ fn objects_put_together_each_stand_or_fall_alone(store: &dyn Store) {
     let many: Vec<_> = (0..50).map(|number| key(&format!("together/many/{number:02}"))).collect();
     let objects: Vec<_> = many.iter().map(|key| Object { key, bytes: key.as_str().as_bytes() }).collect();
     assert_eq!(store.put_all_if_absent(&objects).unwrap(), [Put::Created; 50]);
-    assert_eq!(store.list(&key("together/many")).unwrap(), many);
+    assert_eq!(store.list(&key("together/many")).unwrap().objects().unwrap(), many);
     assert!(many.iter().all(|key| store.get(key).unwrap().unwrap() == key.as_str().as_bytes()));
 }
 

@@ -186,7 +186,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::LocalStore;
+    use crate::store::{Listing, LocalStore};
 
     fn store() -> (tempfile::TempDir, LocalStore) {
         let folder = tempfile::tempdir().unwrap();
@@ -287,8 +287,8 @@ mod tests {
             Ok(self.0.map(<[u8]>::to_vec))
         }
 
-        fn list(&self, _: &ObjectKey) -> Result<Vec<ObjectKey>> {
-            Ok(Vec::new())
+        fn list(&self, _: &ObjectKey) -> Result<Listing> {
+            Ok(Listing::default())
         }
     }
 

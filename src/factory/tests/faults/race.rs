@@ -205,7 +205,7 @@ fn judge(place: &Place, record: &ObjectKey, kind: &str, answers: &[(&str, String
     };
     let won = |answers: &BTreeSet<&str>| answers.len() == 1 && answers.contains("won");
     let bytes = place.store().get(record).unwrap().ok_or("nobody published")?;
-    let records = place.store().list(&"registry/bundles".parse().unwrap()).unwrap().len();
+    let records = place.store().list(&"registry/bundles".parse().unwrap()).unwrap().keys.len();
     let one_raw = answers.iter().filter(|(role, answer)| *role == "other" && answer == "won").count() == 1;
     match kind {
         _ if records != 1 => Err("there are several records".to_owned()),

@@ -97,6 +97,12 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
         answer_a_job(place);
         fs::write(place.path("platform-1/mf/job_requests/job.json"), b"other").unwrap();
     }),
+    ("an answered job that is a link", "I1", Code::StoreCorrupt, "job_invocations/job", |place, _| {
+        answer_a_job(place);
+        let job = place.path("platform-1/mf/job_requests/job.json");
+        fs::rename(&job, place.root().join("aside")).unwrap();
+        std::os::unix::fs::symlink(place.root().join("aside"), job).unwrap();
+    }),
     ("a job's receipt that nobody signed", "I1", Code::SignatureInvalid, "job_invocations/job", |place, _| {
         answer_a_job(place);
         forge::in_place::<JobInvocation>(place, "platform-1/mf/job_invocations/job.json", false, |receipt| {
@@ -109,8 +115,33 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
     ("a changed profile", "I1", Code::GovernanceProfileDigestMismatch, "tr_", |place, _| {
         fs::write(place.path(&only_key(place, "platform-1/mf/governance_profiles")), b"other").unwrap();
     }),
-    ("a link among the objects", "I1", Code::StoreCorrupt, "platform-1", |place, _| {
+    ("a link among the objects", "I1", Code::StoreCorrupt, "platform-1/mf/link", |place, _| {
         std::os::unix::fs::symlink(place.path(place.manifest.uri.as_str()), place.path("platform-1/mf/link")).unwrap();
+    }),
+    ("a folder of requests that is a link", "I1", Code::StoreCorrupt, "platform-1/mf/train_requests", |place, _| {
+        let folder = place.path("platform-1/mf/train_requests");
+        fs::rename(&folder, place.root().join("aside")).unwrap();
+        std::os::unix::fs::symlink(place.root().join("aside"), folder).unwrap();
+    }),
+    ("a link among the publications", "I2", Code::StoreCorrupt, "registry/bundles/link", |place, _| {
+        let record = place.path(&only_key(place, "registry/bundles"));
+        std::os::unix::fs::symlink(record, place.path("registry/bundles/link")).unwrap();
+    }),
+    ("a link for the registry", "I2", Code::StoreCorrupt, "registry/bundles", |place, _| {
+        fs::rename(place.path("registry"), place.root().join("aside")).unwrap();
+        std::os::unix::fs::symlink(place.root().join("aside"), place.path("registry")).unwrap();
+    }),
+    ("a link among the histories", "I6", Code::StoreCorrupt, "registry", |place, _| {
+        let event = place.path(&format!("{SCOPE}/00000001.json"));
+        std::os::unix::fs::symlink(event, place.path("registry/scopes/link")).unwrap();
+    }),
+    ("a link after the last event", "I1", Code::StoreCorrupt, "tr_", |place, _| {
+        let event = place.path(&format!("{SCOPE}/00000002.json"));
+        std::os::unix::fs::symlink(event, place.path(&format!("{SCOPE}/00000003.json"))).unwrap();
+    }),
+    ("a link beside a publication", "I6", Code::StoreCorrupt, "prod/card/primary", |place, _| {
+        let record = place.path(&only_key(place, "registry/bundles"));
+        std::os::unix::fs::symlink(&record, record.with_file_name("v9")).unwrap();
     }),
     ("lost measurements", "I1", Code::EvidenceUnresolved, "tr_", |place, run| {
         fs::remove_file(place.path(&own(run, "measurements.json"))).unwrap();

@@ -21,7 +21,7 @@ use contracts::{
 use factory::{
     bundle::Publishable,
     registry::{Act, History, Publication, Registry},
-    store::{Put, Store},
+    store::{Listing, Put, Store},
     watch::{Stage, Watch},
 };
 use kernels::Progress;
@@ -56,7 +56,7 @@ impl Store for AwayStore {
         self.inner.get(key)
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.inner.list(prefix)
     }
 }
@@ -73,7 +73,7 @@ impl Store for OvertakingStore {
         self.0.get(key)
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.0.list(prefix)
     }
 }
@@ -91,7 +91,7 @@ impl Store for DeafStore {
         self.0.get(key)
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.0.list(prefix)
     }
 }
@@ -116,7 +116,7 @@ impl Store for InterruptedStore {
         self.inner.get(key)
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.inner.list(prefix)
     }
 }
@@ -153,7 +153,7 @@ impl Store for CountingStore {
         })
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.inner.list(prefix)
     }
 }

@@ -75,7 +75,7 @@ pub fn lift_anchors(place: &Place) {
 pub fn anchor_anew(place: &Place) {
     lift_anchors(place);
     let mut last = std::collections::BTreeMap::new();
-    for key in place.store().list(&ObjectKey::new("registry/scopes").unwrap()).unwrap() {
+    for key in place.store().list(&ObjectKey::new("registry/scopes").unwrap()).unwrap().keys {
         let bytes = place.store().get(&key).unwrap().unwrap();
         let event = Checked::<RegistryLifecycleEvent>::parse(&bytes).unwrap();
         last.insert(event.target_scope.clone(), Anchor { sequence: event.sequence, event: event.digest() });

@@ -60,7 +60,7 @@ impl Place {
     }
 
     pub(super) fn keys(&self) -> Vec<ObjectKey> {
-        self.store.list(&ObjectKey::new("run-1").unwrap()).unwrap()
+        self.store.list(&ObjectKey::new("run-1").unwrap()).unwrap().objects().unwrap()
     }
 
     pub(super) fn build(&self, spec: &DatasetSpec, events: Source, labels: Source) -> Result<Built> {

@@ -33,7 +33,7 @@ use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
 
 use self::{probe::Proof, reactor::Reactor};
-use super::{Bucket, Object, Put, Store};
+use super::{Bucket, Listing, Object, Put, Store};
 use crate::failpoint::{Failpoint, hit};
 
 /// Requests of one call that are under way at the same time, at the most.
@@ -178,17 +178,21 @@ impl Store for RemoteStore {
         Ok(true)
     }
 
-    fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectKey>> {
+    fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.reactor.wait(async {
-            let found: Vec<_> = self
-                .bucket
-                .list(Some(&self.path(prefix)?))
-                .try_collect()
-                .await
-                .map_err(|error| trouble(&error, "list", Some(prefix)))?;
-            let mut keys: Vec<_> = found.iter().filter_map(|object| self.key_of(&object.location)).collect();
-            keys.sort_unstable();
-            Ok(keys)
+            let folder = self.path(prefix)?;
+            let trouble = |error| trouble(&error, "list", Some(prefix));
+            let found: Vec<_> = self.bucket.list(Some(&folder)).try_collect().await.map_err(trouble)?;
+            let mut listing = Listing::default();
+            // An object whose name ends in a slash, by which consoles show an empty folder, is given without it.
+            for object in found.iter().filter(|object| object.location != folder) {
+                match self.key_of(&object.location) {
+                    Some(key) => listing.keys.push(key),
+                    None => listing.unnamed += 1,
+                }
+            }
+            listing.keys.sort_unstable();
+            Ok(listing)
         })
     }
 }

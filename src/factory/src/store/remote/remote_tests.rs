@@ -41,6 +41,10 @@ enum Manner {
     Closed,
     /// It cannot put on a condition.
     Unconditional,
+    /// It lists an object whose name is the folder's, with a slash.
+    MarksFolders,
+    /// It lists an object whose name is no path.
+    ListsNoPath,
 }
 
 /// A server in memory with a manner, which counts what is asked of it.
@@ -84,6 +88,13 @@ fn denied(path: &Path) -> Error {
     Error::PermissionDenied { path: path.to_string(), source: "SECRET".into() }
 }
 
+/// What a server lists under a name, as the library reads it.
+#[allow(clippy::default_trait_access, reason = "the time's type is of a crate that is no dependency")]
+fn listed(name: String) -> object_store::Result<ObjectMeta> {
+    let location = Path::parse(name)?;
+    Ok(ObjectMeta { location, last_modified: Default::default(), size: 0, e_tag: None, version: None })
+}
+
 #[async_trait]
 impl ObjectStore for Server {
     async fn put_opts(
@@ -94,7 +105,9 @@ impl ObjectStore for Server {
     ) -> object_store::Result<PutResult> {
         let overwrite = || self.objects.put(path, payload.clone());
         match self.manner() {
-            Manner::Good | Manner::Conflicts(0) => self.objects.put_opts(path, payload, options).await,
+            Manner::Good | Manner::Conflicts(0) | Manner::MarksFolders | Manner::ListsNoPath => {
+                self.objects.put_opts(path, payload, options).await
+            }
             Manner::Overwrites => overwrite().await,
             Manner::Lies => overwrite().await.and(Err(taken(path))),
             Manner::Refuses => Err(taken(path)),
@@ -139,7 +152,12 @@ impl ObjectStore for Server {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.objects.list(prefix)
+        let odd = match (self.manner(), prefix) {
+            (Manner::MarksFolders, Some(prefix)) => Some(format!("{prefix}/")),
+            (Manner::ListsNoPath, Some(prefix)) => Some(format!("{prefix}//a")),
+            _ => None,
+        };
+        stream::iter(odd.map(listed)).chain(self.objects.list(prefix)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
@@ -171,8 +189,8 @@ fn stores_below_two_prefixes_do_not_see_each_other() {
     other.put_if_absent(&key("x/y"), b"bytes").unwrap();
     assert_eq!(one.get(&key("x/y")).unwrap(), None);
     assert_eq!(one.get(&key("b/x/y")).unwrap().unwrap(), b"bytes");
-    assert_eq!(one.list(&key("b")).unwrap(), [key("b/x/y")], "the probe of the other is no object");
-    assert_eq!(of("b").list(&key("x")).unwrap(), []);
+    assert_eq!(one.list(&key("b")).unwrap().keys, [key("b/x/y")], "the probe of the other is no object");
+    assert_eq!(of("b").list(&key("x")).unwrap().keys, []);
 }
 
 #[test]
@@ -256,14 +274,27 @@ fn a_put_whose_answer_was_lost_is_recognised_by_its_bytes() {
 }
 
 #[test]
-fn what_has_a_name_that_no_key_has_is_not_listed() {
+fn what_has_a_name_that_no_key_has_is_counted() {
     let server = Server::new(Manner::Good);
     let store = opened(&server).unwrap();
     store.put_if_absent(&key("p/a"), b"").unwrap();
     let foreign =
         async { Ok(server.objects.put(&Path::from("some/prefix/p/.hidden"), "".into()).await.unwrap()) };
     store.reactor.wait(foreign).unwrap();
-    assert_eq!(store.list(&key("p")).unwrap(), [key("p/a")]);
+    let listed = store.list(&key("p")).unwrap();
+    assert_eq!((listed.unnamed, listed.objects().unwrap()), (1, vec![key("p/a")]));
+}
+
+/// S3 lists the object `p/`, by which its console shows an empty folder, below the prefix `p/`.
+#[test]
+fn what_marks_the_folder_itself_is_not_below_it() {
+    let server = Server::new(Manner::Good);
+    let store = opened(&server).unwrap();
+    store.put_if_absent(&key("p/a"), b"").unwrap();
+    server.becomes(Manner::MarksFolders);
+    assert_eq!(store.list(&key("p")).unwrap(), Listing { keys: vec![key("p/a")], ..Listing::default() });
+    server.becomes(Manner::ListsNoPath);
+    assert_eq!(store.list(&key("p")).unwrap_err().code, Code::StoreCorrupt);
 }
 
 #[test]
@@ -300,7 +331,7 @@ fn many_threads_can_wait_at_the_same_time() {
             });
         }
     });
-    assert_eq!(store.list(&key("a")).unwrap().len(), 200);
+    assert_eq!(store.list(&key("a")).unwrap().keys.len(), 200);
 }
 
 proptest! {
