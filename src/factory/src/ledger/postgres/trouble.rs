@@ -18,6 +18,8 @@ pub(super) enum Standing {
     Conflict,
     /// The connection is lost, and what it was asked last may or may not have happened.
     Broken,
+    /// It never began, or the connection was lost before anything but reading was asked: nothing can have happened.
+    NeverBegun,
 }
 
 /// An error, and what it leaves.
@@ -27,10 +29,12 @@ pub(super) struct Trouble {
     pub(super) failure: Failure,
 }
 
-pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
-    match error.as_db_error() {
-        Some(error) => refused(error),
-        None => Trouble { standing: Standing::Broken, failure: lost(error) },
+impl From<tokio_postgres::Error> for Trouble {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(error) => refused(error),
+            None => Self { standing: Standing::Broken, failure: lost(&error) },
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use contracts::time::Timestamp;
 
 use super::*;
 use crate::ledger::{
-    Ledger, State, rows,
+    Ledger, Move, State, rows,
     tests::{
         Bench, Place,
         server::{Connection, Database, PASSWORD, Server, server},
