@@ -290,8 +290,7 @@ impl<'a> Open<'a> {
         }
         answer.map_err(|trouble| {
             self.failed = true;
-            let lost_at_start = start.is_some() && trouble.standing == Standing::Broken;
-            self.standing = if !begun || lost_at_start { Standing::NeverBegun } else { trouble.standing };
+            self.standing = if begun { trouble.standing } else { Standing::NeverBegun };
             trouble.failure
         })
     }

@@ -18,7 +18,7 @@ pub(super) enum Standing {
     Conflict,
     /// The connection is lost, and what it was asked last may or may not have happened.
     Broken,
-    /// It never began, or the connection was lost before anything but reading was asked: nothing can have happened.
+    /// Nobody acknowledged that it began, and nothing but reading was asked: nothing can have happened.
     NeverBegun,
 }
 

@@ -200,15 +200,27 @@ fn nothing_is_written_where_no_transaction_came_about() {
     let url = format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port);
     let ledger = PostgresLedger::open(&url).unwrap();
     let head = bench.ledger.verify().unwrap();
-    // The statement is known to the connection, so that nothing is asked before it.
-    let back = |ledger: &PostgresLedger| ledger.write(|open| rows::update_run(open, &run, 1));
-    ledger.write(|open| rows::update_run(open, lease.run(), 1)).unwrap();
-    proxy.arm(Harm::Garble(BEGIN, 2));
-    back(&ledger).unwrap_err();
-    assert!(!proxy.is_armed());
-    assert_eq!(bench.ledger.run(&run.run_id).unwrap(), *lease.run());
-    assert_eq!(bench.ledger.verify().unwrap(), head);
-    back(&ledger).unwrap();
+    // Sent with what is read next, or with the commit.
+    let read_after = |run: &Run| {
+        ledger.write(|open| {
+            rows::update_run(open, run, 1)?;
+            rows::run(open, &run.run_id, Lock::None).map(drop)
+        })
+    };
+    let commit_after = |run: &Run| ledger.write(|open| rows::update_run(open, run, 1));
+    let at_once = |_: &Run| ledger.transact(Purpose::Write, |open| open.batch("UPDATE runs SET epoch = 9"));
+    for write in [&read_after as &dyn Fn(&Run) -> Result<()>, &commit_after, &at_once] {
+        // The statements are known to the connection, so that nothing is asked before them.
+        read_after(lease.run()).unwrap();
+        // Once on this connection, whose schema is set for the session too, and once on the next.
+        ledger.transact(Purpose::Write, |open| open.batch("SET search_path = model_factory")).unwrap();
+        proxy.arm(Harm::Garble(BEGIN, 2));
+        write(&run).unwrap_err();
+        assert!(!proxy.is_armed());
+        assert_eq!(bench.ledger.run(&run.run_id).unwrap(), *lease.run());
+        assert_eq!(bench.ledger.verify().unwrap(), head);
+    }
+    commit_after(&run).unwrap();
     assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
 }
 
