@@ -36,10 +36,11 @@ impl<B: Backend> Ledger for B {
     fn submit(&self, submission: &Submission) -> Result<Admission> {
         submission.check()?;
         self.write(|transaction| {
-            if let Some(request) = rows::request(transaction, &submission.request_id)? {
+            let (request, known) =
+                rows::request_and_run(transaction, &submission.request_id, &submission.run_id)?;
+            if let Some(request) = request {
                 return again(transaction, submission, &request);
             }
-            let known = rows::run(transaction, &submission.run_id, Lock::Rows)?;
             let now = transaction.now()?;
             let fresh = known.is_none();
             let (run, event) = match known {
@@ -231,18 +232,19 @@ fn again(
 /// What a claim makes of the run that has waited longest of those that nobody else is at.
 ///
 /// Runs are looked at without holding them; one that can be taken is read again under its lock, and decided on as
-/// it is then. A run that somebody holds a lock on is passed over rather than waited for.
+/// it is then, at the moment at which it was locked. A run that somebody holds a lock on is passed over rather than
+/// waited for.
 fn first_waiting(
     transaction: &mut dyn Transaction,
     worker: &Name,
     seconds: u32,
 ) -> Result<Option<(Lease, Event)>> {
-    let now = transaction.now()?;
     let mut page = rows::waiting_after(transaction, None, LOOK)?;
     while let Some(last) = page.last().cloned() {
+        let now = transaction.now()?;
         for seen in page.iter().filter(|run| run.is_due(now) && !run.is_held(now)) {
             let Some(run) = rows::run(transaction, &seen.run_id, Lock::FreeRows)? else { continue };
-            if let Some(taken) = Lease::take_due(&run, worker, seconds, now)? {
+            if let Some(taken) = Lease::take_due(&run, worker, seconds, transaction.now()?)? {
                 return Ok(Some(taken));
             }
         }

@@ -4,7 +4,7 @@
 //! write is one durable transaction, of which all is done or nothing; a row that a write read under a lock
 //! stays as it was read until that write ends; time is read where it is asked for, after such a lock.
 
-use contracts::{Result, time::Timestamp};
+use contracts::{Failure, Result, time::Timestamp};
 
 /// A database that can hold a ledger.
 pub(super) trait Backend: Send + Sync {
@@ -21,30 +21,32 @@ pub(super) trait Transaction {
     /// A moment of the clock that leases and events go by, not before the last row was locked.
     fn now(&mut self) -> Result<Timestamp>;
 
-    /// Gives each row that a query finds to `take`.
+    /// Asks queries, in this order and in one go, and gives each row that they find to `take`, with the place of its
+    /// query among them.
     fn select(
         &mut self,
-        query: Query,
-        parameters: &[Cell],
-        take: &mut dyn FnMut(&dyn Columns) -> Result<()>,
+        queries: &[Query<'_>],
+        take: &mut dyn FnMut(usize, &dyn Columns) -> Result<()>,
     ) -> Result<()>;
 
     /// Adds a row. A database that is asked over a network may say what is wrong with it only when it is asked the next
     /// thing, at the latest at the end of the transaction, which then does not come about.
     fn insert(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<()>;
 
-    /// Changes rows, and says how many.
-    fn execute(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<u64>;
+    /// Changes the row that an UPDATE names. Where there is none the transaction does not come about, and fails with
+    /// `otherwise`: at once, or as late as an added row can.
+    fn update(&mut self, sql: &'static str, parameters: &[Cell], otherwise: Failure) -> Result<()>;
 
     /// Checks whatever the database itself can check of its files.
     fn check(&mut self) -> Result<()>;
 }
 
-/// A SELECT, its parameters written `$1`, `$2`, … in that order.
+/// A SELECT and its parameters, written `$1`, `$2`, … in that order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Query {
+pub(super) struct Query<'a> {
     pub(super) sql: &'static str,
     pub(super) lock: Lock,
+    pub(super) parameters: &'a [Cell],
 }
 
 /// What a query holds until its transaction ends, where one writer does not keep all others out anyway.

@@ -22,7 +22,7 @@ fn all<T: FromCells>(
     parameters: &[Cell],
 ) -> Result<Vec<T>> {
     let mut found = Vec::new();
-    transaction.select(Query { sql, lock }, parameters, &mut |row| {
+    transaction.select(&[Query { sql, lock, parameters }], &mut |_, row| {
         found.push(T::read(&Cells::of(row))?);
         Ok(())
     })?;
@@ -37,9 +37,35 @@ fn one<T: FromCells>(
     all(transaction, query, parameters).map(|mut found| found.pop())
 }
 
+const RUN: &str = "SELECT * FROM runs WHERE run_id = $1";
+const REQUEST: &str = "SELECT * FROM requests WHERE request_id = $1";
+
 /// A run's row. A write locks it, so that it stays as it was read until the write is over.
 pub(super) fn run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Option<Run>> {
-    one(transaction, ("SELECT * FROM runs WHERE run_id = $1", lock), &[id.as_str().into()])
+    one(transaction, (RUN, lock), &[id.as_str().into()])
+}
+
+/// The request of this id, and the row of a run, which is locked: what a submission is decided by, asked in one go.
+pub(super) fn request_and_run(
+    transaction: &mut dyn Transaction,
+    request_id: &RequestId,
+    run_id: &TrainRunId,
+) -> Result<(Option<RequestRow>, Option<Run>)> {
+    let (request_id, run_id) = ([request_id.as_str().into()], [run_id.as_str().into()]);
+    let queries = [
+        Query { sql: REQUEST, lock: Lock::None, parameters: &request_id },
+        Query { sql: RUN, lock: Lock::Rows, parameters: &run_id },
+    ];
+    let (mut request, mut run) = (None, None);
+    transaction.select(&queries, &mut |place, row| {
+        let cells = Cells::of(row);
+        match place {
+            0 => request = Some(RequestRow::read(&cells)?),
+            _ => run = Some(Run::read(&cells)?),
+        }
+        Ok(())
+    })?;
+    Ok((request, run))
 }
 
 /// What waits for a worker; the conditions on the state are those of the index `runs_waiting`, word for word. They
@@ -114,11 +140,6 @@ pub(super) fn events(transaction: &mut dyn Transaction, id: &TrainRunId) -> Resu
     all(transaction, (sql, Lock::None), &[id.as_str().into()])
 }
 
-pub(super) fn request(transaction: &mut dyn Transaction, id: &RequestId) -> Result<Option<RequestRow>> {
-    let sql = "SELECT * FROM requests WHERE request_id = $1";
-    one(transaction, (sql, Lock::None), &[id.as_str().into()])
-}
-
 pub(super) fn requests(transaction: &mut dyn Transaction, id: &TrainRunId) -> Result<Vec<RequestRow>> {
     let sql = "SELECT * FROM requests WHERE run_id = $1 ORDER BY sequence";
     all(transaction, (sql, Lock::None), &[id.as_str().into()])
@@ -142,7 +163,7 @@ pub(super) fn insert_run(transaction: &mut dyn Transaction, run: &Run) -> Result
     transaction.insert(sql, &run_cells(run)?)
 }
 
-/// Replaces a run's row if it is still at this epoch, or refuses with `LEASE_LOST`.
+/// Replaces a run's row if it is still at this epoch; where it is not, the write fails with `LEASE_LOST`.
 pub(super) fn update_run(transaction: &mut dyn Transaction, run: &Run, epoch: u64) -> Result<()> {
     let sql = "UPDATE runs SET run_key = $1, request = $2, state = $3, mode = $4, epoch = $5,
             publish_allowed = $6, full_attempts = $7, publish_attempts = $8, worker = $9, lease_expires = $10,
@@ -150,10 +171,7 @@ pub(super) fn update_run(transaction: &mut dyn Transaction, run: &Run, epoch: u6
         WHERE run_id = $17 AND epoch = $18";
     let mut cells = run_cells(run)?;
     cells.push(epoch.into());
-    match transaction.execute(sql, &cells)? {
-        0 => Err(lease_lost(&run.run_id)),
-        _ => Ok(()),
-    }
+    transaction.update(sql, &cells, lease_lost(&run.run_id))
 }
 
 /// The cells of a run's row, the id last, where both statements above name it.
@@ -239,7 +257,8 @@ pub(super) fn insert_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) 
 
 pub(super) fn update_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) -> Result<()> {
     let sql = "UPDATE anchors SET sequence = $1, event = $2, digest = $3 WHERE scope = $4";
-    transaction.execute(sql, &anchor_cells(row)?).map(drop)
+    let gone = Failure::new(Code::LedgerCorrupt, "the anchor of a scope is gone, and was there a moment ago");
+    transaction.update(sql, &anchor_cells(row)?, gone)
 }
 
 /// Everyone who signs for the factory, the first one first.

@@ -1,9 +1,9 @@
 //! The ledger in a PostgreSQL database, shared by any number of processes on any number of machines.
 //!
 //! ```text
-//!   write: mutex ──► BEGIN ──► SELECT … FOR UPDATE, clock ──► decide in Rust ──► write, COMMIT (flushed)
-//!             ▲                                                       │
-//!             └── connect anew, where the connection was lost         └── a conflict: from the start
+//!   write: mutex ──► BEGIN, SELECT … FOR UPDATE, clock ──► decide in Rust ──► write, COMMIT (flushed)
+//!             ▲                                                    │
+//!             └── connect anew, where it did not even begin        └── a conflict: from the start
 //! ```
 //!
 //! Flows in and out: what `Ledger` and `Anchors` say. Invariants:
@@ -16,11 +16,15 @@
 //!   for a row while it holds one that others wait for, so there are no deadlocks by design; one that the server
 //!   reports all the same starts again too. Reads see one moment (REPEATABLE READ).
 //! - **Claims** pass over rows that somebody holds (SKIP LOCKED), so that many workers do not queue for one run.
-//! - **Fencing.** The epoch stands in the WHERE of every worker's write, beside the comparison under the lock.
+//! - **Fencing.** The epoch stands in the WHERE of every worker's write, beside the comparison under the lock. An
+//!   update that finds no row fails on the server, and the commit that was sent after it rolls back.
 //! - **Time** is the database's own, read after the row is locked: workers whose clocks differ neither steal a
 //!   living lease nor keep a dead one. It only decides when a run may be taken over, never who holds it.
-//! - **Round trips.** What needs no answer to go on is sent with what comes next: the clock with the lock, added
-//!   rows with the update or the commit. A commit that follows a row which was refused rolls back.
+//! - **Round trips.** What needs no answer to go on is sent with what comes next: the beginning and the clock with
+//!   what is asked first, all that is written with the commit. So a write waits twice, and a claim three times. A
+//!   commit that follows a statement which was refused rolls back. Nothing is written in the flight that begins:
+//!   outside of a transaction it would stand by itself. A flight that begins and is lost has therefore done nothing,
+//!   and the whole starts again on another connection.
 //! - **Durability.** Each write sets `synchronous_commit`; a server with `fsync` off is refused.
 //! - **Lost answers.** No write is sent twice by this code. One whose commit was not answered is
 //!   `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id finds the run that it made, a report is
@@ -96,12 +100,17 @@ impl PostgresLedger {
         Ok(ledger)
     }
 
-    /// Carries out one transaction, again from the start while others are in its way.
+    /// Carries out one transaction, again from the start while others are in its way, and on another connection where
+    /// it did not even begin on the one that was there.
     fn transact<T>(&self, purpose: Purpose, mut change: impl FnMut(&mut Open<'_>) -> Result<T>) -> Result<T> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts = 1;
         loop {
-            let mut open = self.begin(slot.take(), purpose)?;
+            let (session, kept) = match slot.take() {
+                Some(session) => (session, true),
+                None => (Session::connect(&self.runtime, &self.address)?, false),
+            };
+            let mut open = Open::on(session, purpose, (&self.runtime, self.clock.as_deref()));
             let outcome = change(&mut open).and_then(|value| open.commit().map(|()| value));
             let failure = match outcome {
                 Ok(value) => {
@@ -110,24 +119,15 @@ impl PostgresLedger {
                 }
                 Err(failure) => failure,
             };
-            let conflict = open.standing == Standing::Conflict;
+            let standing = open.standing;
             *slot = open.roll_back();
-            if !conflict || attempts == ATTEMPTS {
-                return Err(failure);
+            match standing {
+                // It was lost unnoticed while it lay idle, or leads to a server that takes no more writes.
+                Standing::NeverBegun if kept => {}
+                Standing::Conflict if attempts < ATTEMPTS => attempts += 1,
+                _ => return Err(failure),
             }
-            attempts += 1;
         }
-    }
-
-    /// Begins a transaction on the connection that is there. It may have been lost unnoticed while it lay idle, or lead
-    /// to a server that takes no more writes: nothing was asked of it yet, so another can be made.
-    fn begin(&self, session: Option<Session>, purpose: Purpose) -> Result<Open<'_>> {
-        let parts = (&self.runtime, self.clock.as_deref());
-        if let Some(open) = session.and_then(|session| Open::begin(session, purpose, parts).ok()) {
-            return Ok(open);
-        }
-        let session = Session::connect(&self.runtime, &self.address)?;
-        Open::begin(session, purpose, parts)
     }
 }
 

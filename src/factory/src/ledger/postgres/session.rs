@@ -4,6 +4,9 @@
 //! answer is waited for within a bound; what a transaction rests on (isolation, durability, the schema) is
 //! said by each transaction itself, whatever the server, the role or a pooler between has set; of what is sent
 //! together, in its order, the first thing that fails is what failed.
+//!
+//! What begins a transaction is sent with the first thing that it reads, and never with anything that it writes:
+//! where it did not come about, what was sent with it stood alone, and was no more than a look.
 
 use std::{collections::BTreeMap, error::Error, future::Future, mem, time::Duration};
 
@@ -13,13 +16,14 @@ use futures_util::future::{join, join_all};
 use tokio::{runtime::Runtime, time::timeout};
 use tokio_postgres::{
     Client, NoTls, Row, SimpleQueryMessage, Statement,
+    error::SqlState,
     types::{IsNull, ToSql, Type, to_sql_checked},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     address::Address,
-    trouble::{Standing, Trouble, silent, trouble},
+    trouble::{Standing, Trouble, silent},
 };
 use crate::{
     clock::Clock,
@@ -29,8 +33,8 @@ use crate::{
 /// How long to wait for any one answer.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// Rows that are added together at the most.
-const MOST_INSERTS: usize = 16;
+/// Writes that are sent together at the most.
+const MOST_WRITES: usize = 16;
 /// The present moment of the server, in nanoseconds.
 const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000";
 
@@ -47,6 +51,9 @@ pub(super) struct Session {
     statements: BTreeMap<String, Statement>,
     /// The setting of `synchronous_commit` that writes are to have.
     durability: &'static str,
+    /// How often an answer was waited for.
+    #[cfg(test)]
+    pub(super) waits: u64,
 }
 
 impl Session {
@@ -57,7 +64,7 @@ impl Session {
                 None => {
                     let (client, connection) = address.config.connect(NoTls).await?;
                     tokio::spawn(connection);
-                    Ok(client)
+                    Ok::<_, tokio_postgres::Error>(client)
                 }
                 Some(tls) => {
                     let (client, connection) = address.config.connect(MakeRustlsConnect::new(tls)).await?;
@@ -72,7 +79,13 @@ impl Session {
         let row =
             wait(runtime, ANSWER, client.query_one(settings, &[])).map_err(|trouble| trouble.failure)?;
         let durability = required(row.get(0), [row.get(1), row.get(2), row.get(3)])?;
-        Ok(Self { client, statements: BTreeMap::new(), durability })
+        Ok(Self {
+            client,
+            statements: BTreeMap::new(),
+            durability,
+            #[cfg(test)]
+            waits: 0,
+        })
     }
 
     /// What starts a transaction: everything that it rests on, in one message.
@@ -107,16 +120,40 @@ pub(super) fn required(version: i64, [fsync, encoding, commit]: [&str; 3]) -> Re
 }
 
 /// Waits for an answer, and not for ever.
-fn wait<T>(
+fn wait<T, E: Into<Trouble>>(
     runtime: &Runtime,
     bound: Duration,
-    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    answer: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Trouble> {
     match runtime.block_on(async { timeout(bound, answer).await }) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(trouble(&error)),
+        Ok(answer) => answer.map_err(Into::into),
         Err(_) => Err(silent(bound)),
     }
+}
+
+/// What is written with whatever is asked next.
+struct Write {
+    statement: Statement,
+    cells: Vec<Cell>,
+    /// What it means that an update found no row.
+    otherwise: Option<Failure>,
+}
+
+impl Write {
+    async fn carry_out(&self, client: &Client) -> Result<(), Trouble> {
+        let written = client.execute(&self.statement, &parameters(&self.cells)).await;
+        written.map(drop).map_err(|error| match &self.otherwise {
+            Some(failure) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
+                Trouble { standing: Standing::Whole, failure: failure.clone() }
+            }
+            _ => error.into(),
+        })
+    }
+}
+
+/// An UPDATE that fails where it finds no row, so that a commit sent after it rolls back.
+fn or_refuse(sql: &str) -> String {
+    format!("WITH changed AS ({sql} RETURNING 1) SELECT 1 / count(*) FROM changed")
 }
 
 /// A transaction that is open.
@@ -124,31 +161,38 @@ pub(super) struct Open<'a> {
     pub(super) session: Session,
     /// What the last failure of the database left of the transaction.
     pub(super) standing: Standing,
+    purpose: Purpose,
     runtime: &'a Runtime,
     clock: Option<&'a dyn Clock>,
-    /// Rows that are added with whatever is asked next.
-    inserts: Vec<(Statement, Vec<Cell>)>,
-    /// The moment of the server once it had locked the last row.
+    /// What begins it, until that was sent.
+    start: Option<String>,
+    writes: Vec<Write>,
+    /// Whether anything failed, so that it can only be taken back.
+    failed: bool,
+    /// The moment of the server once it had found, and locked, what a write asked for last.
     locked_at: Option<Timestamp>,
 }
 
 impl<'a> Open<'a> {
-    pub(super) fn begin(
+    /// A transaction that begins with the first thing that is asked of it.
+    pub(super) fn on(
         session: Session,
         purpose: Purpose,
         (runtime, clock): (&'a Runtime, Option<&'a dyn Clock>),
-    ) -> Result<Self> {
-        let start = session.start(purpose);
-        let (inserts, locked_at) = (Vec::new(), None);
-        let mut open = Self { session, standing: Standing::Whole, runtime, clock, inserts, locked_at };
-        open.batch(&start)?;
-        Ok(open)
+    ) -> Self {
+        let start = Some(session.start(purpose));
+        let (standing, failed) = (Standing::Whole, false);
+        let (writes, locked_at) = (Vec::new(), None);
+        Self { session, standing, purpose, runtime, clock, start, writes, failed, locked_at }
     }
 
     /// Ends the transaction. Where the answer is lost, nobody can say whether it stands.
     pub(super) fn commit(&mut self) -> Result<()> {
-        if self.standing != Standing::Whole {
+        if self.failed {
             return Err(Failure::new(Code::InternalError, "a write went on after the database refused it"));
+        }
+        if self.start.is_some() && self.writes.is_empty() {
+            return Ok(());
         }
         self.batch("COMMIT").map_err(|mut failure| {
             if self.standing == Standing::Broken {
@@ -160,21 +204,35 @@ impl<'a> Open<'a> {
 
     /// Takes everything back; none if the connection is of no more use.
     pub(super) fn roll_back(mut self) -> Option<Session> {
-        if self.standing == Standing::Broken {
+        if matches!(self.standing, Standing::Broken | Standing::NeverBegun) {
             return None;
         }
-        self.inserts.clear();
-        self.batch("ROLLBACK").ok().map(|()| self.session)
+        self.writes.clear();
+        if self.start.is_none() {
+            self.batch("ROLLBACK").ok()?;
+        }
+        Some(self.session)
     }
 
     /// Statements without parameters, whose rows nobody looks at.
     pub(super) fn batch(&mut self, sql: &str) -> Result<()> {
+        self.begin()?;
         self.ask(async |client| client.batch_execute(sql).await)
     }
 
     /// The number that a query answers.
     pub(super) fn integer(&mut self, sql: &str) -> Result<i64> {
         number(&self.ask(async |client| client.simple_query(sql).await)?)
+    }
+
+    /// Writes with whatever is asked next.
+    fn write(&mut self, sql: &str, cells: &[Cell], otherwise: Option<Failure>) -> Result<()> {
+        if self.writes.len() == MOST_WRITES {
+            self.ask(async |_| Ok(()))?;
+        }
+        let statement = self.statement(sql)?;
+        self.writes.push(Write { statement, cells: cells.to_vec(), otherwise });
+        Ok(())
     }
 
     fn statement(&mut self, sql: &str) -> Result<Statement> {
@@ -186,28 +244,53 @@ impl<'a> Open<'a> {
         Ok(statement)
     }
 
-    /// Sends what is to be added and one thing more, without waiting in between, and waits for all answers.
+    /// Has the transaction begun, if that was not sent yet.
+    fn begin(&mut self) -> Result<()> {
+        if self.start.is_some() { self.send(&[], async |_| Ok(())) } else { Ok(()) }
+    }
+
+    /// Sends what is to be written and one thing more, without waiting in between, and waits for all answers.
     fn ask<T>(
         &mut self,
         question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T> {
-        let inserts = mem::take(&mut self.inserts);
-        let client = &self.session.client;
-        let added =
-            join_all(inserts.iter().map(|(statement, cells)| async move {
-                client.execute(statement, &parameters(cells)).await
-            }));
-        let answers = async {
-            let (added, answer) = join(added, question(client)).await;
-            added.into_iter().collect::<Result<Vec<_>, _>>().and(answer)
-        };
-        let answer = wait(self.runtime, ANSWER, answers);
-        self.noted(answer)
+        let writes = mem::take(&mut self.writes);
+        if !writes.is_empty() {
+            self.begin()?;
+        }
+        self.send(&writes, question)
     }
 
-    fn noted<T>(&mut self, answer: Result<T, Trouble>) -> Result<T> {
+    /// Sends what begins the transaction too, where it was not sent yet.
+    fn send<T>(
+        &mut self,
+        writes: &[Write],
+        question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T> {
+        let (client, start) = (&self.session.client, self.start.take());
+        let mut begun = start.is_none();
+        let answers = async {
+            let beginning = async {
+                match &start {
+                    Some(start) => client.batch_execute(start).await,
+                    None => Ok(()),
+                }
+            };
+            let writing = join_all(writes.iter().map(|write| write.carry_out(client)));
+            let (beginning, (written, answer)) = join(beginning, join(writing, question(client))).await;
+            beginning?;
+            begun = true;
+            written.into_iter().collect::<Result<(), Trouble>>()?;
+            Ok::<_, Trouble>(answer?)
+        };
+        let answer = wait(self.runtime, ANSWER, answers);
+        #[cfg(test)]
+        {
+            self.session.waits += 1;
+        }
         answer.map_err(|trouble| {
-            self.standing = trouble.standing;
+            self.failed = true;
+            self.standing = if begun { trouble.standing } else { Standing::NeverBegun };
             trouble.failure
         })
     }
@@ -237,43 +320,49 @@ impl Transaction for Open<'_> {
 
     fn select(
         &mut self,
-        query: Query,
-        cells: &[Cell],
-        take: &mut dyn FnMut(&dyn Columns) -> Result<()>,
+        queries: &[Query<'_>],
+        take: &mut dyn FnMut(usize, &dyn Columns) -> Result<()>,
     ) -> Result<()> {
-        let lock = match query.lock {
-            Lock::None => "",
-            Lock::Rows => " FOR UPDATE",
-            Lock::FreeRows => " FOR UPDATE SKIP LOCKED",
-        };
-        let statement = self.statement(&format!("{}{lock}", query.sql))?;
-        let cells = parameters(cells);
-        let rows = if query.lock == Lock::None || self.clock.is_some() {
-            self.ask(async |client| client.query(&statement, &cells).await)?
-        } else {
-            // Whoever locks a row decides by the moment at which it was locked: the server tells both at once.
-            let (rows, moment) = self.ask(async |client| {
-                let (rows, moment) = join(client.query(&statement, &cells), client.simple_query(CLOCK)).await;
-                rows.and_then(|rows| Ok((rows, moment?)))
-            })?;
-            self.locked_at = Some(Timestamp::from_nanoseconds(number(&moment)?));
-            rows
-        };
-        rows.iter().try_for_each(|row| take(row))
-    }
-
-    fn insert(&mut self, sql: &'static str, cells: &[Cell]) -> Result<()> {
-        if self.inserts.len() == MOST_INSERTS {
-            self.ask(async |_| Ok(()))?;
+        let mut asked = Vec::with_capacity(queries.len());
+        for query in queries {
+            let lock = match query.lock {
+                Lock::None => "",
+                Lock::Rows => " FOR UPDATE",
+                Lock::FreeRows => " FOR UPDATE SKIP LOCKED",
+            };
+            let statement = self.statement(&format!("{}{lock}", query.sql))?;
+            asked.push((statement, parameters(query.parameters)));
         }
-        let statement = self.statement(sql)?;
-        self.inserts.push((statement, cells.to_vec()));
+        // A write decides by the moment at which what it asked for was found and locked: the server tells both at once.
+        let clock = match (self.purpose, self.clock) {
+            (Purpose::Write, None) => Some(self.statement(CLOCK)?),
+            _ => None,
+        };
+        let (found, moment) = self.ask(async |client| {
+            let found = join_all(asked.iter().map(|(statement, cells)| client.query(statement, cells)));
+            let moment = async {
+                match &clock {
+                    Some(clock) => client.query_one(clock, &[]).await?.try_get(0).map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (found, moment) = join(found, moment).await;
+            let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+            Ok((found, moment?))
+        })?;
+        self.locked_at = moment.map(Timestamp::from_nanoseconds);
+        for (place, rows) in found.iter().enumerate() {
+            rows.iter().try_for_each(|row| take(place, row))?;
+        }
         Ok(())
     }
 
-    fn execute(&mut self, sql: &'static str, cells: &[Cell]) -> Result<u64> {
-        let statement = self.statement(sql)?;
-        self.ask(async |client| client.execute(&statement, &parameters(cells)).await)
+    fn insert(&mut self, sql: &'static str, cells: &[Cell]) -> Result<()> {
+        self.write(sql, cells, None)
+    }
+
+    fn update(&mut self, sql: &'static str, cells: &[Cell], otherwise: Failure) -> Result<()> {
+        self.write(&or_refuse(sql), cells, Some(otherwise))
     }
 
     fn check(&mut self) -> Result<()> {

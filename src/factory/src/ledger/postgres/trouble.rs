@@ -22,6 +22,8 @@ pub(super) enum Standing {
     Conflict,
     /// The connection is lost, and what it was asked last may or may not have happened.
     Broken,
+    /// Nobody acknowledged that it began, and nothing but reading was asked: nothing can have happened.
+    NeverBegun,
 }
 
 /// An error, and what it leaves.
@@ -31,10 +33,12 @@ pub(super) struct Trouble {
     pub(super) failure: Failure,
 }
 
-pub(super) fn trouble(error: &tokio_postgres::Error) -> Trouble {
-    match error.as_db_error() {
-        Some(error) => refused(error),
-        None => Trouble { standing: Standing::Broken, failure: lost(error) },
+impl From<tokio_postgres::Error> for Trouble {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(error) => refused(error),
+            None => Self { standing: Standing::Broken, failure: lost(&error) },
+        }
     }
 }
 

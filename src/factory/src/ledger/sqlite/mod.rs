@@ -140,6 +140,14 @@ struct Open<'a> {
     clock: &'a dyn Clock,
 }
 
+impl Open<'_> {
+    /// Carries a statement out, and says how many rows it touched.
+    fn execute(&self, sql: &str, parameters: &[Cell]) -> Result<usize> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(trouble)?;
+        statement.execute(params_from_iter(parameters)).map_err(trouble)
+    }
+}
+
 impl Transaction for Open<'_> {
     fn now(&mut self) -> Result<Timestamp> {
         Ok(self.clock.now())
@@ -147,14 +155,15 @@ impl Transaction for Open<'_> {
 
     fn select(
         &mut self,
-        query: Query,
-        parameters: &[Cell],
-        take: &mut dyn FnMut(&dyn Columns) -> Result<()>,
+        queries: &[Query<'_>],
+        take: &mut dyn FnMut(usize, &dyn Columns) -> Result<()>,
     ) -> Result<()> {
-        let mut statement = self.transaction.prepare_cached(query.sql).map_err(trouble)?;
-        let mut rows = statement.query(params_from_iter(parameters)).map_err(trouble)?;
-        while let Some(row) = rows.next().map_err(trouble)? {
-            take(row)?;
+        for (place, query) in queries.iter().enumerate() {
+            let mut statement = self.transaction.prepare_cached(query.sql).map_err(trouble)?;
+            let mut rows = statement.query(params_from_iter(query.parameters)).map_err(trouble)?;
+            while let Some(row) = rows.next().map_err(trouble)? {
+                take(place, row)?;
+            }
         }
         Ok(())
     }
@@ -163,9 +172,8 @@ impl Transaction for Open<'_> {
         self.execute(sql, parameters).map(drop)
     }
 
-    fn execute(&mut self, sql: &'static str, parameters: &[Cell]) -> Result<u64> {
-        let mut statement = self.transaction.prepare_cached(sql).map_err(trouble)?;
-        statement.execute(params_from_iter(parameters)).map_err(trouble).map(|rows| rows as u64)
+    fn update(&mut self, sql: &'static str, parameters: &[Cell], otherwise: Failure) -> Result<()> {
+        if self.execute(sql, parameters)? == 0 { Err(otherwise) } else { Ok(()) }
     }
 
     fn check(&mut self) -> Result<()> {

@@ -99,6 +99,22 @@ fn the_row_itself_refuses_a_write_of_another_epoch(bench: &Bench) {
     bench.put(&run, Some(0)).unwrap();
 }
 
+fn what_is_written_beside_a_row_that_refuses_is_taken_back(bench: &Bench) {
+    let before = bench.submit(1, false);
+    let head = bench.ledger.verify().unwrap();
+    let (after, event) = before.cancelled(json!({}), bench.clock.now()).unwrap();
+    let write = |epoch| {
+        bench.write(|transaction| {
+            rows::insert_event(transaction, &event)?;
+            rows::update_run(transaction, &after, epoch)
+        })
+    };
+    assert_eq!(write(1).unwrap_err().code, Code::LeaseLost);
+    assert_eq!(bench.ledger.verify().unwrap(), head);
+    write(0).unwrap();
+    assert_eq!(bench.ledger.verify().unwrap().events, 2);
+}
+
 fn a_heartbeat_holds_the_run(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
@@ -266,6 +282,7 @@ on_each_database!(
     a_lease_that_ran_out_is_taken_over_and_its_holder_refused,
     a_worker_of_the_same_name_is_fenced_too,
     the_row_itself_refuses_a_write_of_another_epoch,
+    what_is_written_beside_a_row_that_refuses_is_taken_back,
     a_heartbeat_holds_the_run,
     a_released_run_is_free_at_once,
     a_pass_that_was_not_to_be_published_can_be_later,

@@ -133,10 +133,17 @@ impl Bench {
 
     /// Puts a run's row in by itself, or replaces the one that is at this epoch.
     pub(super) fn put(&self, run: &Run, epoch: Option<u64>) -> Result<()> {
-        let change = |transaction: &mut dyn database::Transaction| match epoch {
+        self.write(|transaction| match epoch {
             None => rows::insert_run(transaction, run),
             Some(epoch) => rows::update_run(transaction, run, epoch),
-        };
+        })
+    }
+
+    /// Carries out a write that is none of the ledger's verbs.
+    pub(super) fn write(
+        &self,
+        change: impl FnMut(&mut dyn database::Transaction) -> Result<()>,
+    ) -> Result<()> {
         let name = self.place.name();
         match self.place {
             Place::Sqlite(_) => SqliteLedger::open(name, self.clock.clone())?.write(change),

@@ -6,7 +6,9 @@ use contracts::time::Timestamp;
 
 use super::*;
 use crate::ledger::{
-    Ledger, State, rows,
+    Ledger, Move, Run, State,
+    database::Lock,
+    rows,
     tests::{
         Bench, Place,
         server::{Connection, Database, PASSWORD, Server, server},

@@ -5,15 +5,25 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use super::*;
 use crate::ledger::tests::open;
 
-/// Passes bytes on between a client and a server, until it is told to swallow the answer to the next commit.
+/// What a proxy does to the next messages that hold a word, and to how many.
+#[derive(Clone, Copy)]
+enum Harm {
+    /// Swallows the answer and cuts the connection.
+    Swallow(&'static [u8], u32),
+    /// Passes them on with the word turned into another.
+    Garble(&'static [u8], u32),
+}
+
+/// Passes bytes on between a client and a server, until it is told to do harm.
 struct Proxy {
     port: u16,
-    armed: Arc<AtomicBool>,
+    armed: Arc<Mutex<Option<Harm>>>,
 }
 
 impl Proxy {
@@ -35,17 +45,38 @@ impl Proxy {
     }
 
     fn swallow_next_commit(&self) {
-        self.armed.store(true, Ordering::SeqCst);
+        self.arm(Harm::Swallow(COMMIT, 1));
+    }
+
+    fn arm(&self, harm: Harm) {
+        *self.armed.lock().unwrap() = Some(harm);
+    }
+
+    fn is_armed(&self) -> bool {
+        self.armed.lock().unwrap().is_some()
     }
 }
 
-fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), armed: &AtomicBool) {
+const COMMIT: &[u8] = b"COMMIT\0";
+const BEGIN: &[u8] = b"BEGIN ";
+
+fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), armed: &Mutex<Option<Harm>>) {
     let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
-        let commits = bytes[..count].windows(7).any(|window| window == b"COMMIT\0");
-        if commits && armed.swap(false, Ordering::SeqCst) {
-            cut.store(true, Ordering::SeqCst);
+        let mut armed = armed.lock().unwrap();
+        if let Some(Harm::Swallow(word, times) | Harm::Garble(word, times)) = *armed
+            && let Some(place) = bytes[..count].windows(word.len()).position(|window| window == word)
+        {
+            let left = times.checked_sub(1).filter(|left| *left > 0);
+            if let Some(Harm::Garble(..)) = *armed {
+                bytes[place] = b'_';
+                *armed = left.map(|left| Harm::Garble(word, left));
+            } else {
+                cut.store(true, Ordering::SeqCst);
+                *armed = left.map(|left| Harm::Swallow(word, left));
+            }
         }
+        drop(armed);
         if server.write_all(&bytes[..count]).is_err() {
             break;
         }
@@ -108,6 +139,102 @@ fn a_lost_answer_to_a_commit_is_never_a_second_write() {
     assert_eq!(ledger.release(&lease).unwrap_err().code, Code::LeaseLost);
     // Submitted, claimed twice, advanced, released: once each.
     assert_eq!(bench.ledger.verify().unwrap().events, 5);
+}
+
+/// Nothing but reading was asked in the flight that begins, so that it can be lost and sent again.
+#[test]
+fn a_write_that_is_lost_as_it_begins_starts_again_and_is_done_once() {
+    let Some(bench) = Bench::postgres() else { return };
+    let Database { server, name } = database(&bench);
+    let proxy = Proxy::before(server.port());
+    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    for harm in [Harm::Swallow(BEGIN, 1), Harm::Garble(BEGIN, 1)] {
+        let events = bench.ledger.verify().unwrap().events;
+        let request = submission(events, &format!("request-{events}"), true);
+        let lose = || {
+            assert!(!proxy.is_armed());
+            proxy.arm(harm);
+        };
+        lose();
+        assert!(ledger.submit(&request).unwrap().fresh);
+        lose();
+        let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+        assert_eq!((lease.run_id(), lease.epoch()), (&request.run_id, 1));
+        lose();
+        ledger.heartbeat(&lease).unwrap();
+        lose();
+        let run = ledger.advance(&lease, State::Fail, None, serde_json::json!({})).unwrap();
+        lose();
+        assert_eq!(ledger.run(&request.run_id).unwrap(), run);
+        assert!(!proxy.is_armed());
+        assert_eq!(bench.ledger.verify().unwrap().events, events + 3);
+    }
+}
+
+/// It starts again on one other connection, and not for ever.
+#[test]
+fn a_write_that_is_lost_as_it_begins_on_a_new_connection_too_is_refused() {
+    let Some(bench) = Bench::postgres() else { return };
+    let Database { server, name } = database(&bench);
+    let proxy = Proxy::before(server.port());
+    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let request = submission(1, "request-1", true);
+    for harm in [Harm::Swallow(BEGIN, 2), Harm::Garble(BEGIN, 2)] {
+        proxy.arm(harm);
+        let failure = ledger.submit(&request).unwrap_err();
+        assert!(!proxy.is_armed() && !failure.detail.contains("may stand"), "{failure}");
+        assert_eq!(bench.ledger.verify().unwrap().runs, 0);
+        // The connection of the refusal is given up: the next call has another.
+        assert_eq!(ledger.run(&request.run_id).unwrap_err().code, Code::RunNotFound);
+    }
+}
+
+/// Outside of a transaction each statement stands by itself: a write is not sent before one is known to be open.
+#[test]
+fn nothing_is_written_where_no_transaction_came_about() {
+    let Some(bench) = Bench::postgres() else { return };
+    let run = bench.submit(1, false);
+    let lease = bench.claim();
+    let Database { server, name } = database(&bench);
+    let proxy = Proxy::before(server.port());
+    let url = format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port);
+    let ledger = PostgresLedger::open(&url).unwrap();
+    let head = bench.ledger.verify().unwrap();
+    // Sent with what is read next, or with the commit.
+    let read_after = |run: &Run| {
+        ledger.write(|open| {
+            rows::update_run(open, run, 1)?;
+            rows::run(open, &run.run_id, Lock::None).map(drop)
+        })
+    };
+    let commit_after = |run: &Run| ledger.write(|open| rows::update_run(open, run, 1));
+    let at_once = |_: &Run| ledger.transact(Purpose::Write, |open| open.batch("UPDATE runs SET epoch = 9"));
+    for write in [&read_after as &dyn Fn(&Run) -> Result<()>, &commit_after, &at_once] {
+        // The statements are known to the connection, so that nothing is asked before them.
+        read_after(lease.run()).unwrap();
+        // Once on this connection, whose schema is set for the session too, and once on the next.
+        ledger.transact(Purpose::Write, |open| open.batch("SET search_path = model_factory")).unwrap();
+        proxy.arm(Harm::Garble(BEGIN, 2));
+        write(&run).unwrap_err();
+        assert!(!proxy.is_armed());
+        assert_eq!(bench.ledger.run(&run.run_id).unwrap(), *lease.run());
+        assert_eq!(bench.ledger.verify().unwrap(), head);
+    }
+    commit_after(&run).unwrap();
+    assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
+}
+
+/// A commit after a refusal rolls back without saying so: it is not sent, whoever overlooked the refusal.
+#[test]
+fn a_refusal_that_was_overlooked_is_no_success() {
+    let Some(bench) = Bench::postgres() else { return };
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let outcome = ledger.transact(Purpose::Write, |open| {
+        open.integer("SELECT 1 / 0").unwrap_err();
+        Ok(())
+    });
+    assert_eq!(outcome.unwrap_err().code, Code::InternalError);
+    assert_eq!(ledger.transact(Purpose::Write, |open| open.integer("SELECT 1")).unwrap(), 1);
 }
 
 #[test]
@@ -186,6 +313,23 @@ fn a_report_that_waited_past_its_lease_is_refused() {
             raw(&bench).batch("SELECT pg_sleep(0.01)");
         }
         bench.clock.advance(60);
+        raw(&bench).batch("ROLLBACK");
+        assert_eq!(waiting.join().unwrap().unwrap_err().code, Code::LeaseLost);
+    });
+}
+
+/// The same by the server's own clock, which is asked in one go with the row.
+#[test]
+fn the_servers_clock_is_read_after_the_row_is_locked() {
+    let Some(bench) = Bench::postgres() else { return };
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let request = submission(1, "request-1", false);
+    ledger.submit(&request).unwrap();
+    let lease = ledger.claim(&worker("worker-1"), 1, None).unwrap().unwrap();
+    raw(&bench).batch(&format!("BEGIN; SELECT * FROM runs WHERE run_id = '{}' FOR UPDATE", request.run_id));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| ledger.heartbeat(&lease));
+        thread::sleep(Duration::from_millis(1_100));
         raw(&bench).batch("ROLLBACK");
         assert_eq!(waiting.join().unwrap().unwrap_err().code, Code::LeaseLost);
     });

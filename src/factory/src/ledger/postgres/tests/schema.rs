@@ -93,6 +93,47 @@ fn leases_go_by_the_databases_clock() {
     assert_eq!(run.updated_at, lease.run().updated_at);
 }
 
+/// What a call costs on a server that is far away: each answer is one way there and back.
+#[test]
+fn a_call_waits_for_as_few_answers_as_it_can() {
+    let Some(bench) = Bench::postgres() else { return };
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let waited = || {
+        let session = ledger.session.lock().unwrap();
+        session.as_ref().unwrap().waits
+    };
+    let detail = || serde_json::json!({});
+    // The first time round, each statement is prepared.
+    for round in 0..2 {
+        let mut before = waited();
+        let mut costs = |what: &str, expected: u64| {
+            let (now, then) = (waited(), before);
+            before = now;
+            assert!(round == 0 || now - then == expected, "{what} waits for {} answers", now - then);
+        };
+        let request = submission(round, &format!("request-{round}"), true);
+        ledger.submit(&request).unwrap();
+        costs("a submission", 2);
+        let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+        costs("a claim", 3);
+        ledger.heartbeat(&lease).unwrap();
+        costs("a heartbeat", 2);
+        ledger.advance(&lease, State::EvalReady, None, detail()).unwrap();
+        costs("a report", 2);
+        let moves = [
+            Move::to(State::Pass, None, detail()),
+            Move::to(State::PublishPending, None, detail()),
+            Move::begin_publish(),
+        ];
+        ledger.report(&lease, &moves).unwrap();
+        costs("a report of three moves", 2);
+        ledger.advance(&lease, State::Published, None, detail()).unwrap();
+        costs("a report", 2);
+        ledger.run(&request.run_id).unwrap();
+        costs("a look at a run", 2);
+    }
+}
+
 /// However many runs there are, a listing or a claim reads those that it shows: no scan, and nothing to sort.
 #[test]
 fn listings_and_claims_follow_an_index() {
