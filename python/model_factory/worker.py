@@ -40,8 +40,8 @@ class News:
 class Worker:
     """A worker for the factory at a place, which it opens for itself.
 
-    :meth:`model_factory.factory.Factory.worker` makes one, and :meth:`at` one for a place that need not be
-    there yet. It serves once: who wants to go on after it stopped makes another.
+    :meth:`model_factory.factory.Factory.worker` makes one, and :meth:`at` one for a place that may be away.
+    It makes no factory. It serves once: who wants to go on after it stopped makes another.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Worker:
         ExecutionError
             ``INVALID_TRANSITION`` where it serves already, or did.
         ModelFactoryError
-            What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE`` or ``LEDGER_CORRUPT``, and at the
-            beginning ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused and for
+            What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE``, ``LEDGER_CORRUPT`` or
+            ``SOURCE_UNREADABLE`` for a place that holds no factory, and at the beginning ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused and for
             a database that is not there.
         """
         if not self._served.acquire(blocking=False):
