@@ -107,8 +107,9 @@ class Worker:
             ``INVALID_TRANSITION`` where it serves already, or did.
         ModelFactoryError
             What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE``, ``LEDGER_CORRUPT`` or
-            ``SOURCE_UNREADABLE`` for a place that holds no factory, and at the beginning ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused and for
-            a database that is not there.
+            ``SOURCE_UNREADABLE`` for a place that holds no factory, and at the beginning
+            ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused and for a
+            database that is not there.
         """
         if not self._served.acquire(blocking=False):
             hint = "A worker serves once: make another."

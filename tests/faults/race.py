@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import model_factory as mf
 from tests.faults.places import dataset, request
 from tests.faults.tally import Tally
 
@@ -83,12 +86,12 @@ def passed(backend: Servers, rounds: int) -> tuple[Place, list[str]]:
 def publishers(backend: Servers, place: Place, number: int) -> Iterator[list[Publisher]]:
     """Begin the processes, and end them."""
     racing = []
+    keys = {side: heir(Path(place.how["keys"]), side) for side in ("one", "other")}
     try:
         for each in range(number):
             side = "one" if each % 2 == 0 else "other"
             beside = backend.beside(place)
-            keys = f"{place.how['keys']}-{side}"
-            racing.append(Publisher(replace(beside, how={**beside.how, "keys": keys}), side))
+            racing.append(Publisher(replace(beside, how={**beside.how, "keys": str(keys[side])}), side))
         for publisher in racing:
             assert publisher.answer() == "ready"
         yield racing
@@ -96,6 +99,15 @@ def publishers(backend: Servers, place: Place, number: int) -> Iterator[list[Pub
         for publisher in racing:
             publisher.process.kill()
             publisher.process.communicate()
+
+
+def heir(former: Path, side: str) -> Path:
+    """Make keys that the factory's ledger admits, since they trust its own; the other side they do not."""
+    keys = former.with_name(f"{former.name}-{side}")
+    mf.open(keys.with_name(f"{keys.name}-factory"), keys=keys, progress=False)
+    (keys / "trusted").mkdir()
+    shutil.copy(former / "signing.pub.pem", keys / "trusted" / "former.pem")
+    return keys
 
 
 def has_one_winner(said: list[tuple[str, str]]) -> bool:

@@ -4,7 +4,10 @@
 //! a sweep over millions of rows, and more where a virtual machine gives its free pages back. Nothing that is computed
 //! depends on it. `MIMALLOC_PURGE_DELAY` and `MIMALLOC_ALLOW_LARGE_OS_PAGES` say otherwise.
 
-#![allow(unsafe_code, reason = "the allocator's options are set by calls into C, before anything is allocated")]
+#![allow(
+    unsafe_code,
+    reason = "the allocator's options are set by calls into C, before anything is allocated"
+)]
 
 #[cfg(target_os = "linux")]
 use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set_default, mi_option_t};

@@ -154,6 +154,7 @@ fn what_waiting_cannot_mend_ends_a_worker() {
 #[test]
 fn a_worker_waits_for_a_place_that_is_away_until_it_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("factory/objects")).unwrap();
     let serve_at = |ledger: &str| {
         let root = Location::Folder(folder.path().join("factory"));
         let place = factory::Place { root, ledger: Some(ledger.into()), keys: None };
