@@ -1,4 +1,4 @@
-//! From ordered rows and their features to partitions, a row group at a time.
+//! From ordered rows and their features to partitions: a row group is encoded while the next one is read back.
 
 use arrow_schema::SchemaRef;
 use contracts::{
@@ -73,12 +73,17 @@ impl<'a> Writing<'a> {
     ) -> Result<PartitionEntry> {
         let mut encoder = Encoder::new(arrow_schema, self.bytes)?;
         let mut span = (i64::MAX, i64::MIN);
-        for start in (0..rows).step_by(ROW_GROUP_ROWS) {
-            let batch = self.next(ROW_GROUP_ROWS.min(rows - start))?;
+        let mut groups = (0..rows).step_by(ROW_GROUP_ROWS).map(|start| ROW_GROUP_ROWS.min(rows - start));
+        let mut at_hand = groups.next().map(|rows| self.next(rows)).transpose()?;
+        while let Some(batch) = at_hand {
             let times = batch.times()?;
             span = (span.0.min(times[0]), times[times.len() - 1]);
-            encoder.push(&self.cells(&batch)?)?;
+            let cells = self.cells(&batch)?;
+            let following = || groups.next().map(|rows| self.next(rows)).transpose();
+            let (encoded, following) = rayon::join(|| encoder.push(&cells), following);
+            encoded?;
             meter.advance(times.len() as u64)?;
+            at_hand = following?;
         }
         let bytes = encoder.finish()?;
         self.bytes = bytes.len() + bytes.len() / 8;
