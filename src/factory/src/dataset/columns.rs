@@ -11,7 +11,10 @@ use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Schema, TimeUnit};
 use contracts::{Code, Failure, Problems, Result, names::ColumnName};
 
-use super::ids::{Ids, Texts};
+use super::{
+    ids::{Ids, Texts},
+    rows::Values,
+};
 
 /// Largest whole number below which each has a 64-bit float of its own.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
@@ -151,6 +154,8 @@ impl<T> Filling<Vec<T>> {
 pub(super) struct Columns {
     wanted: Wanted,
     rows: u64,
+    /// Bytes of all texts that were taken out.
+    taken_texts: u64,
     /// How many rows there will be, as far as that is known for sure.
     expected: usize,
     ids: BTreeMap<ColumnName, Filling<Option<Ids>>>,
@@ -163,12 +168,17 @@ impl Columns {
     pub(super) fn new(wanted: &Wanted, expected: usize) -> Self {
         Self {
             rows: 0,
+            taken_texts: 0,
             expected,
             ids: wanted.ids.iter().map(|name| (name.clone(), Filling::default())).collect(),
             times: wanted.times.iter().map(|name| (name.clone(), Filling::with_room(expected))).collect(),
             numbers: wanted.numbers.keys().map(|name| (name.clone(), Filling::with_room(expected))).collect(),
             wanted: wanted.clone(),
         }
+    }
+
+    pub(super) const fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     pub(super) const fn rows(&self) -> u64 {
@@ -181,7 +191,38 @@ impl Columns {
             Some(Ids::Text(texts)) => texts.bytes() as u64,
             _ => 0,
         };
-        self.ids.values().map(bytes).sum()
+        self.taken_texts + self.ids.values().map(bytes).sum::<u64>()
+    }
+
+    /// Takes the rows out: identifiers, times and numbers, each by name. What was counted stays counted.
+    pub(super) fn take_rows(&mut self) -> Vec<Values> {
+        self.taken_texts = self.text_bytes();
+        let ids = self.ids.values_mut().map(|filling| {
+            let ids = filling.values.get_or_insert_with(|| Ids::Int(Vec::new()));
+            let none = ids.like();
+            Values::Ids(std::mem::replace(ids, none))
+        });
+        let times = self.times.values_mut().map(|filling| Values::Times(std::mem::take(&mut filling.values)));
+        let numbers =
+            self.numbers.values_mut().map(|filling| Values::Numbers(std::mem::take(&mut filling.values)));
+        ids.chain(times).chain(numbers).collect()
+    }
+
+    /// Of rows as [`Self::take_rows`] gives them.
+    pub(super) fn of(wanted: &Wanted, rows: Vec<Values>) -> Self {
+        let mut columns = Self::new(wanted, 0);
+        columns.rows = rows.first().map_or(0, |column| column.len() as u64);
+        let (mut ids, mut times, mut numbers) =
+            (columns.ids.values_mut(), columns.times.values_mut(), columns.numbers.values_mut());
+        for column in rows {
+            match column {
+                Values::Ids(column) => ids.next().map(|filling| filling.values = Some(column)),
+                Values::Times(column) => times.next().map(|filling| filling.values = column),
+                Values::Numbers(column) => numbers.next().map(|filling| filling.values = column),
+                Values::Codes(_) | Values::Said(_) => None,
+            };
+        }
+        columns
     }
 
     /// Takes over the wanted columns of a batch.
@@ -206,7 +247,7 @@ impl Columns {
     }
 
     /// Refuses nulls and numbers that are not finite, naming and counting them by column.
-    pub(super) fn finish(self) -> Result<Self> {
+    pub(super) fn require_whole(&self) -> Result<()> {
         let table = self.wanted.table;
         let mut nulls = Problems::default();
         let mut require_none = |name: &ColumnName, count: usize| {
@@ -226,8 +267,7 @@ impl Columns {
         }
         strange.refuse(Code::NonFiniteInput, table).map_err(|failure| {
             failure.with_hint("Write a missing value as null; NaN and infinities are not taken.")
-        })?;
-        Ok(self)
+        })
     }
 
     /// A column of identifiers; where there is no row at all they are numbers.

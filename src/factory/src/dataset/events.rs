@@ -47,13 +47,10 @@ pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
 }
 
 impl Events {
-    /// Orders the events. Refuses with `DATASET_EMPTY` and `DUPLICATE_EVENT`.
+    /// Orders the events. An id that stands there twice is found by [`EventIndex::repeated`].
     pub(super) fn new(spec: &DatasetSpec, mut columns: Columns) -> Result<(Self, EventIndex)> {
         let ids = columns.take_ids(&spec.event_id)?;
-        if ids.is_empty() {
-            return Err(Failure::at(Code::DatasetEmpty, TABLE, "at least one row", "none"));
-        }
-        let mut index = EventIndex::new(&spec.event_id, ids.clone())?;
+        let mut index = EventIndex::of(ids.clone());
         let times = columns.take_times(&spec.event_time)?;
         let mut order = index.rows.clone();
         // The sort is stable: events of one instant stay in the order of their ids.
@@ -81,15 +78,6 @@ impl Events {
         self.times.len()
     }
 
-    /// The identifiers of a column: events or entities.
-    pub(super) fn ids(&self, spec: &DatasetSpec, name: &str) -> Result<&Ids> {
-        if name == spec.event_id.as_str() {
-            return Ok(&self.ids);
-        }
-        let found = self.entities.iter().find(|(column, _)| column.as_str() == name);
-        found.map(|(_, ids)| ids).ok_or_else(|| absent(name))
-    }
-
     /// A raw column of numbers.
     pub(super) fn numbers(&self, name: &ColumnName) -> Result<&[f64]> {
         self.numbers.get(name).map(Vec::as_slice).ok_or_else(|| absent(name.as_str()))
@@ -99,19 +87,21 @@ impl Events {
 impl EventIndex {
     /// Of events in their given order; `name` is their column. Refuses with `DUPLICATE_EVENT`.
     pub(super) fn new(name: &ColumnName, ids: Ids) -> Result<Self> {
+        let index = Self::of(ids);
+        refuse_repeated(name, index.repeated())?;
+        Ok(index)
+    }
+
+    /// Of events that may stand there twice.
+    pub(super) fn of(ids: Ids) -> Self {
         let rows = ids.order();
         let sorted = if rows.is_sorted() { ids } else { ids.select(&rows) };
-        let repeated = sorted.repeated();
-        if repeated > 0 {
-            let found = format!("{repeated} repetitions");
-            return Err(Failure::at(
-                Code::DuplicateEvent,
-                format!("{TABLE}/{name}"),
-                "each event once",
-                found,
-            ));
-        }
-        Ok(Self { sorted, rows })
+        Self { sorted, rows }
+    }
+
+    /// How many events repeat another.
+    pub(super) fn repeated(&self) -> usize {
+        self.sorted.repeated()
     }
 
     /// Number of events.
@@ -136,6 +126,15 @@ impl EventIndex {
         }
         Some(rows)
     }
+}
+
+/// Refuses with `DUPLICATE_EVENT` so many events that repeat another; `name` is the column of their ids.
+pub(super) fn refuse_repeated(name: &ColumnName, repeated: usize) -> Result<()> {
+    if repeated == 0 {
+        return Ok(());
+    }
+    let found = format!("{repeated} repetitions");
+    Err(Failure::at(Code::DuplicateEvent, format!("{TABLE}/{name}"), "each event once", found))
 }
 
 fn absent(name: &str) -> Failure {

@@ -83,38 +83,23 @@ impl<'a> Features<'a> {
         }
     }
 
-    /// Computes every feature of some rows: one column each, in their order, NaN meaning missing.
+    /// Computes every feature of rows that are grouped already: one column each, in their order, NaN meaning missing.
     ///
-    /// Rows that do not start with the first must be in order of time. Refuses with `NON_FINITE_INPUT` a feature that
-    /// overflows.
-    pub(super) fn of(&self, rows: Range<usize>, meter: &Meter<'_>) -> Result<Vec<Vec<f64>>> {
-        let grouped = self.group(&rows)?;
-        self.of_grouped(rows, grouped, meter)
-    }
-
-    /// Computes every feature of rows that are grouped already.
-    pub(super) fn of_grouped(
+    /// Rows that do not start with the first must be in order of time. A feature may overflow: see [`infinite`].
+    pub(super) fn of(
         &self,
         rows: Range<usize>,
         grouped: Vec<Grouped>,
         meter: &Meter<'_>,
     ) -> Result<Vec<Vec<f64>>> {
         let mut windowed = self.windowed(&rows, grouped, meter)?;
-        let times = &self.events.times[rows.clone()];
-        let mut columns = Vec::with_capacity(self.definitions.len());
-        for (index, feature) in self.definitions.iter().enumerate() {
-            let column = match &feature.definition {
-                Definition::Column { column } => self.events.numbers(column)?[rows.clone()].to_vec(),
-                Definition::Window { .. } => windowed.remove(&index).unwrap_or_default(),
-                Definition::Weekend => flags(times, |time| weekday(time) >= 5),
-                Definition::HourBetween { first, last } => {
-                    flags(times, |time| within(hour(time), i64::from(*first), i64::from(*last)))
-                }
-            };
-            require_finite(feature, &column)?;
-            columns.push(column);
-        }
-        Ok(columns)
+        let column = |(index, feature): (usize, &Feature)| match windowed.remove(&index) {
+            Some(column) => Ok(column),
+            None => alone(feature, &self.events.times[rows.clone()], |column| {
+                Ok(&self.events.numbers(column)?[rows.clone()])
+            }),
+        };
+        self.definitions.iter().enumerate().map(column).collect()
     }
 
     /// The first of the rows that the windows of the row `first` reach, which must be in order of time.
@@ -126,11 +111,6 @@ impl<'a> Features<'a> {
             return first;
         };
         self.events.times[..first].partition_point(|&earlier| time.abs_diff(earlier) >= horizon)
-    }
-
-    /// Whether a feature may be beyond the range of a float, so that only computing it tells.
-    pub(super) fn may_overflow(&self) -> bool {
-        self.definitions.iter().any(sums_up) && self.columns.iter().any(Column::may_overflow)
     }
 
     /// Some rows with those that stand in their windows, by each entity that has windows; labels need not be known yet.
@@ -186,11 +166,29 @@ const fn sums_up(feature: &Feature) -> bool {
     matches!(feature.definition, Definition::Window { aggregate: Asked::Sum | Asked::Mean | Asked::Std, .. })
 }
 
-fn require_finite(feature: &Feature, column: &[f64]) -> Result<()> {
-    if !sums_up(feature) {
-        return Ok(());
+/// A feature that an event has by itself; `numbers` gives a raw column of the same events.
+pub(super) fn alone<'a>(
+    feature: &Feature,
+    times: &[i64],
+    numbers: impl Fn(&ColumnName) -> Result<&'a [f64]>,
+) -> Result<Vec<f64>> {
+    match &feature.definition {
+        Definition::Column { column } => numbers(column).map(<[f64]>::to_vec),
+        Definition::Weekend => Ok(flags(times, |time| weekday(time) >= 5)),
+        Definition::HourBetween { first, last } => {
+            Ok(flags(times, |time| within(hour(time), i64::from(*first), i64::from(*last))))
+        }
+        Definition::Window { .. } => Err(Failure::new(Code::InternalError, "a window was not computed")),
     }
-    let infinite = column.par_iter().filter(|value| value.is_infinite()).count();
+}
+
+/// How many values of a feature are beyond the range of a float.
+pub(super) fn infinite(feature: &Feature, column: &[f64]) -> usize {
+    if sums_up(feature) { column.par_iter().filter(|value| value.is_infinite()).count() } else { 0 }
+}
+
+/// Refuses with `NON_FINITE_INPUT` so many values of a feature.
+pub(super) fn refuse_infinite(feature: &Feature, infinite: usize) -> Result<()> {
     if infinite == 0 {
         return Ok(());
     }

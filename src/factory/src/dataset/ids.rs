@@ -34,6 +34,17 @@ impl Texts {
         self.ends.push(self.buffer.len());
     }
 
+    /// Number of texts.
+    pub(super) const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Drops all texts and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.buffer.clear();
+        self.ends.clear();
+    }
+
     /// Bytes of all texts.
     pub(super) const fn bytes(&self) -> usize {
         self.buffer.len()
@@ -73,16 +84,24 @@ pub(super) struct Codes {
 
 impl Ids {
     /// Number of rows.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         match self {
             Self::Int(values) => values.len(),
-            Self::Text(texts) => texts.ends.len(),
+            Self::Text(texts) => texts.len(),
         }
     }
 
     /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A column of the same type without rows.
+    pub(super) fn like(&self) -> Self {
+        match self {
+            Self::Int(_) => Self::Int(Vec::new()),
+            Self::Text(_) => Self::Text(Texts::default()),
+        }
     }
 
     /// The type of the column.
@@ -134,13 +153,17 @@ impl Ids {
 
     /// How many rows equal the row before them.
     pub(super) fn repeated(&self) -> usize {
-        (1..self.len()).into_par_iter().filter(|&row| self.compare(row - 1, row) == Ordering::Equal).count()
+        let repeats = |row: &usize| self.compare(row - 1, self, *row) == Ordering::Equal;
+        (1..self.len()).into_par_iter().filter(repeats).count()
     }
 
-    fn compare(&self, a: usize, b: usize) -> Ordering {
-        match self {
-            Self::Int(values) => values[a].cmp(&values[b]),
-            Self::Text(texts) => texts.get(a).cmp(texts.get(b)),
+    /// Compares a row with one of a column of the same type; numbers come before texts.
+    pub(super) fn compare(&self, row: usize, other: &Self, of_other: usize) -> Ordering {
+        match (self, other) {
+            (Self::Int(values), Self::Int(others)) => values[row].cmp(&others[of_other]),
+            (Self::Text(texts), Self::Text(others)) => texts.get(row).cmp(others.get(of_other)),
+            (Self::Int(_), Self::Text(_)) => Ordering::Less,
+            (Self::Text(_), Self::Int(_)) => Ordering::Greater,
         }
     }
 
@@ -254,7 +277,7 @@ mod tests {
             for (ids, wanted) in both(&values).into_iter().zip(both(&looked_up)) {
                 let order = ids.order();
                 let sorted = ids.select(&order);
-                prop_assert!((1..sorted.len()).all(|row| sorted.compare(row - 1, row).is_le()));
+                prop_assert!((1..sorted.len()).all(|row| sorted.compare(row - 1, &sorted, row).is_le()));
                 let mut distinct = values.clone();
                 distinct.sort_unstable();
                 distinct.dedup();

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     columns::{Columns, Wanted},
     events::{self, EventIndex, Events},
-    features::Features,
+    features::{Features, infinite, refuse_infinite},
     ids::Ids,
-    labels::{self, Joined},
+    labels::{self, Asserted, Joined, refuse_others},
     meter::Meter,
     source::Source,
     spec::{FeatureSpec, LabelSpec, feature_entities, feature_numbers},
@@ -102,12 +102,16 @@ pub fn compute_features(
         || features.group(&rows),
     );
     let timeline = timeline?;
-    features.knowing(timeline.as_ref()).of_grouped(rows, grouped?, &meter)
+    let columns = features.knowing(timeline.as_ref()).of(rows, grouped?, &meter)?;
+    for (feature, column) in spec.features.iter().zip(&columns) {
+        refuse_infinite(feature, infinite(feature, column))?;
+    }
+    Ok(columns)
 }
 
 /// What was known of each event's label at any time up to the cut.
 fn known(of: &LabelSpec, index: &EventIndex, assertions: Columns) -> Result<Timeline> {
-    let joined = Joined::new(of, assertions, index)?;
+    let joined = join_labels(of, assertions, index)?;
     Timeline::new(&joined.assertions(index.len())?, of.label_asof_utc.nanoseconds())
 }
 
@@ -152,8 +156,13 @@ fn read(source: &Source, wanted: &Wanted) -> Result<Columns> {
 }
 
 fn joined(of: &LabelSpec, labels: &Source, naive_times_are_utc: bool, index: &EventIndex) -> Result<Joined> {
-    let columns = read(labels, &labels::wanted(of, naive_times_are_utc))?;
-    Joined::new(of, columns, index)
+    join_labels(of, read(labels, &labels::wanted(of, naive_times_are_utc))?, index)
+}
+
+fn join_labels(of: &LabelSpec, mut columns: Columns, index: &EventIndex) -> Result<Joined> {
+    let asserted = Asserted::take(of, &mut columns)?;
+    refuse_others(of, asserted.others())?;
+    Joined::new(of, asserted, index)
 }
 
 /// The columns of a join of events with facts about their key.

@@ -1,28 +1,26 @@
 //! The columns of a partition, as the manifest and as Parquet name them: writer and reader share this.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use contracts::{
     Result,
     dataset_manifest::{Column, ColumnRole, ColumnType},
+    names::ColumnName,
 };
 
-use super::{ids::Ids, spec::DatasetSpec};
+use super::{rows::other_type, spec::DatasetSpec};
 
 /// What `label_outcome` may say, by the number of the outcome.
 pub(super) const OUTCOMES: [&str; 4] = ["known", "censored", "conflict", "immature"];
 
-/// The columns that a request asks for; `ids` gives the identifiers of events and entities by name.
-pub(super) fn columns<'a>(
-    spec: &DatasetSpec,
-    mut ids: impl FnMut(&str) -> Result<&'a Ids>,
-) -> Result<Vec<Column>> {
+/// The columns that a request asks for; `ids` gives the types of identifiers of events and entities by name.
+pub(super) fn columns(spec: &DatasetSpec, ids: &BTreeMap<ColumnName, ColumnType>) -> Result<Vec<Column>> {
     let outputs = spec.outputs()?.into_iter();
     outputs
         .map(|(name, role)| {
             let r#type = match role {
-                ColumnRole::EventId | ColumnRole::Entity => ids(name.as_str())?.column_type(),
+                ColumnRole::EventId | ColumnRole::Entity => ids.get(&name).copied().ok_or_else(other_type)?,
                 ColumnRole::EventTime | ColumnRole::FeatureAsof | ColumnRole::LabelObservedTime => {
                     ColumnType::TimestampNs
                 }

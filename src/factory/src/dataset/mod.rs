@@ -1,15 +1,18 @@
 //! Datasets: built of raw events, label assertions and an as-of cut; read back verified.
 //!
 //! ```text
-//!                                      (order)    a stretch of rows at a time
-//!   events ──► source ──► columns ──► events ──┬─► features ─┐
-//!                                              │             ├─► partition ──► store ──► manifest
-//!   labels ──► source ──► columns ──► labels ──┴─────────────┘                              │
-//!                                                                     Table ◄── read ◄──────┘
+//!   events ─┐                       by id            by (time, id)                    rows in order
+//!           ├─► source ──► intake ═════════► runs ═════════════════► merge ══╦═══════════════════════╗
+//!   labels ─┘              (columns)         (events, labels)                ║ by entity             ║
+//!                                                                            ╚══════════► windowed ══╩═► partitions
+//!                                                                                        (features)           │
+//!                                                                   Table ◄── read ◄── manifest ◄── store ◄───┘
 //! ```
 //!
-//! What a build holds for each event is its raw columns and what is known of its label; neither the files nor the
-//! features are in memory as a whole.
+//! What does not fit in memory goes along the double lines: rows are set aside in buckets and read back a bucket or a
+//! block at a time (`spill`). An event and what is said about it are in one bucket, and later all events of an entity:
+//! each step holds a bucket, and neither the files nor the events nor the features are in memory as a whole. Few rows
+//! are one bucket that never leaves it.
 //!
 //! Invariants. A dataset is a function of its rows and its request: neither the order in which rows came in
 //! nor how they were cut into batches or files shows in a byte. Features know what was known at the event's
@@ -23,16 +26,23 @@ mod events;
 mod features;
 mod ids;
 mod in_memory;
+mod intake;
 mod labels;
 mod layout;
+mod merge;
 mod meter;
 mod parquet_guard;
 mod partition;
+mod partitions;
 mod read;
+mod rows;
+mod runs;
 mod source;
 mod spec;
+mod spill;
 mod table;
 mod thrift;
+mod windowed;
 
 pub use build::{Built, Sources, build};
 pub use ids::{Ids, Texts};

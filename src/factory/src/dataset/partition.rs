@@ -1,116 +1,152 @@
 //! Partitions: stretches of the ordered rows, each one Parquet file whose bytes follow from its rows alone.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
-};
-use arrow_schema::Schema;
-use contracts::{Code, Failure, Result, time::DAY};
-use kernels::label::{Outcome, Resolved};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
+use arrow_schema::{FieldRef, Schema};
+use contracts::{Code, Failure, Result};
+use kernels::label::Outcome;
 use parquet::{
-    arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions},
+    arrow::arrow_writer::{
+        ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions,
+        compute_leaves,
+    },
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
-    file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
+    file::{
+        properties::{EnabledStatistics, WriterProperties, WriterVersion},
+        writer::SerializedFileWriter,
+    },
 };
+use rayon::prelude::*;
 
 use super::{ids::Ids, labels::POSITIVE, layout::OUTCOMES};
 
 /// Rows of one row group.
-const ROW_GROUP_ROWS: usize = 1 << 16;
+pub(super) const ROW_GROUP_ROWS: usize = 1 << 16;
 /// Stands for the writer in the files; a release must not change the bytes of the same rows.
 const WRITTEN_BY: &str = "model_factory partition v1";
 
-/// The values of one column: of all rows, where nothing else is said.
+/// The values of one column of some rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Values<'a> {
+pub(super) enum Cells<'a> {
     Ids(&'a Ids),
     Times(&'a [i64]),
     /// NaN is written as null.
     Numbers(&'a [f64]),
-    /// Numbers of the rows from this one on.
-    NumbersFrom(usize, &'a [f64]),
-    Label(&'a Resolved),
-    Outcome(&'a Resolved),
-    ObservedTime(&'a Resolved),
+    /// Of an outcome and a value.
+    Label(&'a [u8], &'a [u8]),
+    Outcome(&'a [u8]),
+    /// Of an outcome and a time.
+    ObservedTime(&'a [u8], &'a [i64]),
 }
 
-impl Values<'_> {
-    fn array(&self, rows: Range<usize>) -> ArrayRef {
+const KNOWN: u8 = Outcome::Known as u8;
+
+impl Cells<'_> {
+    fn array(&self) -> ArrayRef {
         match self {
-            Self::Ids(Ids::Int(values)) => Arc::new(Int64Array::from(values[rows].to_vec())),
-            Self::Ids(Ids::Text(texts)) => Arc::new(StringArray::from_iter_values(texts.range(rows))),
-            Self::Times(times) => times_array(times[rows].to_vec().into()),
-            Self::Numbers(numbers) => numbers_array(&numbers[rows]),
-            Self::NumbersFrom(first, numbers) => {
-                numbers_array(&numbers[rows.start - first..rows.end - first])
+            Self::Ids(Ids::Int(values)) => Arc::new(Int64Array::from(values.clone())),
+            Self::Ids(Ids::Text(texts)) => {
+                Arc::new(StringArray::from_iter_values(texts.range(0..texts.len())))
             }
-            Self::Label(labels) => {
-                let known = rows.map(|row| labels.known(row).map(|value| value == POSITIVE));
+            Self::Times(times) => times_array(times.to_vec().into()),
+            Self::Numbers(numbers) => {
+                let present = numbers.iter().map(|number| (!number.is_nan()).then_some(*number));
+                Arc::new(present.collect::<Float64Array>())
+            }
+            Self::Label(outcome, value) => {
+                let labels = outcome.iter().zip(*value);
+                let known = labels.map(|(outcome, value)| (*outcome == KNOWN).then_some(*value == POSITIVE));
                 Arc::new(known.collect::<BooleanArray>())
             }
-            Self::Outcome(labels) => {
-                let texts = labels.outcome[rows].iter().map(|outcome| OUTCOMES[*outcome as usize]);
+            Self::Outcome(outcome) => {
+                let texts = outcome.iter().map(|outcome| OUTCOMES[*outcome as usize]);
                 Arc::new(StringArray::from_iter_values(texts))
             }
-            Self::ObservedTime(labels) => {
-                let known = rows
-                    .map(|row| (labels.outcome[row] == Outcome::Known).then(|| labels.observed_time[row]));
-                times_array(known.collect())
+            Self::ObservedTime(outcome, observed) => {
+                let labels = outcome.iter().zip(*observed);
+                times_array(labels.map(|(outcome, time)| (*outcome == KNOWN).then_some(*time)).collect())
             }
         }
     }
-}
-
-fn numbers_array(numbers: &[f64]) -> ArrayRef {
-    let present = numbers.iter().map(|number| (!number.is_nan()).then_some(*number));
-    Arc::new(present.collect::<Float64Array>())
 }
 
 fn times_array(times: TimestampNanosecondArray) -> ArrayRef {
     Arc::new(times.with_timezone("UTC"))
 }
 
-/// Cuts ordered rows into partitions of at most `limit` rows: as many whole UTC days as fit, and a day that
-/// is larger than a partition into several.
-pub(super) fn split(times: &[i64], limit: usize) -> Vec<Range<usize>> {
+/// Cuts ordered rows into partitions of at most `limit` rows: as many whole UTC days as fit, and a day that is larger
+/// than a partition into several. Takes the rows of each day, gives those of each partition.
+pub(super) fn split(days: &[usize], limit: usize) -> Vec<usize> {
     let mut partitions = Vec::new();
-    let mut start = 0;
-    let mut end = 0;
-    for day in times.chunk_by(|a, b| a.div_euclid(DAY) == b.div_euclid(DAY)) {
-        if end > start && end + day.len() - start > limit {
-            partitions.push(start..end);
-            start = end;
+    let mut rows = 0;
+    for day in days {
+        if rows > 0 && rows + day > limit {
+            partitions.push(rows);
+            rows = 0;
         }
-        end += day.len();
-        while end - start > limit {
-            partitions.push(start..start + limit);
-            start += limit;
+        rows += day;
+        while rows > limit {
+            partitions.push(limit);
+            rows -= limit;
         }
     }
-    if end > start {
-        partitions.push(start..end);
-    }
+    partitions.extend((rows > 0).then_some(rows));
     partitions
 }
 
-/// Writes rows as one Parquet file in memory.
-pub(super) fn encode(schema: &Arc<Schema>, columns: &[Values<'_>], rows: Range<usize>) -> Result<Vec<u8>> {
-    let defect =
-        |error: ParquetError| Failure::new(Code::InternalError, format!("no partition written: {error}"));
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties().map_err(defect)?)
-        .with_skip_arrow_metadata(true);
-    let mut writer =
-        ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options).map_err(defect)?;
-    for start in rows.clone().step_by(ROW_GROUP_ROWS) {
-        let end = rows.end.min(start + ROW_GROUP_ROWS);
-        let arrays = columns.iter().map(|column| column.array(start..end)).collect();
-        let batch = RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| defect(error.into()))?;
-        writer.write(&batch).map_err(defect)?;
+/// A partition that is being encoded, as one Parquet file in memory.
+pub(super) struct Encoder {
+    schema: Arc<Schema>,
+    file: SerializedFileWriter<Vec<u8>>,
+    groups: ArrowRowGroupWriterFactory,
+}
+
+impl Encoder {
+    /// With room for so many bytes: growing would take as many again.
+    pub(super) fn new(schema: &Arc<Schema>, bytes: usize) -> Result<Self> {
+        let start = || {
+            let options =
+                ArrowWriterOptions::new().with_properties(properties()?).with_skip_arrow_metadata(true);
+            ArrowWriter::try_new_with_options(Vec::with_capacity(bytes), Arc::clone(schema), options)?
+                .into_serialized_writer()
+        };
+        let (file, groups) = start().map_err(|error| defect(&error))?;
+        Ok(Self { schema: Arc::clone(schema), file, groups })
     }
-    writer.into_inner().map_err(defect)
+
+    /// Adds a row group, its columns side by side.
+    pub(super) fn push(&mut self, columns: &[Cells<'_>]) -> Result<()> {
+        self.try_push(columns).map_err(|error| defect(&error))
+    }
+
+    fn try_push(&mut self, columns: &[Cells<'_>]) -> Result<(), ParquetError> {
+        let writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
+        let work: Vec<_> = writers.into_iter().zip(columns).zip(self.schema.fields()).collect();
+        let encode = |((mut writer, cells), field): ((ArrowColumnWriter, &Cells<'_>), &FieldRef)| {
+            for leaf in compute_leaves(field, &cells.array())? {
+                writer.write(&leaf)?;
+            }
+            writer.close()
+        };
+        // Collected before the first failure is looked for: the one told is the first by position, not by time.
+        let chunks: Vec<Result<ArrowColumnChunk, ParquetError>> = work.into_par_iter().map(encode).collect();
+        let mut group = self.file.next_row_group()?;
+        for chunk in chunks {
+            chunk?.append_to_row_group(&mut group)?;
+        }
+        group.close().map(drop)
+    }
+
+    /// The bytes of the file.
+    pub(super) fn finish(self) -> Result<Vec<u8>> {
+        self.file.into_inner().map_err(|error| defect(&error))
+    }
+}
+
+fn defect(error: &ParquetError) -> Failure {
+    Failure::new(Code::InternalError, format!("no partition written: {error}"))
 }
 
 /// Every setting that shapes the bytes, written out: a new default of the library must not change them.
@@ -136,9 +172,70 @@ fn properties() -> Result<WriterProperties, ParquetError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use arrow_array::RecordBatch;
+    use contracts::{
+        dataset_manifest::{Column, ColumnRole, ColumnType, PrivacyClass},
+        names::ColumnName,
+    };
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dataset::layout::arrow_schema;
+
+    /// Identities of datasets rest on these bytes, and small files have too few pages to tell.
+    #[test]
+    fn columns_side_by_side_make_the_bytes_of_columns_one_after_the_other() {
+        let column = |name: &str, r#type, role| Column {
+            name: ColumnName::new(name).unwrap(),
+            r#type,
+            role,
+            privacy_class: PrivacyClass::default(),
+        };
+        let schema = arrow_schema(&[
+            column("id", ColumnType::Int64, ColumnRole::EventId),
+            column("time", ColumnType::TimestampNs, ColumnRole::EventTime),
+            column("shop", ColumnType::Utf8, ColumnRole::Entity),
+            column("amount", ColumnType::Float64, ColumnRole::Feature),
+            column("label", ColumnType::Boolean, ColumnRole::Label),
+            column("outcome", ColumnType::Utf8, ColumnRole::LabelOutcome),
+            column("observed", ColumnType::TimestampNs, ColumnRole::LabelObservedTime),
+        ]);
+        let rows = ROW_GROUP_ROWS as i64 + 30_000;
+        let numbers: Vec<i64> = (0..rows).map(|row| row * 7_919 % 100_003).collect();
+        let amounts: Vec<f64> =
+            numbers.iter().map(|&row| if row % 5 == 0 { f64::NAN } else { row as f64 / 3.0 }).collect();
+        let ids = Ids::Int(numbers.clone());
+        let shops: Vec<String> = numbers.iter().map(|number| format!("shop-{}", number % 40_000)).collect();
+        let shops = Ids::Text(shops.iter().map(String::as_str).collect());
+        let outcome: Vec<u8> = numbers.iter().map(|number| (number % 4) as u8).collect();
+        let value: Vec<u8> = numbers.iter().map(|number| (number % 3 == 0).into()).collect();
+        let mut encoder = Encoder::new(&schema, 0).unwrap();
+        let mut one_by_one = ArrowWriter::try_new_with_options(
+            Vec::new(),
+            Arc::clone(&schema),
+            ArrowWriterOptions::new().with_properties(properties().unwrap()).with_skip_arrow_metadata(true),
+        )
+        .unwrap();
+        for part in [0..ROW_GROUP_ROWS, ROW_GROUP_ROWS..rows as usize] {
+            let picked: Vec<u32> = part.clone().map(|row| row as u32).collect();
+            let (ids, shops) = (ids.select(&picked), shops.select(&picked));
+            let cells = [
+                Cells::Ids(&ids),
+                Cells::Times(&numbers[part.clone()]),
+                Cells::Ids(&shops),
+                Cells::Numbers(&amounts[part.clone()]),
+                Cells::Label(&outcome[part.clone()], &value[part.clone()]),
+                Cells::Outcome(&outcome[part.clone()]),
+                Cells::ObservedTime(&outcome[part.clone()], &numbers[part.clone()]),
+            ];
+            encoder.push(&cells).unwrap();
+            let arrays = cells.iter().map(Cells::array).collect();
+            one_by_one.write(&RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap()).unwrap();
+        }
+        assert!(encoder.finish().unwrap() == one_by_one.into_inner().unwrap());
+    }
 
     proptest! {
         #[test]
@@ -147,18 +244,16 @@ mod tests {
             limit in 1_usize..20,
         ) {
             days.sort_unstable();
-            let times: Vec<i64> = days.iter().map(|day| day * DAY + 5).collect();
-            let partitions = split(&times, limit);
-            let covered: Vec<usize> = partitions.iter().cloned().flatten().collect();
-            prop_assert_eq!(covered, (0..times.len()).collect::<Vec<_>>());
-            for partition in &partitions {
-                prop_assert!((1..=limit).contains(&partition.len()));
-            }
-            for pair in partitions.windows(2) {
-                let before = days[pair[0].end - 1];
-                if before == days[pair[1].start] {
-                    prop_assert!(days.iter().filter(|day| **day == before).count() > limit);
+            let lengths: Vec<usize> = days.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+            let partitions = split(&lengths, limit);
+            prop_assert_eq!(partitions.iter().sum::<usize>(), days.len());
+            let mut start = 0;
+            for (number, &rows) in partitions.iter().enumerate() {
+                prop_assert!((1..=limit).contains(&rows));
+                if number > 0 && days[start - 1] == days[start] {
+                    prop_assert!(days.iter().filter(|day| **day == days[start]).count() > limit);
                 }
+                start += rows;
             }
         }
     }

@@ -6,7 +6,8 @@
 //!   Parquet files ───┘
 //! ```
 //!
-//! Only the columns that are asked for are read, so the working set is their size and never that of the files.
+//! Only the columns that are asked for are read, so the working set is their size and never that of the files; who
+//! takes the rows of each batch holds one batch.
 //! Files are hostile until shown otherwise: nothing is reserved on what a footer claims before the claim was held
 //! against the file, and a decoder's panic is the file's failure.
 
@@ -66,25 +67,48 @@ impl Source {
         limited(wanted, rows)
     }
 
-    /// Reads the wanted columns of all rows.
-    ///
-    /// Refuses with `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`, `NULL_NOT_ALLOWED`, `NON_FINITE_INPUT`,
-    /// `SOURCE_UNREADABLE` and, at 2^32 rows, `RESOURCE_EXHAUSTED`.
+    /// Reads the wanted columns of all rows. Refuses as [`Self::each`] does.
     pub(super) fn read(&self, wanted: &Wanted, meter: &Meter<'_>) -> Result<Columns> {
         // What a file says of its rows is not trusted with memory; they are counted as they come.
         let expected = match self {
             Self::Batches(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
             Self::Parquet(_) => 0,
         };
-        let mut columns = Columns::new(wanted, expected);
-        let mut take = |batch: &RecordBatch| -> Result<u64> {
+        self.fill(Columns::new(wanted, expected), meter, |_| Ok(()))
+    }
+
+    /// Reads the wanted columns and gives them to `take` a batch at a time, who takes the rows out. Refuses what no one
+    /// batch shows once all have been taken.
+    ///
+    /// Refuses with `COLUMN_MISSING`, `COLUMN_TYPE_INVALID`, `NULL_NOT_ALLOWED`, `NON_FINITE_INPUT`,
+    /// `SOURCE_UNREADABLE` and, at 2^32 rows, `RESOURCE_EXHAUSTED`.
+    pub(super) fn each(
+        &self,
+        wanted: &Wanted,
+        meter: &Meter<'_>,
+        take: impl FnMut(&mut Columns) -> Result<()>,
+    ) -> Result<()> {
+        self.fill(Columns::new(wanted, 0), meter, take).map(drop)
+    }
+
+    fn fill(
+        &self,
+        mut columns: Columns,
+        meter: &Meter<'_>,
+        mut take: impl FnMut(&mut Columns) -> Result<()>,
+    ) -> Result<Columns> {
+        let wanted = &columns.wanted().clone();
+        let mut append = |batch: &RecordBatch| -> Result<u64> {
             limited(wanted, columns.rows() + batch.num_rows() as u64)?;
             columns.append(batch)?;
+            take(&mut columns)?;
             meter.advance(batch.num_rows() as u64)?;
             Ok(columns.text_bytes())
         };
         match self {
-            Self::Batches(batches) => batches.iter().try_for_each(|batch| take(batch).map(drop))?,
+            Self::Batches(batches) => {
+                batches.iter().flat_map(pieces).try_for_each(|batch| append(&batch).map(drop))?;
+            }
             Self::Parquet(paths) => {
                 let mut length = 0_u64;
                 for (index, path) in paths.iter().enumerate() {
@@ -93,7 +117,7 @@ impl Source {
                     length = length.saturating_add(file.length);
                     // A dictionary says a long text in a few bits, row after row.
                     file.read(&place, wanted, |batch| {
-                        let texts = take(batch)?;
+                        let texts = append(batch)?;
                         if in_proportion(texts, length) {
                             Ok(())
                         } else {
@@ -103,8 +127,16 @@ impl Source {
                 }
             }
         }
-        columns.finish()
+        columns.require_whole()?;
+        Ok(columns)
     }
+}
+
+/// The batch in pieces of as many rows as are decoded at a time; one without rows still says what its types are.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let rows = batch.num_rows();
+    let starts = (0..rows.max(1)).step_by(BATCH_ROWS);
+    starts.map(move |start| batch.slice(start, BATCH_ROWS.min(rows - start)))
 }
 
 fn place(wanted: &Wanted, index: usize) -> String {

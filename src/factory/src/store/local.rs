@@ -38,7 +38,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Listing, Object, Put, Store};
+use super::{Listing, Object, Put, Store, private};
 use crate::failpoint::{Failpoint, hit};
 
 /// Begins with a dot, so it is no segment of any key.
@@ -337,6 +337,11 @@ impl Store for LocalStore {
         found.refused.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(found)
     }
+
+    fn scratch(&self) -> Result<File> {
+        self.staging()?;
+        private(tempfile::tempfile_in(self.root.join(STAGING)))
+    }
 }
 
 /// Adds what stands below a folder; `parent` holds the folder, whose key is `prefix`. A folder further below that cannot
@@ -473,7 +478,8 @@ fn overlapping(key: &ObjectKey) -> Failure {
         .with_hint("An object and a prefix of objects cannot share a key.")
 }
 
-fn trouble(error: &io::Error, doing: &str, key: Option<&ObjectKey>) -> Failure {
+/// The failure of a system call; a full disk is one of resources.
+pub(crate) fn trouble(error: &io::Error, doing: &str, key: Option<&ObjectKey>) -> Failure {
     let code = match Errno::from_io_error(error) {
         Some(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => Code::ResourceExhausted,
         _ => Code::StoreUnavailable,

@@ -13,10 +13,13 @@ mod remote;
 mod suite_tests;
 mod verified;
 
+use std::{fs::File, io};
+
 use contracts::{Failure, Result, names::ObjectKey};
+use rustix::fs::Mode;
 
 pub use local::LocalStore;
-pub(crate) use local::create_durably;
+pub(crate) use local::{create_durably, trouble};
 pub use location::{Bucket, Location, Service};
 pub(crate) use remembered::Remembered;
 pub use remote::RemoteStore;
@@ -66,6 +69,15 @@ impl Listing {
     }
 }
 
+/// A new file without a name, for its owner alone.
+fn private(file: io::Result<File>) -> Result<File> {
+    let only_owner = |file: File| -> io::Result<File> {
+        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+        Ok(file)
+    };
+    file.and_then(only_owner).map_err(|error| trouble(&error, "make a temporary file", None))
+}
+
 /// An object store with put-if-absent.
 pub trait Store: Send + Sync {
     /// Puts the whole object durably if its key is free; on return it survives a power cut.
@@ -89,4 +101,11 @@ pub trait Store: Send + Sync {
     /// What stands below a prefix of whole segments. Whatever it is, the rest is listed; what the prefix itself names is
     /// not below it, and a link there is refused.
     fn list(&self, prefix: &ObjectKey) -> Result<Listing>;
+
+    /// An empty file without a name, readable by nobody else and gone with the process: for what does not fit in memory
+    /// on its way to objects. On the disk of the store where there is one, which has to take the objects too and is
+    /// trusted with them; else where the system keeps temporary files.
+    fn scratch(&self) -> Result<File> {
+        private(tempfile::tempfile())
+    }
 }

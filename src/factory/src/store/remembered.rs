@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     sync::{Mutex, PoisonError},
 };
 
@@ -48,5 +49,9 @@ impl Store for Remembered<'_> {
 
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.store.list(prefix)
+    }
+
+    fn scratch(&self) -> Result<File> {
+        self.store.scratch()
     }
 }

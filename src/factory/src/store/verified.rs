@@ -85,10 +85,21 @@ pub fn write_once<T: Artifact>(store: &dyn Store, key: &ObjectKey, bytes: &[u8])
 }
 
 fn require_put(store: &dyn Store, object: &Object<'_>, put: Put, refuse: Refuse) -> Result<()> {
-    let found = store.get(object.key)?.ok_or_else(|| {
-        Failure::new(Code::StoreUnavailable, format!("{} is not there after it was put", object.key))
+    let gone =
+        || Failure::new(Code::StoreUnavailable, format!("{} is not there after it was put", object.key));
+    // Piece by piece: a large object need not stand in memory twice.
+    let (mut rest, mut alike) = (object.bytes, true);
+    let found = store.pass(object.key, &mut |piece| match rest.strip_prefix(piece) {
+        Some(others) => rest = others,
+        None => alike = false,
     })?;
-    if found == object.bytes { Ok(()) } else { Err(refuse(put, object, &found)) }
+    if !found {
+        return Err(gone());
+    }
+    if alike && rest.is_empty() {
+        return Ok(());
+    }
+    Err(refuse(put, object, &store.get(object.key)?.ok_or_else(gone)?))
 }
 
 fn differs_from_put<T: Artifact>(put: Put, object: &Object<'_>, found: &[u8]) -> Failure {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
 
-use super::refuse;
+use super::refuse_early;
 
 /// Rows of a bucket, about, on the longer side.
 const BUCKET_ROWS: usize = 1 << 12;
@@ -126,7 +126,7 @@ fn check(asking: &Asking<'_>, facts: &Facts<'_>) -> Result<()> {
     }
     let times = facts.observed_time.par_iter().zip(facts.effective_time);
     let early = times.filter(|(observed, effective)| observed < effective).count();
-    refuse("observed_time", early, "no earlier than effective_time")
+    refuse_early(early)
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -70,7 +70,7 @@ impl<'a> Assertions<'a> {
         refuse("value", reserved, &format!("codes below {NO_VALUE}"))?;
         let times = columns.observed_time.iter().zip(columns.effective_time);
         let early = times.filter(|(observed, effective)| observed < effective).count();
-        refuse("observed_time", early, "no earlier than effective_time")?;
+        refuse_early(early)?;
         Ok(Self { events, columns })
     }
 
@@ -83,6 +83,11 @@ impl<'a> Assertions<'a> {
     pub const fn columns(&self) -> Columns<'a> {
         self.columns
     }
+}
+
+/// Refuses with `PARAMETER_INVALID` so many assertions of a fact that was known before it was true.
+pub fn refuse_early(assertions: usize) -> Result<()> {
+    refuse("observed_time", assertions, "no earlier than effective_time")
 }
 
 fn refuse(column: &str, found: usize, expected: &str) -> Result<()> {

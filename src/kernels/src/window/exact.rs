@@ -30,8 +30,6 @@ pub struct Column<'a> {
     values: &'a [f64],
     /// Every value is a whole multiple of `2^grid`.
     grid: i32,
-    /// Every value is less than `2^top` from zero.
-    top: i32,
     narrow: bool,
 }
 
@@ -49,20 +47,16 @@ impl<'a> Column<'a> {
             let length = (64 - significand.leading_zeros()) as i32;
             (exponent + significand.trailing_zeros() as i32, exponent + length)
         });
+        // Every value is a whole multiple of `2^grid` and less than `2^top` from zero.
         let span = nonzero.reduce(|| (i32::MAX, i32::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)));
         let (grid, top) = if span.0 > span.1 { (0, 0) } else { span };
-        Ok(Self { values, grid, top, narrow: top - grid <= NARROW_BITS })
+        Ok(Self { values, grid, narrow: top - grid <= NARROW_BITS })
     }
 
     /// The column over some of its rows alone.
     #[must_use]
     pub fn range(&self, rows: Range<usize>) -> Self {
         Self { values: &self.values[rows], ..*self }
-    }
-
-    /// Whether a sum, mean or deviation of so many rows as there can be may be beyond the range of f64.
-    pub const fn may_overflow(&self) -> bool {
-        self.top + 32 >= f64::MAX_EXP
     }
 
     /// The values, one a row.

@@ -10,6 +10,7 @@
 mod building;
 mod reading;
 mod refusals;
+mod spilling;
 
 use std::{path::PathBuf, sync::Arc};
 

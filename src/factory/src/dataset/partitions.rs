@@ -1,0 +1,169 @@
+//! From ordered rows and their features to partitions: a row group is encoded while the next one is read back.
+
+use arrow_schema::SchemaRef;
+use contracts::{
+    Code, Digest, Failure, Result,
+    artifacts::Partition,
+    dataset_manifest::{Column, ColumnRole, PartitionEntry},
+    names::{ColumnName, ObjectKey},
+    time::{TimeWindow, Timestamp},
+};
+
+use super::{
+    features::alone,
+    layout,
+    merge::Merged,
+    meter::Meter,
+    partition::{Cells, Encoder, ROW_GROUP_ROWS, split},
+    rows::{Values, other_type},
+    runs::Layout,
+    spec::DatasetSpec,
+    spill::{Collecting, Cursor},
+    windowed::Windowed,
+};
+use crate::store::{self, Store};
+
+/// The rows on their way from where they were set aside to partitions.
+pub(super) struct Writing<'a> {
+    spec: &'a DatasetSpec,
+    schema: &'a [Column],
+    layout: Layout,
+    rows: Cursor<'a>,
+    windowed: Vec<(&'a Windowed<'a>, Collecting<'a>)>,
+    /// Room that the next partition will take, going by the one before.
+    bytes: usize,
+}
+
+/// Rows of one row group.
+struct Batch {
+    columns: Vec<Values>,
+    /// By position in the request.
+    features: Vec<Vec<f64>>,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(
+        spec: &'a DatasetSpec,
+        schema: &'a [Column],
+        merged: &'a Merged<'a>,
+        windowed: &'a [Windowed<'a>],
+    ) -> Self {
+        let windowed = windowed.iter().map(|of| (of, of.features.collect())).collect();
+        Self { spec, schema, layout: Layout::of(spec), rows: merged.rows.cursor(0), windowed, bytes: 0 }
+    }
+
+    /// Encodes and writes all rows, in their order; `days` are the events of each day.
+    pub(super) fn write(
+        mut self,
+        store: &dyn Store,
+        days: &[usize],
+        meter: &Meter<'_>,
+    ) -> Result<Vec<PartitionEntry>> {
+        let arrow_schema = layout::arrow_schema(self.schema);
+        let partitions = split(days, self.spec.partition_rows as usize).into_iter();
+        partitions.map(|rows| self.partition(store, &arrow_schema, rows, meter)).collect()
+    }
+
+    fn partition(
+        &mut self,
+        store: &dyn Store,
+        arrow_schema: &SchemaRef,
+        rows: usize,
+        meter: &Meter<'_>,
+    ) -> Result<PartitionEntry> {
+        let mut encoder = Encoder::new(arrow_schema, self.bytes)?;
+        let mut span = (i64::MAX, i64::MIN);
+        let mut groups = (0..rows).step_by(ROW_GROUP_ROWS).map(|start| ROW_GROUP_ROWS.min(rows - start));
+        let mut at_hand = groups.next().map(|rows| self.next(rows)).transpose()?;
+        while let Some(batch) = at_hand {
+            let times = batch.times()?;
+            span = (span.0.min(times[0]), times[times.len() - 1]);
+            let cells = self.cells(&batch)?;
+            let following = || groups.next().map(|rows| self.next(rows)).transpose();
+            let (encoded, following) = rayon::join(|| encoder.push(&cells), following);
+            encoded?;
+            meter.advance(times.len() as u64)?;
+            at_hand = following?;
+        }
+        let bytes = encoder.finish()?;
+        self.bytes = bytes.len() + bytes.len() / 8;
+        let digest: Digest<Partition> = Digest::of(&bytes);
+        let key = format!("{}/ofs/partitions/{}.parquet", self.spec.platform_run_id, digest.hex());
+        let reference = store::write_once::<Partition>(store, &ObjectKey::new(key)?, &bytes)?;
+        Ok(PartitionEntry {
+            uri: reference.uri,
+            digest: reference.digest,
+            rows: rows as u64,
+            bytes: bytes.len() as u64,
+            time_window: window(span)?,
+        })
+    }
+}
+
+impl Writing<'_> {
+    /// The next rows with their features.
+    fn next(&mut self, rows: usize) -> Result<Batch> {
+        let mut columns = Vec::new();
+        self.rows.take(rows, &mut columns)?;
+        let mut batch = Batch { columns, features: vec![Vec::new(); self.spec.features.len()] };
+        for (windowed, collecting) in &mut self.windowed {
+            let ids = batch.columns[self.layout.entity(&windowed.entity)].ids()?;
+            for (&position, column) in windowed.positions.iter().zip(collecting.numbers(ids)?) {
+                batch.features[position] = column;
+            }
+        }
+        for (position, feature) in self.spec.features.iter().enumerate() {
+            if batch.features[position].is_empty() {
+                let of_event = |name: &ColumnName| batch.numbers(self.layout.number(name));
+                batch.features[position] = alone(feature, batch.times()?, of_event)?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The values of each column of the schema.
+    fn cells<'b>(&self, batch: &'b Batch) -> Result<Vec<Cells<'b>>> {
+        let mut features = batch.features.iter();
+        let outcome = self.layout.outcome();
+        let cells = self.schema.iter().map(|column| {
+            Ok(match column.role {
+                ColumnRole::EventId => Cells::Ids(batch.columns[Layout::ID].ids()?),
+                ColumnRole::Entity => Cells::Ids(batch.columns[self.layout.entity(&column.name)].ids()?),
+                ColumnRole::EventTime | ColumnRole::FeatureAsof => Cells::Times(batch.times()?),
+                ColumnRole::Feature => Cells::Numbers(features.next().map_or(&[], Vec::as_slice)),
+                ColumnRole::Slice | ColumnRole::Weight => {
+                    Cells::Numbers(batch.numbers(self.layout.number(&column.name))?)
+                }
+                ColumnRole::Label => Cells::Label(batch.codes(outcome)?, batch.codes(outcome + 1)?),
+                ColumnRole::LabelOutcome => Cells::Outcome(batch.codes(outcome)?),
+                ColumnRole::LabelObservedTime => match &batch.columns[outcome + 2] {
+                    Values::Times(observed) => Cells::ObservedTime(batch.codes(outcome)?, observed),
+                    _ => return Err(other_type()),
+                },
+            })
+        });
+        cells.collect()
+    }
+}
+
+impl Batch {
+    fn times(&self) -> Result<&[i64]> {
+        if let Values::Times(times) = &self.columns[Layout::TIME] { Ok(times) } else { Err(other_type()) }
+    }
+
+    fn numbers(&self, column: usize) -> Result<&[f64]> {
+        if let Values::Numbers(numbers) = &self.columns[column] { Ok(numbers) } else { Err(other_type()) }
+    }
+
+    fn codes(&self, column: usize) -> Result<&[u8]> {
+        if let Values::Codes(codes) = &self.columns[column] { Ok(codes) } else { Err(other_type()) }
+    }
+}
+
+/// From the first event to just after the last.
+pub(super) fn window((first, last): (i64, i64)) -> Result<TimeWindow> {
+    let end = last.checked_add(1).ok_or_else(|| {
+        Failure::at(Code::ColumnTypeInvalid, "events", "times before the last nanosecond", "that one")
+    })?;
+    Ok(TimeWindow { start: Timestamp::from_nanoseconds(first), end: Timestamp::from_nanoseconds(end) })
+}

@@ -1,0 +1,337 @@
+//! Rows set aside by bucket, to be read back in the order in which they were put: what does not fit in memory.
+//!
+//! ```text
+//!   rows ──► waiting (memory, by bucket) ──► blocks of one file ──► a bucket at once, or row by row
+//!                └───── a bucket's last rows, or all of few rows ───────┘
+//! ```
+//!
+//! No more rows wait in memory than [`Spread`] says, over all buckets; the others are in a file that has no name and
+//! is gone with the process. Which rows wait and which are in the file cannot be told from what is read.
+
+use std::{fs::File, ops::Range, os::unix::fs::FileExt};
+
+use contracts::{Code, Failure, Result};
+
+use super::{ids::Ids, rows::Values};
+use crate::store::{Store, trouble};
+
+/// Rows of a bucket, about: what one task holds in memory.
+const BUCKET_ROWS: u64 = 1 << 16;
+/// Buckets at most: each has a block in memory as it is written and as it is read.
+const MOST_BUCKETS: u64 = 1 << 10;
+/// Rows that wait in memory, over all buckets.
+const WAITING_ROWS: usize = 1 << 16;
+/// Rows of a block, at least, where there are many buckets: a block is a call of the system.
+const LEAST_BLOCK_ROWS: usize = 1 << 8;
+
+/// Over how many buckets rows are spread, and how many of a bucket make a block. The result does not depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spread {
+    pub(super) buckets: usize,
+    pub(super) block_rows: usize,
+}
+
+impl Spread {
+    /// For about so many rows.
+    pub(super) fn of(rows: u64) -> Self {
+        let buckets = rows.div_ceil(BUCKET_ROWS).clamp(1, MOST_BUCKETS) as usize;
+        Self { buckets, block_rows: (WAITING_ROWS / buckets).max(LEAST_BLOCK_ROWS) }
+    }
+
+    /// Rows of a bucket that are swept at once, where their windows do not look back on more.
+    pub(super) const fn swept_rows(self) -> usize {
+        4 * self.buckets * self.block_rows
+    }
+
+    /// The rows by bucket, those of a bucket in their order: equal identifiers come into one bucket.
+    fn deal(self, ids: &Ids) -> Dealt {
+        let buckets: Vec<u32> = match ids {
+            Ids::Int(values) => values.iter().map(|&value| self.bucket(value as u64)).collect(),
+            Ids::Text(texts) => {
+                texts.range(0..texts.len()).map(|text| self.bucket(fnv(text.as_bytes()))).collect()
+            }
+        };
+        let mut starts = vec![0_usize; self.buckets + 1];
+        for &bucket in &buckets {
+            starts[bucket as usize + 1] += 1;
+        }
+        for bucket in 0..self.buckets {
+            starts[bucket + 1] += starts[bucket];
+        }
+        let mut next = starts.clone();
+        let mut rows = vec![0; buckets.len()];
+        for (row, bucket) in (0_u32..).zip(buckets) {
+            let place = &mut next[bucket as usize];
+            rows[*place] = row;
+            *place += 1;
+        }
+        Dealt { rows, starts }
+    }
+
+    /// By the leading bits of a multiplicative hash (Knuth, TAOCP 3, 6.4).
+    const fn bucket(self, key: u64) -> u32 {
+        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((hash as u128 * self.buckets as u128) >> 64) as u32
+    }
+}
+
+/// Fowler, Noll and Vo's hash, of 64 bits.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Rows dealt into buckets.
+#[derive(Debug)]
+struct Dealt {
+    /// Row positions, bucket by bucket.
+    rows: Vec<u32>,
+    starts: Vec<usize>,
+}
+
+impl Dealt {
+    /// The rows of each bucket that has some.
+    fn buckets(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let bounds = self.starts.windows(2).enumerate();
+        bounds
+            .map(|(bucket, bound)| (bucket, &self.rows[bound[0]..bound[1]]))
+            .filter(|(_, rows)| !rows.is_empty())
+    }
+}
+
+/// Rows by bucket, in memory as long as they are few.
+pub(super) struct Spill<'a> {
+    store: &'a dyn Store,
+    file: Option<File>,
+    length: u64,
+    spread: Spread,
+    buckets: Vec<Bucket>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Bucket {
+    blocks: Vec<Block>,
+    /// The rows after those of the last block.
+    waiting: Vec<Values>,
+}
+
+/// Where some rows stand in the file.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    place: u64,
+    bytes: usize,
+    rows: usize,
+}
+
+impl<'a> Spill<'a> {
+    /// Without rows; the store says where the file is, once there is need of one.
+    pub(super) fn new(store: &'a dyn Store, spread: Spread) -> Self {
+        let buckets = vec![Bucket::default(); spread.buckets];
+        Self { store, file: None, length: 0, spread, buckets, bytes: Vec::new() }
+    }
+
+    pub(super) const fn spread(&self) -> Spread {
+        self.spread
+    }
+
+    /// Number of buckets.
+    pub(super) const fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.buckets.iter().map(Bucket::rows).sum()
+    }
+
+    /// Adds each row to the bucket of its identifier, which the column at `key` holds.
+    pub(super) fn deal(&mut self, key: usize, columns: &[&Values]) -> Result<()> {
+        for (bucket, rows) in self.spread.deal(columns[key].ids()?).buckets() {
+            self.add(bucket, columns, rows.len(), |to, from, part| to.gather(from, &rows[part]))?;
+        }
+        Ok(())
+    }
+
+    /// Adds all rows to one bucket.
+    pub(super) fn put(&mut self, bucket: usize, columns: &[&Values]) -> Result<()> {
+        let rows = columns.first().map_or(0, |column| column.len());
+        self.add(bucket, columns, rows, Values::extend)
+    }
+
+    fn add(
+        &mut self,
+        bucket: usize,
+        columns: &[&Values],
+        rows: usize,
+        take: impl Fn(&mut Values, &Values, Range<usize>),
+    ) -> Result<()> {
+        let mut start = 0;
+        while start < rows {
+            let of_bucket = &mut self.buckets[bucket];
+            if of_bucket.waiting.is_empty() {
+                of_bucket.waiting = columns.iter().map(|column| column.like()).collect();
+            }
+            let end = rows.min(start + self.spread.block_rows - of_bucket.waiting());
+            for (to, from) in of_bucket.waiting.iter_mut().zip(columns) {
+                take(to, from, start..end);
+            }
+            if of_bucket.waiting() >= self.spread.block_rows {
+                self.write(bucket)?;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits in a bucket to the file.
+    fn write(&mut self, bucket: usize) -> Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(self.store.scratch()?),
+        };
+        let bucket = &mut self.buckets[bucket];
+        let rows = bucket.waiting();
+        self.bytes.clear();
+        for column in &mut bucket.waiting {
+            column.write(&mut self.bytes);
+            column.clear();
+        }
+        file.write_all_at(&self.bytes, self.length)
+            .map_err(|error| trouble(&error, "set aside rows", None))?;
+        bucket.blocks.push(Block { place: self.length, bytes: self.bytes.len(), rows });
+        self.length += self.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// All rows of a bucket; no columns where there is no row.
+    pub(super) fn bucket(&self, bucket: usize) -> Result<Vec<Values>> {
+        let of_bucket = &self.buckets[bucket];
+        let rows = of_bucket.rows();
+        let mut columns: Vec<_> = of_bucket.waiting.iter().map(|column| column.with_room(rows)).collect();
+        let mut bytes = Vec::new();
+        for block in &of_bucket.blocks {
+            self.read(*block, &mut columns, &mut bytes)?;
+        }
+        for (to, from) in columns.iter_mut().zip(&of_bucket.waiting) {
+            to.extend(from, 0..from.len());
+        }
+        Ok(columns)
+    }
+
+    /// Reads the rows back in the order in which they were dealt.
+    pub(super) fn collect(&self) -> Collecting<'_> {
+        Collecting {
+            spread: self.spread,
+            cursors: (0..self.buckets()).map(|bucket| self.cursor(bucket)).collect(),
+        }
+    }
+
+    /// Reads a bucket from its first row on.
+    pub(super) fn cursor(&self, bucket: usize) -> Cursor<'_> {
+        let columns = self.buckets[bucket].waiting.iter().map(Values::like).collect();
+        Cursor { spill: self, bucket, next: 0, columns, row: 0, bytes: Vec::new() }
+    }
+
+    fn read(&self, block: Block, columns: &mut [Values], bytes: &mut Vec<u8>) -> Result<()> {
+        let lost =
+            || Failure::new(Code::InternalError, "rows that were set aside are not those that come back");
+        let file = self.file.as_ref().ok_or_else(lost)?;
+        bytes.resize(block.bytes, 0);
+        file.read_exact_at(bytes, block.place).map_err(|error| trouble(&error, "read back rows", None))?;
+        let mut rest = bytes.as_slice();
+        let read = columns.iter_mut().try_for_each(|column| column.read(block.rows, &mut rest));
+        read.filter(|()| rest.is_empty()).ok_or_else(lost)
+    }
+}
+
+impl Bucket {
+    fn waiting(&self) -> usize {
+        self.waiting.first().map_or(0, Values::len)
+    }
+
+    fn rows(&self) -> usize {
+        self.blocks.iter().map(|block| block.rows).sum::<usize>() + self.waiting()
+    }
+}
+
+/// A place in a bucket, with the block around it.
+pub(super) struct Cursor<'a> {
+    spill: &'a Spill<'a>,
+    bucket: usize,
+    /// The block after the one at hand; the rows that wait are the last.
+    next: usize,
+    /// The block at hand.
+    pub(super) columns: Vec<Values>,
+    /// The row at hand.
+    pub(super) row: usize,
+    bytes: Vec<u8>,
+}
+
+impl Cursor<'_> {
+    /// Whether there is a row at hand, once the next block was read where the last one has ended.
+    pub(super) fn ready(&mut self) -> Result<bool> {
+        while self.left() == 0 {
+            let bucket = &self.spill.buckets[self.bucket];
+            self.columns.iter_mut().for_each(Values::clear);
+            self.row = 0;
+            match bucket.blocks.get(self.next) {
+                Some(block) => self.spill.read(*block, &mut self.columns, &mut self.bytes)?,
+                None if self.next == bucket.blocks.len() => {
+                    let waiting = self.columns.iter_mut().zip(&bucket.waiting);
+                    waiting.for_each(|(to, from)| to.extend(from, 0..from.len()));
+                }
+                None => return Ok(false),
+            }
+            self.next += 1;
+        }
+        Ok(true)
+    }
+
+    /// Moves so many rows to the end of other columns; fewer where the bucket ends.
+    pub(super) fn take(&mut self, mut rows: usize, into: &mut Vec<Values>) -> Result<()> {
+        if into.is_empty() {
+            into.extend(self.columns.iter().map(|column| column.with_room(rows)));
+        }
+        while rows > 0 && self.ready()? {
+            let part = rows.min(self.left());
+            for (to, from) in into.iter_mut().zip(&self.columns) {
+                to.extend(from, self.row..self.row + part);
+            }
+            self.row += part;
+            rows -= part;
+        }
+        Ok(())
+    }
+
+    fn left(&self) -> usize {
+        self.columns.first().map_or(0, Values::len) - self.row
+    }
+}
+
+/// Reads dealt rows back in the order in which they were dealt: what an identifier's bucket is says from where.
+pub(super) struct Collecting<'a> {
+    spread: Spread,
+    cursors: Vec<Cursor<'a>>,
+}
+
+impl Collecting<'_> {
+    /// The numbers of the next rows, by column; the rows have these identifiers.
+    pub(super) fn numbers(&mut self, ids: &Ids) -> Result<Vec<Vec<f64>>> {
+        let dealt = self.spread.deal(ids);
+        let waiting = self.cursors.iter().map(|cursor| &cursor.columns).find(|columns| !columns.is_empty());
+        let mut by_bucket: Vec<Values> =
+            waiting.into_iter().flatten().map(|column| column.with_room(ids.len())).collect();
+        for (bucket, rows) in dealt.buckets() {
+            self.cursors[bucket].take(rows.len(), &mut by_bucket)?;
+        }
+        let in_order = |column: Values| {
+            let Values::Numbers(by_bucket) = column else { return Vec::new() };
+            let mut numbers = vec![f64::NAN; by_bucket.len()];
+            dealt.rows.iter().zip(by_bucket).for_each(|(&row, number)| numbers[row as usize] = number);
+            numbers
+        };
+        Ok(by_bucket.into_iter().map(in_order).collect())
+    }
+}

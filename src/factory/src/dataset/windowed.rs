@@ -1,0 +1,121 @@
+//! The window features, a bucket of an entity's events at a time, set aside as the events were dealt.
+//!
+//! A window holds events of one entity, and a bucket all events of its entities: so a bucket is all that its features
+//! need, however far their windows look back. Rows that are too many for one task, as where a few entities have most
+//! events, are swept a stretch of time at a time.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use contracts::{Result, feature::Feature, names::ColumnName};
+use kernels::label::{Assertions, Columns, Timeline};
+use rayon::prelude::*;
+
+use super::{
+    events::Events,
+    features::{Features, infinite, refuse_infinite},
+    ids::Ids,
+    intake::Aside,
+    merge::ByEntity,
+    meter::Meter,
+    rows::{Said, Unpacked, Values},
+    runs::MOST_AT_ONCE,
+    spec::{self, DatasetSpec},
+    spill::Spill,
+};
+
+/// The window features of one entity, dealt as its events are.
+pub(super) struct Windowed<'a> {
+    pub(super) entity: ColumnName,
+    /// The positions of the features in the request.
+    pub(super) positions: Vec<usize>,
+    pub(super) features: Spill<'a>,
+}
+
+/// Computes the window features of every entity; refuses with `NON_FINITE_INPUT` one that overflows.
+pub(super) fn windowed<'a>(
+    spec: &DatasetSpec,
+    by_entity: Vec<ByEntity<'_>>,
+    aside: Aside<'a>,
+    meter: &Meter<'_>,
+) -> Result<Vec<Windowed<'a>>> {
+    let mut overflown = BTreeMap::new();
+    let mut all = Vec::with_capacity(by_entity.len());
+    for of_entity in by_entity {
+        let mut features = Spill::new(aside.0, aside.1);
+        let buckets: Vec<usize> = (0..of_entity.rows.buckets()).collect();
+        for together in buckets.chunks(rayon::current_num_threads().clamp(1, MOST_AT_ONCE)) {
+            let computed: Vec<Result<Vec<Vec<f64>>>> =
+                together.par_iter().map(|&bucket| sweep(spec, &of_entity, bucket, meter)).collect();
+            for (&bucket, columns) in together.iter().zip(computed) {
+                let columns = columns?;
+                for ((position, feature), column) in of_entity.features.iter().zip(&columns) {
+                    *overflown.entry(*position).or_insert(0) += infinite(feature, column);
+                }
+                let columns: Vec<Values> = columns.into_iter().map(Values::Numbers).collect();
+                features.put(bucket, &columns.iter().collect::<Vec<_>>())?;
+            }
+        }
+        let positions = of_entity.features.iter().map(|(position, _)| *position).collect();
+        all.push(Windowed { entity: of_entity.entity, positions, features });
+    }
+    overflown
+        .into_iter()
+        .try_for_each(|(position, count)| refuse_infinite(&spec.features[position], count))?;
+    Ok(all)
+}
+
+/// The features of one bucket.
+fn sweep(spec: &DatasetSpec, of: &ByEntity<'_>, bucket: usize, meter: &Meter<'_>) -> Result<Vec<Vec<f64>>> {
+    let rows = of.rows.bucket(bucket)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let definitions: Vec<Feature> = of.features.iter().map(|(_, feature)| feature.clone()).collect();
+    let mut rows = Unpacked::new(rows);
+    let ids = rows.ids()?;
+    let times = rows.times()?;
+    let numbers = of.numbers.iter().map(|name| Ok((name.clone(), rows.numbers()?)));
+    let numbers = numbers.collect::<Result<_>>()?;
+    let looks_at_labels = definitions.iter().any(spec::uses_labels);
+    let cut = spec.labels.label_asof_utc.nanoseconds();
+    let timeline = looks_at_labels.then(|| known(&rows.said()?, times.len(), cut)).transpose()?;
+    let entities = [(of.entity.clone(), ids)].into();
+    let events = Events { ids: Ids::Int(Vec::new()), times, entities, numbers };
+    let features = Features::new(&definitions, &events)?.knowing(timeline.as_ref());
+    let mut columns = vec![Vec::new(); definitions.len()];
+    for stretch in stretches(&features, events.len(), of.rows.spread().swept_rows()) {
+        let grouped = features.group(&stretch)?;
+        for (column, of_stretch) in columns.iter_mut().zip(features.of(stretch, grouped, meter)?) {
+            if column.is_empty() {
+                *column = of_stretch;
+            } else {
+                column.extend(of_stretch);
+            }
+        }
+    }
+    Ok(columns)
+}
+
+/// What was known of the label of each of so many events, at any time up to the cut.
+fn known(said: &Said, events: usize, cut: i64) -> Result<Timeline> {
+    let columns = Columns {
+        event: &said.rows(),
+        value: &said.value,
+        effective_time: &said.effective_time,
+        observed_time: &said.observed_time,
+    };
+    Timeline::new(&Assertions::new(events, columns)?, cut)
+}
+
+/// The rows in stretches of `least` rows and of half as many as the windows look back on, at least, so that looking back
+/// costs no more than three times the rows.
+fn stretches(features: &Features<'_>, rows: usize, least: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let history = start - features.reach(start);
+        let end = rows.min(start + least.max(history / 2));
+        let stretch = start..end;
+        start = end;
+        (!stretch.is_empty()).then_some(stretch)
+    })
+}
