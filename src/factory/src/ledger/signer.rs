@@ -12,9 +12,10 @@ pub trait Signers: Send + Sync {
     /// Everyone who signed here, in the order in which they came; nobody in a factory that is being made.
     fn signers(&self) -> Result<Vec<PublicKey>>;
 
-    /// Admits a signer: one that is known, the first one, or one that trusts who came last.
+    /// Admits a signer: the first one, who came last, or one that trusts who came last. So a key that was replaced signs no
+    /// more where it stands still, and of keys that work side by side each trusts the others.
     ///
-    /// Refuses with `SIGNING_KEY_UNAVAILABLE` the key of another factory.
+    /// Refuses with `SIGNING_KEY_UNAVAILABLE` the key of another factory, or a former one.
     fn admit_signer(&self, signer: &PublicKey, trusts: &dyn Fn(&PublicKey) -> bool) -> Result<()>;
 }
 
@@ -27,7 +28,8 @@ pub(super) struct SignerRow {
 }
 
 impl SignerRow {
-    /// The row of a signer who comes after these; none where it is one of them.
+    /// The row of a signer who comes after these; none where it is one of them. Also then it has to trust the last one: what
+    /// that one signed it could not verify, and would stand in its way.
     pub(super) fn after(
         known: &[Self],
         signer: &PublicKey,
@@ -35,11 +37,9 @@ impl SignerRow {
         now: Timestamp,
     ) -> Result<Option<Self>> {
         let key = signer.to_string();
-        if known.iter().any(|row| row.key == key) {
-            return Ok(None);
-        }
         match known.last() {
-            Some(last) if !trusts(&last.signer()?) => Err(stranger()),
+            Some(last) if last.key != key && !trusts(&last.signer()?) => Err(stranger()),
+            _ if known.iter().any(|row| row.key == key) => Ok(None),
             _ => Ok(Some(Self { sequence: known.len() as u64 + 1, key, admitted_at: now })),
         }
     }
@@ -60,8 +60,8 @@ fn stranger() -> Failure {
     Failure::at(
         Code::SigningKeyUnavailable,
         "signing.pem",
-        "a key that signs for this factory, or trusts the one that did so last",
-        "the key of another factory",
+        "the key that signed for this factory last, or one that trusts it",
+        "another key",
     )
     .with_hint(
         "Name the folder of this factory's keys. A key that is to replace the last one needs its signing.pub.pem, \

@@ -77,8 +77,12 @@ fn another_factorys_key_is_refused_until_it_trusts_ours() {
     fs::create_dir(keys.join("trusted")).unwrap();
     fs::copy(root.join("keys/signing.pub.pem"), keys.join("trusted/former.pem")).unwrap();
     assert_eq!(opened().unwrap().line().keys.signer(), other);
-    // The former one goes on, and who only reads is nobody that signs.
-    Factory::open(&place(&root, None, None)).unwrap();
+    // The former one goes on once it trusts the new one, and who only reads is nobody that signs.
+    let former = || Factory::open(&place(&root, None, None));
+    assert_refusal("a former key", &former().err().unwrap(), Code::SigningKeyUnavailable, "signing.pem");
+    fs::create_dir(root.join("keys/trusted")).unwrap();
+    fs::copy(keys.join("signing.pub.pem"), root.join("keys/trusted/new.pem")).unwrap();
+    former().unwrap();
     fs::remove_file(keys.join("signing.pem")).unwrap();
     fs::remove_file(keys.join("signing.pub.pem")).unwrap();
     assert_eq!(opened().unwrap().line().keys.signer(), None);
