@@ -21,7 +21,7 @@ use super::{
     ids::Ids,
     intake::Aside,
     meter::Meter,
-    rows::{Values, other_type},
+    rows::Values,
     runs::Layout,
     spec::{self, DatasetSpec},
     spill::{Cursor, Spill, Spread},
@@ -131,7 +131,7 @@ fn next(
 }
 
 fn head(cursor: &Cursor<'_>, run: usize) -> Result<Head> {
-    let Values::Times(times) = &cursor.columns[Layout::TIME] else { return Err(other_type()) };
+    let times = cursor.columns[Layout::TIME].times()?;
     let id = match cursor.columns[Layout::ID].ids()? {
         Ids::Int(values) => Id::Int(values[cursor.row]),
         Ids::Text(texts) => Id::Text(texts.get(cursor.row).into()),

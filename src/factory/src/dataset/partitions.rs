@@ -15,7 +15,7 @@ use super::{
     merge::Merged,
     meter::Meter,
     partition::{Cells, Encoder, ROW_GROUP_ROWS, split},
-    rows::{Values, other_type},
+    rows::Values,
     runs::Layout,
     spec::DatasetSpec,
     spill::{Collecting, Cursor},
@@ -114,7 +114,7 @@ impl Writing<'_> {
         }
         for (position, feature) in self.spec.features.iter().enumerate() {
             if batch.features[position].is_empty() {
-                let of_event = |name: &ColumnName| batch.numbers(self.layout.number(name));
+                let of_event = |name: &ColumnName| batch.columns[self.layout.number(name)].numbers();
                 batch.features[position] = alone(feature, batch.times()?, of_event)?;
             }
         }
@@ -132,14 +132,15 @@ impl Writing<'_> {
                 ColumnRole::EventTime | ColumnRole::FeatureAsof => Cells::Times(batch.times()?),
                 ColumnRole::Feature => Cells::Numbers(features.next().map_or(&[], Vec::as_slice)),
                 ColumnRole::Slice | ColumnRole::Weight => {
-                    Cells::Numbers(batch.numbers(self.layout.number(&column.name))?)
+                    Cells::Numbers(batch.columns[self.layout.number(&column.name)].numbers()?)
                 }
-                ColumnRole::Label => Cells::Label(batch.codes(outcome)?, batch.codes(outcome + 1)?),
-                ColumnRole::LabelOutcome => Cells::Outcome(batch.codes(outcome)?),
-                ColumnRole::LabelObservedTime => match &batch.columns[outcome + 2] {
-                    Values::Times(observed) => Cells::ObservedTime(batch.codes(outcome)?, observed),
-                    _ => return Err(other_type()),
-                },
+                ColumnRole::Label => {
+                    Cells::Label(batch.columns[outcome].codes()?, batch.columns[outcome + 1].codes()?)
+                }
+                ColumnRole::LabelOutcome => Cells::Outcome(batch.columns[outcome].codes()?),
+                ColumnRole::LabelObservedTime => {
+                    Cells::ObservedTime(batch.columns[outcome].codes()?, batch.columns[outcome + 2].times()?)
+                }
             })
         });
         cells.collect()
@@ -148,15 +149,7 @@ impl Writing<'_> {
 
 impl Batch {
     fn times(&self) -> Result<&[i64]> {
-        if let Values::Times(times) = &self.columns[Layout::TIME] { Ok(times) } else { Err(other_type()) }
-    }
-
-    fn numbers(&self, column: usize) -> Result<&[f64]> {
-        if let Values::Numbers(numbers) = &self.columns[column] { Ok(numbers) } else { Err(other_type()) }
-    }
-
-    fn codes(&self, column: usize) -> Result<&[u8]> {
-        if let Values::Codes(codes) = &self.columns[column] { Ok(codes) } else { Err(other_type()) }
+        self.columns[Layout::TIME].times()
     }
 }
 

@@ -159,6 +159,21 @@ impl Values {
         if let Self::Ids(ids) = self { Ok(ids) } else { Err(other_type()) }
     }
 
+    /// The times that the column holds.
+    pub(super) fn times(&self) -> Result<&[i64]> {
+        if let Self::Times(times) = self { Ok(times) } else { Err(other_type()) }
+    }
+
+    /// The numbers that the column holds.
+    pub(super) fn numbers(&self) -> Result<&[f64]> {
+        if let Self::Numbers(numbers) = self { Ok(numbers) } else { Err(other_type()) }
+    }
+
+    /// The codes that the column holds.
+    pub(super) fn codes(&self) -> Result<&[u8]> {
+        if let Self::Codes(codes) = self { Ok(codes) } else { Err(other_type()) }
+    }
+
     /// A column of the same type without rows.
     pub(super) fn like(&self) -> Self {
         match self {

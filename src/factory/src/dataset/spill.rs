@@ -327,11 +327,11 @@ impl Collecting<'_> {
             self.cursors[bucket].take(rows.len(), &mut by_bucket)?;
         }
         let in_order = |column: Values| {
-            let Values::Numbers(by_bucket) = column else { return Vec::new() };
+            let by_bucket = column.numbers()?;
             let mut numbers = vec![f64::NAN; by_bucket.len()];
-            dealt.rows.iter().zip(by_bucket).for_each(|(&row, number)| numbers[row as usize] = number);
-            numbers
+            dealt.rows.iter().zip(by_bucket).for_each(|(&row, &number)| numbers[row as usize] = number);
+            Ok(numbers)
         };
-        Ok(by_bucket.into_iter().map(in_order).collect())
+        by_bucket.into_iter().map(in_order).collect()
     }
 }
