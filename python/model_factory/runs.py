@@ -273,6 +273,31 @@ class Run:
         self._context.native.cancel(self.id, who, _arguments.text(reason, "reason"))
         return self.refresh()
 
+    def allow_retries(self, reason: str, *, actor: str | None = None) -> Run:
+        """Let a pending publication be tried anew, as often as at first, once what kept it away is mended.
+
+        Workers take the run up at once; ``factory.publish_retry`` does so here. Nothing is trained.
+
+        Parameters
+        ----------
+        reason : str
+            Why, as the ledger will say.
+        actor : str, optional
+            Who allows it; the factory's principal by default.
+
+        Raises
+        ------
+        PublishError
+            ``RETRY_NOT_PENDING`` where it is not ``PUBLISH_PENDING``.
+        InputAdmissionError
+            ``PARAMETER_INVALID`` for an actor or a reason of another form.
+        RegistryError
+            ``ACTOR_NOT_ALLOWED`` for somebody whom the governance profile does not let publish.
+        """
+        who = self._context.defaults.principal if actor is None else _arguments.principal(actor, "actor")
+        self._context.native.allow_retries(self.id, who, _arguments.text(reason, "reason"))
+        return self.refresh()
+
     def raise_refusal(self) -> None:
         """Raise again what stopped the run, if anything but the gate did.
 

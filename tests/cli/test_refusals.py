@@ -170,6 +170,8 @@ def test_15_execution(built: Place) -> None:
 def test_16_publish(built: Place) -> None:
     run = built.train(publish=False)
     refused(16, "RETRY_NOT_PENDING", "publish-retry", run.id, "--root", built.root)
+    allow = ("allow-retries", run.id, "--reason", "mended", "--actor", "bob")
+    refused(16, "RETRY_NOT_PENDING", *allow, "--root", built.root)
 
 
 def test_17_registry(built: Place, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ VERBS = [
     ("runs",),
     ("show",),
     ("publish-retry",),
+    ("allow-retries",),
     ("verify",),
     ("rebuild",),
     ("fsck",),

@@ -52,6 +52,44 @@ def test_a_later_request_may_allow_it(built: tuple[Path, mf.Dataset], root: Path
     assert states.count("EVAL_READY") == 1, "publishing never trains"
 
 
+def test_retries_that_are_used_up_are_allowed_anew_once_the_cause_is_mended(
+    built: tuple[Path, mf.Dataset], root: Path
+) -> None:
+    run = train(opened(root), built[1])
+    assert opened(root).work() is None
+    blocked = root / "objects" / "registry" / "bundles"
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.symlink_to(root)
+    factory = opened(root, principal="bob")
+    for _ in range(4):
+        with pytest.raises(mf.errors.ModelFactoryError) as kept:
+            factory.run(run.id).publish()
+        assert kept.value.code == "STORE_CORRUPT"
+        assert (run.refresh().state, run.reason) == ("PUBLISH_PENDING", "STORE_CORRUPT")
+    with pytest.raises(mf.errors.PublishError) as spent:
+        factory.publish_retry(run.id)
+    assert spent.value.code == "PUBLISH_RETRY_EXHAUSTED"
+    assert "allow_retries" in str(spent.value.hint)
+    assert run.rests_until is None
+
+    blocked.unlink()
+    with pytest.raises(mf.errors.RegistryError) as denied:
+        run.allow_retries("why not", actor="mallory")
+    assert denied.value.code == "ACTOR_NOT_ALLOWED"
+    run.allow_retries("the folder is back", actor="bob")
+    assert run.events[-1]["kind"] == "RETRIES_ALLOWED"
+    assert run.events[-1]["detail"] == {"actor": "bob", "reason": "the folder is back"}
+    done = factory.work()
+    assert done is not None
+    assert (done.id, done.state) == (run.id, "PUBLISHED")
+    states = [event["state"] for event in done.events if event["kind"] == "ADVANCED"]
+    assert states.count("EVAL_READY") == 1, "publishing never trains"
+    assert factory.fsck()["findings"] == []
+    with pytest.raises(mf.errors.PublishError) as over:
+        run.allow_retries("once more", actor="bob")
+    assert over.value.code == "RETRY_NOT_PENDING"
+
+
 def test_who_may_not_publish_is_refused_at_the_door(built: tuple[Path, mf.Dataset], root: Path) -> None:
     with pytest.raises(mf.errors.ModelFactoryError) as refused:
         train(opened(root, principal="mallory"), built[1], publish=True)

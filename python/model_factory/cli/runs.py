@@ -1,4 +1,4 @@
-"""``store``, ``submit``, ``post``, ``work``, ``cancel``, ``runs``, ``show``, ``publish-retry``: the line."""
+"""Requests, jobs and runs: what they go through, who stops them, and publishing again."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ def add(verbs: Verbs) -> None:
         verbs, "publish-retry", _publish_retry, "carry on with a publication that is pending; never trains"
     )
     retry.add_argument("run", metavar="RUN")
+    allow = verb(verbs, "allow-retries", _allow_retries, "let a pending publication be tried anew")
+    allow.add_argument("run", metavar="RUN")
+    acting(allow)
 
 
 def _store(options: Options) -> Answer:
@@ -193,6 +196,12 @@ def _show(options: Options) -> Answer:
 def _publish_retry(options: Options) -> Answer:
     with opened(options) as factory:
         run = factory.publish_retry(options.run)
+        return Answer(_brief(run), _line(run))
+
+
+def _allow_retries(options: Options) -> Answer:
+    with opened(options) as factory:
+        run = factory.run(options.run).allow_retries(options.reason, actor=options.actor)
         return Answer(_brief(run), _line(run))
 
 

@@ -170,6 +170,17 @@ impl PyFactory {
         Ok(py.detach(|| self.factory.line().cancel(&run.0, &actor.0, reason).map(drop))?)
     }
 
+    /// Lets a pending publication be tried anew.
+    fn allow_retries(
+        &self,
+        py: Python<'_>,
+        run: Parsed<TrainRunId>,
+        actor: Parsed<Principal>,
+        reason: &str,
+    ) -> Result<()> {
+        Ok(py.detach(|| self.factory.line().allow_retries(&run.0, &actor.0, reason).map(drop))?)
+    }
+
     /// Leaves a request for the workers of a run configuration; gives the reference to the job.
     fn post(&self, py: Python<'_>, name: Parsed<Name>, config: &str, asked: &str) -> Result<String> {
         Ok(py.detach(|| {

@@ -169,7 +169,7 @@ codes! {
         PublishNotEligible "PUBLISH_NOT_ELIGIBLE" false "The gate said FAIL; its receipt names the criteria.";
         PublishNotAllowed "PUBLISH_NOT_ALLOWED" false "Publishing takes a request with publish_allowed = true of somebody whom the governance profile lists in roles.publish.";
         PublishConflict "PUBLISH_CONFLICT" false "This bundle id and version are published with other bytes.";
-        PublishRetryExhausted "PUBLISH_RETRY_EXHAUSTED" false "The bounded publish retries are used up; find out why the registry refuses.";
+        PublishRetryExhausted "PUBLISH_RETRY_EXHAUSTED" false "The bounded publish retries are used up. Once what kept it from being published is mended, allow-retries (allow_retries of the run in Python) gives it new ones.";
         RetryNotPending "RETRY_NOT_PENDING" false "Only a run in PUBLISH_PENDING can be retried.";
         RegistryUnavailable "REGISTRY_UNAVAILABLE" true "The registry did not answer; retry the publish.";
     }

@@ -247,7 +247,12 @@ impl Claimed<'_> {
         match self.report(&run, &failure) {
             // Somebody cancelled it or took it over since it was read.
             Err(lost) if lost.code == Code::LeaseLost => self.record(lost),
-            reported => reported.map(|()| failure),
+            reported => {
+                reported?;
+                // What stopped the run is what there is to tell; a receipt that cannot be written now is written later.
+                self.line.settle(self.lease.run_id()).unwrap_or_default();
+                Ok(failure)
+            }
         }
     }
 
@@ -263,7 +268,7 @@ impl Claimed<'_> {
     fn report(&self, run: &Run, failure: &Failure) -> Result<()> {
         if run.progress.is_at_rest() {
             // The ledger took the last step and its answer was lost: the run is where it was to go.
-            return self.line.settle(self.lease.run_id());
+            return Ok(());
         }
         let publishing = matches!(
             (run.progress.state, run.progress.mode),
@@ -274,9 +279,8 @@ impl Claimed<'_> {
             (false, true) => State::Queued,
             (_, false) => State::Fail,
         };
-        if run.progress.state == State::Pass || run.progress.state == to {
-            self.line.ledger.release(self.lease)?;
-            return self.line.settle(self.lease.run_id());
+        if run.progress.state == State::Pass {
+            return self.line.ledger.release(self.lease).map(drop);
         }
         let evidence = latest_evidence(&self.line.ledger.events(self.lease.run_id())?)?;
         let detail = json!({ "evidence": evidence, "failure": failure.detail });
@@ -284,8 +288,7 @@ impl Claimed<'_> {
         if to == State::PublishPending {
             moves.push(Move::release());
         }
-        self.line.ledger.report(self.lease, &moves)?;
-        self.line.settle(self.lease.run_id())
+        self.line.ledger.report(self.lease, &moves).map(drop)
     }
 
     fn timed<T>(

@@ -1,17 +1,19 @@
-//! What people and workers ask of the line: requests go in, runs are carried out, and cancelled.
+//! What people and workers ask of the line: requests go in, runs are carried out, stopped, and let go on.
 //!
 //! ```text
 //!   submit ──► admit ──► ledger ──► take ──► run.rs ──► ledger, receipts
 //!                          ▲                   ▲
-//!                          └─── cancel ────────┘ its lease is lost
+//!                          ├─── cancel ────────┘ its lease is lost
+//!                          └─── allow_retries: a pending publication, anew
 //! ```
 //!
-//! Invariants: a run is carried out only by who holds its lease; whoever stops it is named in the ledger.
+//! Invariants: a run is carried out only by who holds its lease; whoever decides about one is named in the ledger.
 
 use std::collections::BTreeMap;
 
 use contracts::{
     Checked, Code, Failure, Result,
+    governance_profile::{Allowed, Roles},
     identity::ids::TrainRunId,
     names::{Name, Principal},
     train_request::TrainBuildRequest,
@@ -110,27 +112,49 @@ impl Line {
     /// that was judged already.
     pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &str) -> Result<Run> {
         self.keys.require_signer()?;
-        if !(1..=LONGEST_REASON).contains(&reason.chars().count()) {
-            return Err(Failure::at(
-                Code::ParameterInvalid,
-                "reason",
-                "1 to 2,000 characters",
-                format!("{} of them", reason.chars().count()),
-            ));
-        }
-        let request = Checked::<TrainBuildRequest>::parse(&self.ledger.run(run)?.request)?;
-        let profile = store::read_document(&*self.store, &request.governance_profile)?;
-        if !profile.roles.request.allows(actor) {
-            return Err(Failure::new(
-                Code::ActorNotAllowed,
-                "the governance profile does not let this principal request or cancel a run",
-            ));
-        }
+        self.require_decider(run, actor, reason, |roles| (&roles.request, "request or cancel a run"))?;
         let evidence = self.evidence(run)?;
         let failure = format!("{actor} stopped it: {reason}");
         let detail = json!({ "evidence": evidence, "actor": actor, "reason": reason, "failure": failure });
         let cancelled = self.ledger.cancel(run, detail)?;
         self.settle(run)?;
         Ok(cancelled)
+    }
+
+    /// Lets a pending publication be tried anew, as often as at first and beginning at once, for somebody who may ask
+    /// for publication: once what kept it from succeeding is mended.
+    ///
+    /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let publish, and with `RETRY_NOT_PENDING` a run that
+    /// is not `PUBLISH_PENDING`.
+    pub fn allow_retries(&self, run: &TrainRunId, actor: &Principal, reason: &str) -> Result<Run> {
+        self.require_decider(run, actor, reason, |roles| (&roles.publish, "publish, or retry to"))?;
+        let allowed = self.ledger.allow_retries(run, json!({ "actor": actor, "reason": reason }));
+        allowed.map_err(|failure| match failure.code {
+            Code::InvalidTransition => failure.with_code(Code::RetryNotPending),
+            _ => failure,
+        })
+    }
+
+    /// Refuses a decision about a run that gives no reason, or that the run's profile does not let this principal take.
+    fn require_decider(
+        &self,
+        run: &TrainRunId,
+        actor: &Principal,
+        reason: &str,
+        role: impl Fn(&Roles) -> (&Allowed, &str),
+    ) -> Result<()> {
+        let characters = reason.chars().count();
+        if !(1..=LONGEST_REASON).contains(&characters) {
+            let (expected, found) = ("1 to 2,000 characters", format!("{characters} of them"));
+            return Err(Failure::at(Code::ParameterInvalid, "reason", expected, found));
+        }
+        let request = Checked::<TrainBuildRequest>::parse(&self.ledger.run(run)?.request)?;
+        let profile = store::read_document(&*self.store, &request.governance_profile)?;
+        let (allowed, what) = role(&profile.roles);
+        if allowed.allows(actor) {
+            return Ok(());
+        }
+        let detail = format!("the governance profile does not let this principal {what}");
+        Err(Failure::new(Code::ActorNotAllowed, detail))
     }
 }

@@ -103,15 +103,15 @@ impl<B: Backend> Ledger for B {
 
     fn cancel(&self, id: &TrainRunId, detail: Value) -> Result<Run> {
         self.write(|transaction| {
-            let before = require_run(transaction, id, Lock::Rows)?;
-            if before.reason == Some(Code::RunCancelled) {
-                return Ok(before);
-            }
-            let now = transaction.now()?;
-            let (run, event) = before.cancelled(detail.clone(), now)?;
-            rows::update_run(transaction, &run, before.progress.epoch)?;
-            rows::insert_event(transaction, &event)?;
-            Ok(run)
+            let cancelled = |run: &Run| run.reason == Some(Code::RunCancelled);
+            decide(transaction, id, cancelled, |before, now| before.cancelled(detail.clone(), now))
+        })
+    }
+
+    fn allow_retries(&self, id: &TrainRunId, detail: Value) -> Result<Run> {
+        self.write(|transaction| {
+            let allowed = |run: &Run| run.progress.has_every_retry();
+            decide(transaction, id, allowed, |before, now| before.retries_allowed(detail.clone(), now))
         })
     }
 
@@ -251,6 +251,24 @@ fn first_waiting(
         page = rows::waiting_after(transaction, Some(&last), LOOK)?;
     }
     Ok(None)
+}
+
+/// Changes a run by a decision of somebody who holds no lease; a run on which it was taken before stays as it is.
+fn decide(
+    transaction: &mut dyn Transaction,
+    id: &TrainRunId,
+    taken: impl Fn(&Run) -> bool,
+    change: impl Fn(&Run, Timestamp) -> Result<(Run, Event)>,
+) -> Result<Run> {
+    let before = require_run(transaction, id, Lock::Rows)?;
+    if taken(&before) {
+        return Ok(before);
+    }
+    let now = transaction.now()?;
+    let (run, event) = change(&before, now)?;
+    rows::update_run(transaction, &run, before.progress.epoch)?;
+    rows::insert_event(transaction, &event)?;
+    Ok(run)
 }
 
 fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {

@@ -33,6 +33,8 @@ texts! {
         Released "RELEASED";
         /// Somebody stopped it for good.
         Cancelled "CANCELLED";
+        /// Somebody let a pending publication be tried anew.
+        RetriesAllowed "RETRIES_ALLOWED";
     }
 }
 
@@ -136,6 +138,7 @@ impl Event {
             EventKind::PublishBegun => Some(Step::BeginPublish),
             EventKind::Released => Some(Step::Release),
             EventKind::Cancelled => Some(Step::Cancel),
+            EventKind::RetriesAllowed => Some(Step::AllowRetries),
         }
     }
 }

@@ -131,6 +131,11 @@ pub trait Ledger: Send + Sync {
     /// Refuses with `INVALID_TRANSITION` a run that was judged already; one that was cancelled stays as it is.
     fn cancel(&self, id: &TrainRunId, detail: Value) -> Result<Run>;
 
+    /// Lets a pending publication be tried as often as a new one, beginning at once.
+    ///
+    /// Refuses with `INVALID_TRANSITION` a run that is not `PUBLISH_PENDING`; one that has every retry stays as it is.
+    fn allow_retries(&self, id: &TrainRunId, detail: Value) -> Result<Run>;
+
     /// A run; `RUN_NOT_FOUND` where there is none.
     fn run(&self, id: &TrainRunId) -> Result<Run>;
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Head, Submission,
     event::{Event, EventKind, News, fold},
-    state::{Mode, PUBLISH_RETRIES, Progress, State, Step},
+    state::{Mode, Progress, State, Step},
 };
 
 /// Seconds that a lease can be asked for.
@@ -260,6 +260,12 @@ impl Run {
         self.after(Step::Cancel, None, news)
     }
 
+    /// The run after somebody lets its publication be tried anew at this moment.
+    pub(super) fn retries_allowed(&self, detail: Value, now: Timestamp) -> Result<(Self, Event)> {
+        let news = News { kind: EventKind::RetriesAllowed, recorded_at: now, reason: None, detail };
+        self.after(Step::AllowRetries, self.holder.clone(), news)
+    }
+
     /// Whether somebody else's lease keeps a claim away at this moment. One that lasts longer than any lease does was
     /// given before the clock was set back, and keeps nobody away: the epoch keeps its holder from doing harm.
     pub(super) fn is_held(&self, now: Timestamp) -> bool {
@@ -268,13 +274,12 @@ impl Run {
             .is_some_and(|holder| now < holder.expires_at && holder.expires_at <= later(now, LONGEST_LEASE))
     }
 
-    /// Until when the run rests before any worker takes it up again; none where it need not, or where none will, since its
-    /// retries are used up.
+    /// Until when the run rests before any worker takes it up again; none where nothing kept the last one from
+    /// succeeding, or where none will, since its retries are used up.
     pub fn rests_until(&self) -> Option<Timestamp> {
-        let spent =
-            self.progress.state == State::PublishPending && self.progress.publish_attempts > PUBLISH_RETRIES;
+        let rests = self.reason.is_some() && !self.progress.has_no_retry();
         match u32::try_from(self.progress.rest_seconds()) {
-            Ok(seconds @ 1..) if !spent => Some(later(self.updated_at, seconds)),
+            Ok(seconds @ 1..) if rests => Some(later(self.updated_at, seconds)),
             _ => None,
         }
     }

@@ -13,12 +13,13 @@
 //!
 //! Invariants: publishing begins only where it is allowed; publishing never trains and never raises the
 //! count of full attempts; a publish that was cut off goes on as the attempt it was, and only one that
-//! begins anew is counted, so a crash spends no retry.
+//! begins anew is counted, so a crash spends no retry; once the retries are used up, only somebody's decision
+//! gives the run new ones.
 
 use contracts::{Code, Failure, Result};
 use serde::{Deserialize, Serialize};
 
-/// Publish attempts after the first that a run may begin.
+/// Publish attempts after the first that a run may begin, before somebody allows as many again.
 pub const PUBLISH_RETRIES: u64 = 3;
 
 /// Seconds that a run waits at the most before it is tried again.
@@ -104,6 +105,8 @@ pub enum Step {
     Release,
     /// Somebody who may stops the run for good, whoever holds it; possible until it is judged.
     Cancel,
+    /// Somebody who may lets a pending publication be tried as often as a new one.
+    AllowRetries,
 }
 
 /// Seconds to wait after so many attempts: growing from the first by a factor, at most [`LONGEST_REST`].
@@ -129,7 +132,7 @@ pub struct Progress {
     pub publish_allowed: bool,
     /// How often a worker started on the whole line.
     pub full_attempts: u64,
-    /// How often the handshake with the registry was begun.
+    /// How often the handshake with the registry was begun since retries were last allowed.
     pub publish_attempts: u64,
 }
 
@@ -160,15 +163,29 @@ impl Progress {
             Step::BeginPublish => self.begin_publish(),
             Step::Release => Ok(self),
             Step::Cancel => self.cancel(),
+            Step::AllowRetries => self.allow_retries(),
         }
     }
 
-    /// Seconds since the last event that a run waits before any worker takes it up again: none at first, more after
-    /// each attempt that something kept from succeeding. Whoever names the run need not wait.
+    /// Whether the publication is pending with every retry left.
+    pub const fn has_every_retry(self) -> bool {
+        matches!(self.state, State::PublishPending) && self.publish_attempts == 0
+    }
+
+    /// Whether the publication is pending with no retry left: no worker takes the run up again.
+    pub const fn has_no_retry(self) -> bool {
+        matches!(self.state, State::PublishPending) && self.publish_attempts > PUBLISH_RETRIES
+    }
+
+    /// Seconds that a run waits before any worker takes it up again, where something kept the last one from succeeding:
+    /// more after each attempt, also one that ended before the handshake began. Whoever names the run need not wait.
     pub const fn rest_seconds(self) -> u64 {
         match self.state {
             State::Queued => backed_off(1, 2, self.full_attempts),
-            State::PublishPending => backed_off(10, 6, self.publish_attempts),
+            State::PublishPending => {
+                let claims = self.epoch - self.full_attempts;
+                backed_off(10, 6, if claims > self.publish_attempts { claims } else { self.publish_attempts })
+            }
             _ => 0,
         }
     }
@@ -213,7 +230,7 @@ impl Progress {
             (State::Running | State::EvalReady, Mode::Full, State::Queued | State::Fail)
             | (State::EvalReady, Mode::Full, State::Pass)
             | (State::Running, Mode::PublishOnly, State::Published | State::PublishPending | State::Fail)
-            | (State::PublishPending, _, State::Fail) => Mode::None,
+            | (State::PublishPending, _, State::PublishPending | State::Fail) => Mode::None,
             (State::Pass, _, State::PublishPending) => self.require_allowed().map(|()| Mode::None)?,
             _ => return Err(self.refuse(&format!("become {to}"))),
         };
@@ -226,6 +243,13 @@ impl Progress {
                 Ok(Self { state: State::Fail, mode: Mode::None, ..self })
             }
             _ => Err(self.refuse("be cancelled")),
+        }
+    }
+
+    fn allow_retries(self) -> Result<Self> {
+        match self.state {
+            State::PublishPending => Ok(Self { publish_attempts: 0, ..self }),
+            _ => Err(self.refuse("be allowed publish retries")),
         }
     }
 
@@ -251,12 +275,11 @@ impl Progress {
     }
 
     fn require_attempt_left(self) -> Result<()> {
-        if self.publish_attempts <= PUBLISH_RETRIES {
-            Ok(())
-        } else {
+        if self.has_no_retry() {
             let detail = format!("publishing was tried {} times without success", self.publish_attempts);
-            Err(Failure::new(Code::PublishRetryExhausted, detail))
+            return Err(Failure::new(Code::PublishRetryExhausted, detail));
         }
+        Ok(())
     }
 
     fn refuse(self, what: &str) -> Failure {
@@ -298,7 +321,7 @@ mod tests {
     /// Every cell of state x target, by the drawing: rows as in `PHASES`, columns as in `State::ALL`.
     #[test]
     fn the_holder_can_report_what_the_drawing_shows_and_nothing_else() {
-        let table = [".......", "q.e.f..", "q..Pf..", ".....w.", ".......", "....f..", "....fwp", "......."];
+        let table = [".......", "q.e.f..", "q..Pf..", ".....w.", ".......", "....fw.", "....fwp", "......."];
         for (from, row) in PHASES.into_iter().zip(table) {
             for (&to, cell) in State::ALL.iter().zip(row.chars()) {
                 match at(from).apply(Step::Advance(to)) {
@@ -387,10 +410,16 @@ mod tests {
         let queued = |full_attempts| Progress { full_attempts, ..at((State::Queued, Mode::None)) };
         let waits: Vec<_> = [0, 1, 2, 5, 11, 200, u64::MAX].map(|n| queued(n).rest_seconds()).into();
         assert_eq!(waits, [0, 1, 2, 16, 600, 600, 600]);
-        let pending =
-            |publish_attempts| Progress { publish_attempts, ..at((State::PublishPending, Mode::None)) };
-        let waits: Vec<_> = (0..=PUBLISH_RETRIES).map(|n| pending(n).rest_seconds()).collect();
-        assert_eq!(waits, [0, 10, 60, 360]);
+        // The first attempt is part of a full one; each later one, or one that is given up before it begins, is claimed.
+        let pending = |publish_attempts, claims| Progress {
+            publish_attempts,
+            epoch: 2 + claims,
+            ..at((State::PublishPending, Mode::None))
+        };
+        let waits: Vec<_> = (1..=PUBLISH_RETRIES).map(|n| pending(n, n - 1).rest_seconds()).collect();
+        assert_eq!(waits, [10, 60, 360]);
+        let waits: Vec<_> = (0..=4).map(|n| pending(0, n).rest_seconds()).collect();
+        assert_eq!(waits, [0, 10, 60, 360, 600]);
         assert_eq!(at((State::Running, Mode::Full)).rest_seconds(), 0);
     }
 
@@ -417,6 +446,29 @@ mod tests {
         for step in [Step::Claim, Step::BeginPublish] {
             assert_eq!(run.apply(step).unwrap_err().code, Code::PublishRetryExhausted);
         }
+        let allowed = run.apply(Step::AllowRetries).unwrap();
+        assert_eq!(allowed, Progress { publish_attempts: 0, ..run });
+        assert!(run.has_no_retry() && allowed.has_every_retry());
+        assert_eq!(
+            allowed.apply(Step::Claim).unwrap().apply(Step::BeginPublish).unwrap().publish_attempts,
+            1
+        );
+    }
+
+    #[test]
+    fn retries_are_allowed_to_a_pending_publication_and_to_nothing_else() {
+        for from in PHASES {
+            match at(from).apply(Step::AllowRetries) {
+                Ok(after) => {
+                    assert_eq!(from, (State::PublishPending, Mode::None));
+                    assert_eq!(after, Progress { publish_attempts: 0, ..at(from) });
+                }
+                Err(failure) => {
+                    assert_ne!(from.0, State::PublishPending);
+                    assert_eq!(failure.code, Code::InvalidTransition);
+                }
+            }
+        }
     }
 
     #[test]
@@ -436,6 +488,8 @@ mod tests {
             prop::sample::select(State::ALL).prop_map(Step::Advance),
             Just(Step::BeginPublish),
             Just(Step::Release),
+            Just(Step::Cancel),
+            Just(Step::AllowRetries),
         ]
     }
 

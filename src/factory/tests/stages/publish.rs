@@ -116,25 +116,44 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PUBLIC KEY-----
 ";
 
+/// The factory of the same store and ledger on a machine with these keys.
+fn with_keys(place: &Place, keys: Keys) -> Factory {
+    let keys = Arc::new(keys);
+    let store = Arc::clone(&place.factory.line().store);
+    let registry = EmbeddedRegistry::new(store, place.clock.clone(), Arc::clone(&keys), place.anchors());
+    place.with(|line| Line { keys, registry: Arc::new(registry), ..line })
+}
+
 /// A worker whose key is another one, and trusted, carries on what the first one signed.
 #[test]
 fn a_worker_with_another_trusted_key_carries_on() {
     let (place, run) = Place::passed();
     let signed = place.evidence(&run).bundle.unwrap();
-    let ours = place.keys().signer().unwrap();
-    let heir = Arc::new(Keys::from_secret(&[9; 32]).trusting(ours));
-    let registry = EmbeddedRegistry::new(
-        Arc::clone(&place.factory.line().store),
-        place.clock.clone(),
-        Arc::clone(&heir),
-        place.anchors(),
-    );
-    let factory = place.with(|line| Line { keys: Arc::clone(&heir), registry: Arc::new(registry), ..line });
+    let factory = with_keys(&place, Keys::from_secret(&[9; 32]).trusting(place.keys().signer().unwrap()));
     publish(&factory, &run, "bob").unwrap();
     assert_eq!(place.evidence(&run).bundle, Some(signed), "what stands signed by a trusted key stays");
     assert_eq!(factory.fsck().unwrap().findings, []);
     let found = place.factory.fsck().unwrap().findings;
     assert!(found.iter().all(|finding| finding.code == Code::SignatureInvalid) && !found.is_empty());
+}
+
+/// What another machine signed, whose key is not trusted here, says nothing of the run: one that trusts it carries on.
+#[test]
+fn a_worker_that_does_not_trust_who_signed_leaves_the_run_open() {
+    let (place, run) = Place::passed();
+    let stranger = with_keys(&place, Keys::from_secret(&[9; 32]));
+    let failure = publish(&stranger, &run, "bob").unwrap_err();
+    assert_refusal("bundle.json", &failure, Code::SignatureInvalid, "bundle.json");
+    let row = place.run(&run);
+    assert_eq!((row.progress.state, row.reason), (State::PublishPending, Some(Code::SignatureInvalid)));
+    assert_eq!((row.progress.publish_attempts, row.holder), (0, None), "nothing was tried");
+    assert!(
+        stranger.work(&worker(), None, &Silent).unwrap().is_none(),
+        "it rests, rather than being taken at once"
+    );
+    let row = place.factory.publish_retry(&run, &worker(), &Silent).unwrap();
+    assert_eq!((row.progress.state, row.progress.full_attempts), (State::Published, 1));
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 
 #[test]
@@ -187,6 +206,19 @@ fn an_outage_is_retried_within_bounds_and_never_trains() {
     }
     let row = place.run(&run);
     assert_eq!((row.progress.publish_attempts, row.progress.full_attempts), (PUBLISH_RETRIES + 1, 1));
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+    // The registry is mended, and somebody says so.
+    let allow = |actor: &str, reason: &str| {
+        place.factory.line().allow_retries(&run, &Principal::new(actor).unwrap(), reason)
+    };
+    assert_eq!(allow("mallory", "why not").unwrap_err().code, Code::ActorNotAllowed);
+    assert_eq!(allow("alice", "").unwrap_err().code, Code::ParameterInvalid);
+    allow("alice", "the registry is back").unwrap();
+    let row = place.factory.work(&worker(), None, &Silent).unwrap().unwrap();
+    assert_eq!((row.progress.state, row.progress.publish_attempts), (State::Published, 1));
+    assert_eq!(row.progress.full_attempts, 1);
+    let failure = allow("alice", "once more").unwrap_err();
+    assert_refusal("published", &failure, Code::RetryNotPending, "PUBLISHED");
     assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 

@@ -171,6 +171,35 @@ fn publish_retries_are_bounded_and_a_crash_spends_none(bench: &Bench) {
     bench.ledger.verify().unwrap();
 }
 
+fn retries_that_are_used_up_are_given_anew_by_a_recorded_decision(bench: &Bench) {
+    let mut lease = bench.passed(1, true);
+    bench.advance(&lease, State::PublishPending).unwrap();
+    let why = json!({ "actor": "ada", "reason": "the registry is back" });
+    for _ in 0..2 {
+        for attempt in 1..=PUBLISH_RETRIES + 1 {
+            let run = bench.ledger.begin_publish(&lease).unwrap();
+            assert_eq!((run.progress.publish_attempts, run.progress.full_attempts), (attempt, 1));
+            let away = Some(Code::RegistryUnavailable);
+            bench.ledger.advance(&lease, State::PublishPending, away, json!({})).unwrap();
+        }
+        bench.ledger.release(&lease).unwrap();
+        assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);
+        let allowed = bench.ledger.allow_retries(lease.run_id(), why.clone()).unwrap();
+        assert_eq!((allowed.progress.publish_attempts, allowed.progress.full_attempts), (0, 1));
+        assert_eq!((allowed.reason, allowed.rests_until()), (None, None), "it is tried at once");
+        // Said again, as after a lost answer, it changes nothing.
+        assert_eq!(bench.ledger.allow_retries(lease.run_id(), json!({})).unwrap(), allowed);
+        let last = bench.ledger.events(lease.run_id()).unwrap().pop().unwrap();
+        assert_eq!((last.kind, last.detail), (EventKind::RetriesAllowed, why.clone()));
+        lease = bench.ledger.claim(&worker("worker-2"), 60, None).unwrap().unwrap();
+    }
+    bench.ledger.begin_publish(&lease).unwrap();
+    bench.advance(&lease, State::Published).unwrap();
+    let failure = bench.ledger.allow_retries(lease.run_id(), why).unwrap_err();
+    assert_eq!(failure.code, Code::InvalidTransition);
+    bench.ledger.verify().unwrap();
+}
+
 fn moves_reported_together_all_happen_or_none(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
@@ -287,6 +316,7 @@ on_each_database!(
     a_released_run_is_free_at_once,
     a_pass_that_was_not_to_be_published_can_be_later,
     publish_retries_are_bounded_and_a_crash_spends_none,
+    retries_that_are_used_up_are_given_anew_by_a_recorded_decision,
     moves_reported_together_all_happen_or_none,
     a_run_that_is_not_there_is_not_found,
     a_pending_publication_rests_before_it_is_tried_again,
