@@ -8,10 +8,11 @@
 //! once it is acknowledged; writers of all processes wait in the kernel's queue for the lock file, since
 //! SQLite's own waiting is unfair and fails under load; time is read once the lock is held, so that the order
 //! of times is the order of writes on one clock. Where the file or its folder cannot be written to, such as in
-//! an auditor's copy, the ledger can be read all the same.
+//! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork.
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
+mod link;
 mod schema;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,6 +31,7 @@ use rusqlite::{
 };
 use rustix::fs::FlockOperation;
 
+use self::link::{Link, let_go_of_inherited};
 use super::{
     Absent,
     database::{Backend, Cell, Columns, Query, Transaction, Unreadable},
@@ -46,15 +48,9 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE
 /// A ledger in one SQLite file, shared by any number of processes on one machine.
 pub struct SqliteLedger {
     path: PathBuf,
-    /// None where it can only be read.
-    writer: Option<Writer>,
+    /// What writing takes, and who writes reads by too; none where it can only be read.
+    writer: Option<Arc<Link>>,
     clock: Arc<dyn Clock>,
-}
-
-/// What writing takes; who writes reads by it too.
-struct Writer {
-    connection: Mutex<Connection>,
-    lock: File,
 }
 
 impl SqliteLedger {
@@ -71,8 +67,9 @@ impl SqliteLedger {
         if absent == Absent::Refuse && !path.is_file() {
             return Err(versions::none());
         }
+        let_go_of_inherited()?;
         let writer = match files(&path) {
-            Ok((path, lock)) => Some(Writer::begin(&path, lock, absent)?),
+            Ok((path, lock)) => Some(begin(&path, lock, absent)?),
             Err(error) if is_read_only(&error) && path.is_file() => {
                 schema::require_current(&read_only(&path)?).map(|()| None)?
             }
@@ -81,45 +78,40 @@ impl SqliteLedger {
         Ok(Self { path, writer, clock })
     }
 
-    fn writer(&self) -> Result<&Writer> {
-        self.writer.as_ref().ok_or_else(|| {
+    fn writer(&self) -> Result<&Link> {
+        self.writer.as_deref().ok_or_else(|| {
             let detail = format!("the ledger {} can only be read here", self.path.display());
             Failure::new(Code::LedgerUnavailable, detail).lasting()
         })
     }
 }
 
-impl Writer {
-    fn begin(path: &Path, lock: File, absent: Absent) -> Result<Self> {
-        let held = Held::wait(&lock)?;
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
-        schema::missing(&connection, absent)?;
-        configure(&connection)?;
-        schema::migrate(&mut connection, schema::MIGRATIONS)?;
-        drop(held);
-        Ok(Self { connection: Mutex::new(connection), lock })
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Opens a ledger to write to, and brings it up to date.
+fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
+    let held = Held::wait(&lock)?;
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
+    schema::missing(&connection, absent)?;
+    configure(&connection)?;
+    schema::migrate(&mut connection, schema::MIGRATIONS)?;
+    drop(held);
+    Ok(Link::of(connection, lock))
 }
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let writer = self.writer()?;
-        let mut connection = writer.connection();
-        let held = Held::wait(&writer.lock)?;
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
-        let mut open = Open { transaction, clock: &*self.clock };
-        let outcome = change(&mut open)?;
-        hit(Failpoint::LedgerBeforeCommit)?;
-        open.transaction.commit().map_err(trouble)?;
-        drop(held);
-        hit(Failpoint::LedgerAfterCommit)?;
-        Ok(outcome)
+        self.writer()?.with(|connection, lock| {
+            let held = Held::wait(lock)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
+            let mut open = Open { transaction, clock: &*self.clock };
+            let outcome = change(&mut open)?;
+            hit(Failpoint::LedgerBeforeCommit)?;
+            open.transaction.commit().map_err(trouble)?;
+            drop(held);
+            hit(Failpoint::LedgerAfterCommit)?;
+            Ok(outcome)
+        })
     }
 
     fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
@@ -128,7 +120,7 @@ impl Backend for SqliteLedger {
             query(&mut Open { transaction, clock: &*self.clock })
         };
         match &self.writer {
-            Some(writer) => read(&mut writer.connection()),
+            Some(writer) => writer.with(|connection, _| read(connection)),
             None => read(&mut read_only(&self.path)?),
         }
     }

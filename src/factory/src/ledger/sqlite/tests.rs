@@ -88,9 +88,11 @@ fn the_ledger_is_private_and_fully_synchronous() {
         assert_eq!(mode & 0o077, 0);
     }
     let ledger = opened(&file(&bench)).unwrap();
-    let connection = ledger.writer().unwrap().connection();
     let pragma = |name: &str| -> i64 {
-        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+        let ask = |connection: &mut Connection, _: &File| {
+            Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap())
+        };
+        ledger.writer().unwrap().with(ask).unwrap()
     };
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
 }
