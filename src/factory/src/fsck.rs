@@ -77,13 +77,7 @@ impl Checkup {
         store: &dyn Store,
         prefix: &ObjectKey,
     ) -> Result<Vec<ObjectKey>> {
-        let found = match store.list(prefix) {
-            Err(failure) if failure.code == Code::StoreCorrupt => {
-                self.note(invariant, prefix.as_str(), Err(failure));
-                return Ok(Vec::new());
-            }
-            found => found?,
-        };
+        let found = store.list(prefix)?;
         for (key, failure) in found.refused {
             self.note(invariant, key.as_str(), Err(failure));
         }

@@ -150,6 +150,16 @@ impl LocalStore {
         Ok(Some(folder))
     }
 
+    /// Adds what stands below a prefix.
+    fn walk_from(&self, prefix: &ObjectKey, found: &mut Listing) -> Result<()> {
+        let Some(parent) = self.folder_of(prefix)? else { return Ok(()) };
+        match kind(&parent, split(prefix).1, Some(prefix))? {
+            Some(FileType::Directory) => walk(&parent, prefix, found).map(drop),
+            Some(FileType::RegularFile) | None => Ok(()),
+            Some(_) => Err(foreign(prefix)),
+        }
+    }
+
     /// The object's file with its size; none where there is no object.
     fn open_object(&self, key: &ObjectKey) -> Result<Option<(File, u64)>> {
         let Some(folder) = self.folder_of(key)? else { return Ok(None) };
@@ -327,14 +337,14 @@ impl Store for LocalStore {
 
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         let mut found = Listing::default();
-        let Some(parent) = self.folder_of(prefix)? else { return Ok(found) };
-        match kind(&parent, split(prefix).1, Some(prefix))? {
-            Some(FileType::Directory) => walk(&parent, prefix, &mut found)?,
-            Some(FileType::RegularFile) | None => {}
-            Some(_) => return Err(foreign(prefix)),
+        match self.walk_from(prefix, &mut found) {
+            // The way to it leads elsewhere, or through an object.
+            Err(failure) if matches!(failure.code, Code::StoreCorrupt | Code::StoreKeyInvalid) => {
+                found.refused.push((prefix.clone(), failure));
+            }
+            walked => walked?,
         }
-        found.keys.sort_unstable();
-        found.refused.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.sort();
         Ok(found)
     }
 
@@ -344,34 +354,39 @@ impl Store for LocalStore {
     }
 }
 
-/// Adds what stands below a folder; `parent` holds the folder, whose key is `prefix`. A folder further below that cannot
-/// be looked into is one that readers are kept out of, and does not hide the others.
-fn walk(parent: &OwnedFd, prefix: &ObjectKey, found: &mut Listing) -> Result<()> {
+/// Adds what stands below a folder, and says whether anything does; `parent` holds the folder, whose key is `prefix`. A
+/// folder further below that cannot be looked into is one that readers are kept out of, and does not hide the others.
+fn walk(parent: &OwnedFd, prefix: &ObjectKey, found: &mut Listing) -> Result<bool> {
     let trouble = |error: Errno| trouble(&error.into(), "list", Some(prefix));
-    let Some(folder) = open_folder(parent, split(prefix).1, Some(prefix))? else { return Ok(()) };
+    let Some(folder) = open_folder(parent, split(prefix).1, Some(prefix))? else { return Ok(false) };
+    let mut is_filled = false;
     for entry in Dir::read_from(&folder).map_err(trouble)? {
         let entry = entry.map_err(trouble)?;
         let name = entry.file_name();
         if name == c"." || name == c".." {
             continue;
         }
+        is_filled = true;
         // What has a name that no key can have was not put here.
         let Some(key) = name.to_str().ok().and_then(|name| prefix.join(name).ok()) else {
             found.unnamed += 1;
             continue;
         };
-        let refusal = match kind(&folder, split(&key).1, Some(&key))? {
-            Some(FileType::RegularFile) => {
-                found.keys.push(key);
-                continue;
+        match kind(&folder, split(&key).1, Some(&key))? {
+            Some(FileType::RegularFile) => found.keys.push(key),
+            Some(FileType::Directory) => match walk(&folder, &key, found) {
+                Ok(true) => {}
+                Ok(false) => found.empty.push(key),
+                Err(failure) => found.refused.push((key, failure)),
+            },
+            Some(_) => {
+                let failure = foreign(&key);
+                found.refused.push((key, failure));
             }
-            Some(FileType::Directory) => walk(&folder, &key, found).err(),
-            Some(_) => Some(foreign(&key)),
-            None => None,
-        };
-        found.refused.extend(refusal.map(|failure| (key, failure)));
+            None => {}
+        }
     }
-    Ok(())
+    Ok(is_filled)
 }
 
 /// A temporary file; its name goes away with it, unless the process dies first.

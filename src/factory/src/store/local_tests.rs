@@ -59,6 +59,22 @@ fn what_has_a_name_that_no_key_has_is_counted() {
 }
 
 #[test]
+fn a_folder_in_which_nothing_stands_is_named() {
+    let (_folder, store) = store();
+    store.put_if_absent(&key("p/a/object"), b"").unwrap();
+    for text in ["p/b", "p/a/c/d", "q/e", "q/f"] {
+        fs::create_dir_all(store.root().join(text)).unwrap();
+    }
+    fs::write(store.root().join("q/f/with space"), b"").unwrap();
+    let listed = store.list(&key("p")).unwrap();
+    assert_eq!((&listed.empty[..], &listed.keys[..]), (&["p/a/c/d", "p/b"].map(key)[..], &[key("p/a/object")][..]));
+    let listed = store.list(&key("q")).unwrap();
+    assert_eq!((listed.empty, listed.unnamed), (vec![key("q/e")], 1));
+    // The prefix is not below itself.
+    assert_eq!(store.list(&key("p/b")).unwrap(), Listing::default());
+}
+
+#[test]
 fn links_and_special_files_are_refused() {
     let (folder, store) = store();
     store.put_if_absent(&key("real/object"), b"bytes").unwrap();
@@ -81,8 +97,20 @@ fn links_and_special_files_are_refused() {
     assert_eq!(refused, expected.map(|key| (key, Code::StoreCorrupt)));
     assert_eq!(listed.refusal(&key("real/pipe")), store.get(&key("real/pipe")).err());
     assert_eq!((listed.refusal(&key("real/object")), listed.refusal(&key("real/p"))), (None, None));
-    let deeper = store.list(&key("linked")).unwrap_err();
-    assert_eq!((deeper.code, listed.objects().unwrap_err().code), (Code::StoreCorrupt, Code::StoreCorrupt));
+    assert_eq!(listed.objects().unwrap_err().code, Code::StoreCorrupt);
+    // A prefix that leads elsewhere is refused itself, and with it all that may be below.
+    for (text, code) in [
+        ("linked", Code::StoreCorrupt),
+        ("linked/deeper", Code::StoreCorrupt),
+        ("real/pipe", Code::StoreCorrupt),
+        ("real/object/deeper", Code::StoreKeyInvalid),
+    ] {
+        let listed = store.list(&key(text)).unwrap();
+        assert_eq!((listed.keys.len(), listed.refused.len()), (0, 1), "{text}");
+        let below = listed.refusal(&key(text).join("below").unwrap()).unwrap();
+        assert_eq!((&listed.refused[0].0, below.code), (&key(text), code), "{text}");
+        assert_eq!(listed.objects().unwrap_err(), below);
+    }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert!(!outside.join("nothing").exists());
 }
