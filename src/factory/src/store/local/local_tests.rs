@@ -8,13 +8,15 @@ use std::{
         fs::{PermissionsExt, symlink},
         net::UnixListener,
     },
-    process::{Command, ExitStatus},
+    process::{self, Command, ExitStatus},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
 
 use contracts::{Code, artifacts::ModelArtifact};
 use rustix::process::Uid;
 
-use super::*;
+use super::{lasting::MOST_AT_ONCE, staging::STAGED, *};
 use crate::{
     failpoint,
     store::{
@@ -67,7 +69,10 @@ fn a_folder_in_which_nothing_stands_is_named() {
     }
     fs::write(store.root().join("q/f/with space"), b"").unwrap();
     let listed = store.list(&key("p")).unwrap();
-    assert_eq!((&listed.empty[..], &listed.keys[..]), (&["p/a/c/d", "p/b"].map(key)[..], &[key("p/a/object")][..]));
+    assert_eq!(
+        (&listed.empty[..], &listed.keys[..]),
+        (&["p/a/c/d", "p/b"].map(key)[..], &[key("p/a/object")][..])
+    );
     let listed = store.list(&key("q")).unwrap();
     assert_eq!((listed.empty, listed.unnamed), (vec![key("q/e")], 1));
     // The prefix is not below itself.
@@ -183,9 +188,9 @@ fn a_full_disk_and_other_troubles_have_their_codes() {
 #[test]
 fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
     let (_folder, store) = store();
-    store.staging().unwrap();
+    store.staging.of(&store.folder).unwrap();
     fs::write(store.root().join(".staging/1-0"), b"half an obj").unwrap();
-    let staged = store.stage(&key("a/b")).unwrap();
+    let staged = Staged::new(store.staging.of(&store.folder).unwrap(), &key("a/b")).unwrap();
     assert_eq!(store.list(&key("a")).unwrap(), Listing::default());
     assert_eq!(store.collect_staging().unwrap(), 1);
     assert!(store.root().join(".staging").join(&staged.name).exists());
@@ -197,7 +202,7 @@ fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
 #[test]
 fn a_name_in_the_staging_folder_that_is_taken_is_not_reused() {
     let (_folder, store) = store();
-    store.staging().unwrap();
+    store.staging.of(&store.folder).unwrap();
     let next = STAGED.load(Ordering::Relaxed);
     for number in next..next + 100 {
         fs::write(store.root().join(format!(".staging/{}-{number}", process::id())), b"old").unwrap();
@@ -269,7 +274,7 @@ fn a_point_that_cannot_be_read_stops_the_writer() {
 fn unsynced(store: &LocalStore, text: &str) -> Vec<String> {
     let key = key(text);
     let places = [store.place(&key).unwrap()];
-    let (due, _) = store.unsynced(&places).unwrap();
+    let (due, _) = store.lasting.unsynced(&places).unwrap();
     let root = store.root().to_owned();
     let folders = Path::new(text).ancestors().skip(1).map(|folder| root.join(folder));
     let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
