@@ -309,7 +309,7 @@ fn a_receipt_that_a_dead_worker_owes_is_missed_once_nobody_looks_for_it() {
 }
 
 /// While a run can be published its receipts come with that, however long it takes; once its retries are used up nobody
-/// comes, although it is PUBLISH_PENDING all the same.
+/// comes, although it is `PUBLISH_PENDING` all the same.
 #[test]
 fn a_receipt_is_missed_only_of_a_run_that_nobody_carries_on() {
     let place = Place::new();

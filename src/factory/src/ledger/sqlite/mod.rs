@@ -14,6 +14,7 @@
 
 mod link;
 mod schema;
+mod trouble;
 
 use std::{
     fs::{File, OpenOptions},
@@ -26,12 +27,15 @@ use std::{
 
 use contracts::{Code, Failure, Result, time::Timestamp};
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
+    Connection, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 use rustix::fs::FlockOperation;
 
-use self::link::{Link, let_go_of_inherited};
+use self::{
+    link::{Link, let_go_of_inherited},
+    trouble::{beside, of_room, trouble, unavailable},
+};
 use super::{
     Absent,
     database::{Backend, Cell, Columns, Query, Transaction, Unreadable},
@@ -69,7 +73,7 @@ impl SqliteLedger {
         }
         let_go_of_inherited()?;
         let writer = match files(&path) {
-            Ok((path, lock)) => Some(begin(&path, lock, absent)?),
+            Ok((path, lock)) => Some(begin(&path, lock, absent).map_err(|failure| of_room(&path, failure))?),
             Err(error) if is_read_only(&error) && path.is_file() => {
                 schema::require_current(&read_only(&path)?).map(|()| None)?
             }
@@ -100,7 +104,7 @@ fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        self.writer()?.with(|connection, lock| {
+        let written = self.writer()?.with(|connection, lock| {
             let held = Held::wait(lock)?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
@@ -111,7 +115,8 @@ impl Backend for SqliteLedger {
             drop(held);
             hit(Failpoint::LedgerAfterCommit)?;
             Ok(outcome)
-        })
+        });
+        written.map_err(|failure| of_room(&self.path, failure))
     }
 
     fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
@@ -119,10 +124,11 @@ impl Backend for SqliteLedger {
             let transaction = connection.transaction().map_err(trouble)?;
             query(&mut Open { transaction, clock: &*self.clock })
         };
-        match &self.writer {
+        let found = match &self.writer {
             Some(writer) => writer.with(|connection, _| read(connection)),
             None => read(&mut read_only(&self.path)?),
-        }
+        };
+        found.map_err(|failure| of_room(&self.path, failure))
     }
 }
 
@@ -236,9 +242,7 @@ fn is_read_only(error: &io::Error) -> bool {
 /// reaches it by another way; so a connection serves one read.
 fn read_only(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | FLAGS;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if Path::new(&log).exists() {
+    if beside(path, "-wal").exists() {
         return Connection::open_with_flags(path, flags).map_err(trouble);
     }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -275,34 +279,6 @@ impl Drop for Held<'_> {
         // The kernel gives the lock back with the file in any case.
         let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
-fn unavailable(name: &str, error: io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
-            Code::ResourceExhausted
-        }
-        _ => Code::LedgerUnavailable,
-    };
-    Failure::new(code, format!("could not open the ledger {name}: {error}"))
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
-fn trouble(error: rusqlite::Error) -> Failure {
-    let code = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull | ErrorCode::OutOfMemory) => Code::ResourceExhausted,
-        // A constraint holds rows together that this code writes: only an edited ledger breaks one.
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
-            Code::LedgerCorrupt
-        }
-        _ => Code::LedgerUnavailable,
-    };
-    let detail = match error.sqlite_error() {
-        Some(error) => error.to_string(),
-        None => "the ledger gave an answer of another form".to_owned(),
-    };
-    Failure::new(code, detail)
 }
 
 #[cfg(test)]

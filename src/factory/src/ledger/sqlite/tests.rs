@@ -120,3 +120,16 @@ fn listings_and_claims_follow_an_index() {
         assert!(steps[0].contains(&format!("USING INDEX {index}")), "{steps:?}");
     }
 }
+
+/// The disk says what SQLite does not; where there is room the failure stays what it was.
+#[test]
+fn a_failure_is_one_of_room_where_there_is_none() {
+    let bench = Bench::sqlite();
+    let failure = || Failure::new(Code::LedgerUnavailable, "disk I/O error");
+    assert_eq!(of_room(&file(&bench), failure()), failure());
+    // Where no file can be made nothing is known.
+    assert_eq!(of_room(&folder(&bench).join("none/ledger.sqlite"), failure()), failure());
+    for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::FBIG] {
+        assert_eq!(unavailable("x", errno.into()).code, Code::ResourceExhausted);
+    }
+}
