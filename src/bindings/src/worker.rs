@@ -33,7 +33,7 @@ use crate::{
     json::{json, request},
     parsed::Parsed,
     progress::{GLANCE, Watched, defect},
-    threads::Threads,
+    threads::{Threads, at_hand},
 };
 
 /// A worker for the factory at a place, which it opens once it serves.
@@ -102,7 +102,9 @@ impl PyWorker {
 
     /// The sender goes away with this call, which is how the other side learns that it is over.
     fn work(&self, watched: &Watched, news: Sender<News>) -> contracts::Result<()> {
-        let serve = || self.worker.serve_at(&self.place, &self.stop, watched, &news);
+        // Made here or before a fork, it serves in this process.
+        let worker = Worker { threads: at_hand(self.worker.threads), ..self.worker.clone() };
+        let serve = || worker.serve_at(&self.place, &self.stop, watched, &news);
         catch_unwind(AssertUnwindSafe(serve)).unwrap_or_else(|_| Err(defect()))
     }
 }

@@ -104,24 +104,20 @@ impl Line {
 
     /// What lies in an inbox, each with what keeps it from being a job; what has no key is told of at the inbox's own.
     fn inbox(&self, jobs: &ObjectKey) -> Result<BTreeMap<ObjectKey, Option<Failure>>> {
-        let found = match self.store.list(jobs) {
-            // Others write there, and may have put a link in its place: that keeps nobody from carrying out runs.
-            Err(failure) if failure.code == Code::StoreCorrupt => {
-                return Ok(BTreeMap::from([(jobs.clone(), Some(failure))]));
-            }
-            found => found?,
-        };
+        let found = self.store.list(jobs)?;
         let mut inbox: BTreeMap<_, _> =
             found.refused.into_iter().map(|(key, failure)| (key, Some(failure))).collect();
         if found.unnamed > 0 {
             let shape = format!("{} of another form", found.unnamed);
-            inbox.insert(jobs.clone(), Some(no_job(Code::StoreKeyInvalid, jobs, &shape)));
+            inbox.entry(jobs.clone()).or_insert_with(|| Some(no_job(Code::StoreKeyInvalid, jobs, &shape)));
         }
-        for key in found.keys {
+        let empty = found.empty.into_iter().map(|key| (key, true));
+        for (key, is_folder) in found.keys.into_iter().map(|key| (key, false)).chain(empty) {
             let path = key.as_str().strip_prefix(jobs.as_str()).unwrap_or_default().trim_start_matches('/');
             let (key, shape) = match path.split_once('/') {
                 // Two of what lies deeper could have one answer.
                 Some((folder, _)) => (jobs.join(folder)?, Some("a folder")),
+                None if is_folder => (key, Some("a folder")),
                 None if path.ends_with(SUFFIX) => (key, None),
                 None => (key, Some("a name that ends otherwise")),
             };

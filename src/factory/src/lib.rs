@@ -25,6 +25,7 @@ mod layout;
 pub mod ledger;
 pub mod line;
 pub mod open;
+mod opener;
 pub mod publish;
 mod receipts;
 pub mod registry;

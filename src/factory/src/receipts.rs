@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     failpoint::{self, Failpoint},
     keys, layout,
-    ledger::{Event, State},
+    ledger::{Event, State, Step},
     line::Line,
 };
 
@@ -93,6 +93,17 @@ impl Line {
             earned.push((layout::receipt(&request.platform_run_id, run, state)?, receipt));
         }
         Ok(earned)
+    }
+
+    /// Whether what a run has earned and is not there is still to come: whoever carries the run on settles it, and a run
+    /// at rest is settled by the worker that brought it there or, where that one died, by any that looks within
+    /// [`SETTLING_SECONDS`]. What is missing after that stays away unless somebody asks for this very run.
+    pub(crate) fn is_yet_to_settle(&self, run: &TrainRunId) -> Result<bool> {
+        let run = self.ledger.run(run)?;
+        // Either way, since the ledger may go by another machine's clock.
+        let nanoseconds = self.clock.now().nanoseconds().abs_diff(run.updated_at.nanoseconds());
+        let is_carried_on = run.progress.apply(Step::Claim).is_ok();
+        Ok(is_carried_on || nanoseconds <= u64::from(SETTLING_SECONDS) * 1_000_000_000)
     }
 
     /// Settles every run that came to rest lately and has no receipt of its state. `settled` holds how many events each

@@ -49,8 +49,10 @@ pub struct Listing {
     /// The keys of the objects, sorted byte for byte.
     pub keys: Vec<ObjectKey>,
     /// The keys of what is none, sorted too, with what keeps readers out: a link, a special file, a folder that cannot be
-    /// looked into.
+    /// looked into. The prefix is among them where something keeps readers out of all that may be below.
     pub refused: Vec<(ObjectKey, Failure)>,
+    /// The keys of folders in which nothing stands, sorted too, of a store that has folders.
+    pub empty: Vec<ObjectKey>,
     /// How many names were met that no key has, so that nobody reads what they name.
     pub unnamed: usize,
 }
@@ -62,10 +64,21 @@ impl Listing {
         self.refused.into_iter().next().map_or(Ok(self.keys), |(_, failure)| Err(failure))
     }
 
-    /// What keeps readers of a key out, where something does.
+    /// What keeps readers of a key out, where something does: there, or on the way to it.
     pub fn refusal(&self, key: &ObjectKey) -> Option<Failure> {
-        let place = self.refused.binary_search_by(|(refused, _)| refused.cmp(key)).ok()?;
-        self.refused.get(place).map(|(_, failure)| failure.clone())
+        let mut way = key.as_str();
+        loop {
+            match self.refused.binary_search_by(|(refused, _)| refused.as_str().cmp(way)) {
+                Ok(place) => return self.refused.get(place).map(|(_, failure)| failure.clone()),
+                Err(_) => way = way.rsplit_once('/')?.0,
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        self.keys.sort_unstable();
+        self.empty.sort_unstable();
+        self.refused.sort_by(|(one, _), (other, _)| one.cmp(other));
     }
 }
 
@@ -99,7 +112,7 @@ pub trait Store: Send + Sync {
     }
 
     /// What stands below a prefix of whole segments. Whatever it is, the rest is listed; what the prefix itself names is
-    /// not below it, and a link there is refused.
+    /// not below it.
     fn list(&self, prefix: &ObjectKey) -> Result<Listing>;
 
     /// An empty file without a name, readable by nobody else and gone with the process: for what does not fit in memory

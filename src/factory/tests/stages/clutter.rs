@@ -64,6 +64,9 @@ fn what_is_no_job_by_its_name_is_told_and_harmless() {
     for other in ["half.json.tmp", "JOB.JSON", "json", "z"] {
         fs::write(folder.join(other), b"{").unwrap();
     }
+    fs::create_dir_all(folder.join("empty")).unwrap();
+    fs::create_dir_all(folder.join("empty.json")).unwrap();
+    fs::create_dir_all(folder.join("empties/deeper")).unwrap();
     for deeper in ["sub/a.json", "sub/b.json", "sub.json/deeper/c.json"] {
         fs::create_dir_all(folder.join(deeper).parent().unwrap()).unwrap();
         fs::write(folder.join(deeper), &good).unwrap();
@@ -87,6 +90,9 @@ fn what_is_no_job_by_its_name_is_told_and_harmless() {
         let expected = [
             of("job_requests", Code::StoreKeyInvalid),
             of("JOB.JSON", Code::JobRequestInvalid),
+            of("empties", Code::JobRequestInvalid),
+            of("empty", Code::JobRequestInvalid),
+            of("empty.json", Code::JobRequestInvalid),
             of("half.json.tmp", Code::JobRequestInvalid),
             of("json", Code::JobRequestInvalid),
             of("sub", Code::JobRequestInvalid),
@@ -122,6 +128,26 @@ fn an_inbox_that_is_a_link_is_told() {
         if name == "job_requests" && failure.code == Code::StoreCorrupt),
         "{seen:?}"
     );
+}
+
+/// Where the answers would go elsewhere nothing is admitted, and no worker ends of it.
+#[test]
+fn answers_that_are_a_link_keep_every_job_waiting() {
+    let place = Place::new();
+    let good = job(&place.quick()).to_string();
+    drop_in(&place, "a", good.as_bytes());
+    let elsewhere = place.root().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, place.path(INVOCATIONS)).unwrap();
+    let seen = look(&place.factory);
+    assert!(
+        matches!(&seen[..], [(name, Taken::Left(failure))]
+        if name == "a.json" && failure.code == Code::StoreCorrupt),
+        "{seen:?}"
+    );
+    assert_eq!(place.ledger().runs(None, 10).unwrap(), []);
+    fs::remove_file(place.path(INVOCATIONS)).unwrap();
+    assert_eq!(answer(&look(&place.factory)[0].1).outcome, JobOutcome::Admitted);
 }
 
 /// A file with a hole takes no room on the disk, and may be larger than memory.

@@ -1,19 +1,25 @@
 //! Every promise, broken once: the check-up names which, where, and by what code.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Arc, Mutex, atomic::AtomicUsize},
+};
 
 use contracts::{
     Code, identity::ids::TrainRunId, job::JobInvocation, lifecycle_event::RegistryLifecycleEvent,
     run_receipt::RunReceipt,
 };
-use factory::{fsck::Checkup, ledger::State, store};
+use factory::{fsck::Checkup, ledger::State, line::Line, store};
+use kernels::progress::Silent;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
+    Bench,
+    away::{Answer, InterruptedStore, StrangeRegistry},
     forge,
     place::{Place, act},
-    run_config,
+    run_config, worker,
 };
 
 /// A place with a published bundle that serves.
@@ -62,6 +68,12 @@ fn event(place: &Place, sequence: u32, with_key: bool, edit: impl FnOnce(&mut Va
 fn receipt(place: &Place, run: &TrainRunId, state: &str, with_key: bool, edit: impl FnOnce(&mut Value)) {
     let uri = own(run, &format!("run_receipt_{state}.json"));
     forge::in_place::<RunReceipt>(place, &uri, with_key, edit);
+}
+
+/// Takes a receipt away when nobody looks after it any more.
+fn lose_receipt(place: &Place, run: &TrainRunId, state: &str) {
+    fs::remove_file(place.path(&own(run, &format!("run_receipt_{state}.json")))).unwrap();
+    place.clock.advance(601);
 }
 
 /// Answers a job that is none.
@@ -192,10 +204,10 @@ const BREAKS: &[(&str, &str, Code, &str, Break)] = &[
         event(place, 1, false, |event| event["actor"] = json!("mallory"));
     }),
     ("a lost receipt", "I7", Code::EvidenceUnresolved, "tr_", |place, run| {
-        fs::remove_file(place.path(&own(run, "run_receipt_published.json"))).unwrap();
+        lose_receipt(place, run, "published");
     }),
     ("a lost receipt of the PASS before", "I7", Code::EvidenceUnresolved, "tr_", |place, run| {
-        fs::remove_file(place.path(&own(run, "run_receipt_pass.json"))).unwrap();
+        lose_receipt(place, run, "pass");
     }),
     ("an edited receipt", "I7", Code::SignatureInvalid, "tr_", |place, run| {
         receipt(place, run, "pass", false, |receipt| receipt["ledger_events"] = json!(1));
@@ -241,4 +253,84 @@ fn a_ledger_that_is_damaged_does_not_hide_what_else_is() {
     let checkup = place.factory.fsck().unwrap();
     finds(&checkup, "I7", Code::LedgerCorrupt, "ledger");
     finds(&checkup, "I2", Code::PartitionDigestMismatch, "registry/bundles");
+}
+
+fn receipts(place: &Place, run: &TrainRunId) -> Vec<bool> {
+    let there = |state| place.path(&own(run, &format!("run_receipt_{state}.json"))).exists();
+    ["pass", "published"].map(there).into()
+}
+
+/// A check-up beside a worker that lives looks between the ledger's last word and the receipts that follow it.
+#[test]
+fn a_receipt_that_its_worker_is_about_to_write_is_not_missed() {
+    let place = Place::new();
+    let run = place.factory.submit(Bench::checked(place.quick())).unwrap().run.run_id;
+    let seen = Arc::new(Mutex::new(None));
+    let look = {
+        let (factory, run, seen) = (place.factory.clone(), run.clone(), Arc::clone(&seen));
+        move || {
+            let state = factory.line().ledger.run(&run).unwrap().progress.state;
+            *seen.lock().unwrap() = Some((state, factory.fsck().unwrap().findings));
+        }
+    };
+    let interrupted = place.with(|line| {
+        let (inner, first) = (Arc::clone(&line.store), Mutex::new(Some(Box::new(look) as Box<_>)));
+        Line { store: Arc::new(InterruptedStore { inner, part: "run_receipt", first }), ..line }
+    });
+    interrupted.work(&worker(), Some(&run), &Silent).unwrap();
+    assert_eq!(seen.lock().unwrap().take(), Some((State::Published, vec![])));
+    assert_eq!(receipts(&place, &run), [true, true]);
+}
+
+/// Who died before the receipts stood is followed by others, who look back for ten minutes; then only who asks for the run
+/// writes them.
+#[test]
+fn a_receipt_that_a_dead_worker_owes_is_missed_once_nobody_looks_for_it() {
+    let (place, run) = serving();
+    let lose = || {
+        for state in ["pass", "published"] {
+            fs::remove_file(place.path(&own(&run, &format!("run_receipt_{state}.json")))).unwrap();
+        }
+    };
+    lose();
+    place.clock.advance(600);
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+    assert!(place.factory.work(&worker(), None, &Silent).unwrap().is_none());
+    assert_eq!(receipts(&place, &run), [true, true]);
+    lose();
+    place.clock.advance(1);
+    finds(&place.factory.fsck().unwrap(), "I7", Code::EvidenceUnresolved, run.as_str());
+    // A clock that differs from the ledger's by that much shows nothing.
+    place.clock.set(place.run(&run).updated_at);
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+    place.clock.advance(601);
+    assert!(place.factory.work(&worker(), Some(&run), &Silent).unwrap().is_none());
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
+/// While a run can be published its receipts come with that, however long it takes; once its retries are used up nobody
+/// comes, although it is `PUBLISH_PENDING` all the same.
+#[test]
+fn a_receipt_is_missed_only_of_a_run_that_nobody_carries_on() {
+    let place = Place::new();
+    let run = place.factory.submit(Bench::checked(place.quick())).unwrap().run.run_id;
+    let away = place.with(|line| {
+        let answer = Answer::Away(AtomicUsize::new(usize::MAX));
+        Line { registry: Arc::new(StrangeRegistry { inner: Arc::clone(&line.registry), answer }), ..line }
+    });
+    let missing = || {
+        let path = place.path(&own(&run, "run_receipt_pass.json"));
+        fs::remove_file(path).unwrap();
+        place.clock.advance(24 * 3_600);
+        let row = place.run(&run);
+        assert_eq!(row.progress.state, State::PublishPending);
+        place.factory.fsck().unwrap()
+    };
+    while place.run(&run).rests_until().is_some() || place.run(&run).progress.state == State::Queued {
+        away.work(&worker(), Some(&run), &Silent).unwrap_err();
+        if place.run(&run).rests_until().is_some() {
+            assert_eq!(missing().findings, []);
+        }
+    }
+    finds(&missing(), "I7", Code::EvidenceUnresolved, run.as_str());
 }

@@ -12,9 +12,9 @@ use std::{
 use contracts::{Code, Reference, dataset_manifest::DatasetManifest, identity::ids::TrainRunId, names::Name};
 use factory::{
     Factory,
-    clock::FixedClock,
+    clock::{Clock, FixedClock},
     failpoint::{self, Failpoint},
-    ledger::State,
+    ledger::{Mode, Run, State},
     store,
 };
 use kernels::progress::Silent;
@@ -91,7 +91,11 @@ fn undisturbed() -> &'static (Files, TrainRunId) {
 /// Carries on what a dead worker left, once its lease is over, and compares.
 fn carry_on(place: &Place, fault: &str) -> u64 {
     let (expected, run) = undisturbed();
-    if place.ledger().runs(None, 1).unwrap().first().is_some_and(|row| row.holder.is_some()) {
+    // Whatever the dead one had not done yet is nobody's damage.
+    assert_eq!(place.factory.fsck().unwrap().findings, [], "{fault}: before it is carried on");
+    let now = place.clock.now();
+    let is_held = |row: &Run| row.holder.as_ref().is_some_and(|holder| now < holder.expires_at);
+    if place.ledger().runs(None, 1).unwrap().first().is_some_and(is_held) {
         let other = Name::new("worker-2").unwrap();
         assert!(place.factory.work(&other, None, &Silent).unwrap().is_none(), "{fault}: the lease holds");
     }
@@ -201,6 +205,18 @@ fn an_answer_of_the_ledger_that_is_lost_is_no_end() {
         assert_eq!(failure(&place), "STORE_UNAVAILABLE", "{fault}");
         carry_on(&place, &fault);
     }
+}
+
+/// The ledger says PASS and that publishing began, in one breath; what a PASS has earned waits for whoever carries on.
+#[test]
+fn a_publisher_that_died_leaves_a_receipt_to_its_successor_however_late() {
+    let place = Place::new();
+    assert!(!die_at(&place, "after_intent=kill"));
+    let (_, run) = undisturbed();
+    assert_eq!(place.run(run).progress.work(), Mode::PublishOnly);
+    assert!(place.factory.receipt(run).unwrap().is_none());
+    place.clock.advance(24 * 3_600);
+    carry_on(&place, "after_intent=kill");
 }
 
 /// Another request for the run arrives while it is evaluated and not judged, and then the worker dies.

@@ -96,17 +96,28 @@ impl LogisticModel {
     /// is beyond the range of numbers.
     pub fn predict_proba(&self, features: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
         let mut scores = vec![0.0; features.nrows()];
-        scores.par_chunks_mut(CHUNK).zip(features.axis_chunks_iter(Axis(0), CHUNK).into_par_iter()).for_each(
-            |(scores, rows)| {
-                for (score, row) in scores.iter_mut().zip(rows.rows()) {
-                    *score = self.margin(row);
-                }
-            },
-        );
+        let margins = |scores: &mut [f64], rows: ArrayView2<'_, f64>| {
+            for (score, row) in scores.iter_mut().zip(rows.rows()) {
+                *score = self.margin(row);
+            }
+        };
+        // Fewer rows than a chunk has ask for no thread, nor whether there are any.
+        let alone = features.nrows() <= CHUNK;
+        if alone {
+            margins(&mut scores, features);
+        } else {
+            let rows = features.axis_chunks_iter(Axis(0), CHUNK).into_par_iter();
+            scores.par_chunks_mut(CHUNK).zip(rows).for_each(|(scores, rows)| margins(scores, rows));
+        }
         if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
             return Err(not_finite(features.row(row)));
         }
-        scores.par_iter_mut().for_each(|score| *score = math::sigmoid(*score));
+        let link = |score: &mut f64| *score = math::sigmoid(*score);
+        if alone {
+            scores.iter_mut().for_each(link);
+        } else {
+            scores.par_iter_mut().for_each(link);
+        }
         Ok(Array1::from_vec(scores))
     }
 

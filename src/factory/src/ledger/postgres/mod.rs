@@ -36,7 +36,7 @@ mod session;
 mod trouble;
 
 use std::{
-    env,
+    env, mem,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -55,6 +55,7 @@ use super::{
 use crate::{
     clock::Clock,
     failpoint::{Failpoint, hit},
+    opener::Opener,
 };
 
 /// How often a write starts again because others were in its way. Each time one of them has committed.
@@ -65,7 +66,10 @@ pub struct PostgresLedger {
     address: Address,
     /// Goes by this clock rather than the database's.
     clock: Option<Arc<dyn Clock>>,
-    runtime: Runtime,
+    /// The process whose connection it is.
+    opener: Opener,
+    /// None once it is dropped.
+    runtime: Option<Runtime>,
     session: Mutex<Option<Session>>,
 }
 
@@ -95,7 +99,8 @@ impl PostgresLedger {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
             Failure::new(Code::ResourceExhausted, format!("no connection to the ledger: {}", error.kind()))
         })?;
-        let ledger = Self { address, clock, runtime, session: Mutex::new(None) };
+        let (opener, runtime) = (Opener::this_process(), Some(runtime));
+        let ledger = Self { address, clock, opener, runtime, session: Mutex::new(None) };
         ledger.transact(Purpose::Write, |open| schema::migrate(open, absent, schema::MIGRATIONS))?;
         Ok(ledger)
     }
@@ -103,14 +108,18 @@ impl PostgresLedger {
     /// Carries out one transaction, again from the start while others are in its way, and on another connection where
     /// it did not even begin on the one that was there.
     fn transact<T>(&self, purpose: Purpose, mut change: impl FnMut(&mut Open<'_>) -> Result<T>) -> Result<T> {
+        self.opener.require(Code::LedgerUnavailable, "ledger")?;
+        let Some(runtime) = &self.runtime else {
+            return Err(Failure::new(Code::InternalError, "a ledger that is closed"));
+        };
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts = 1;
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
-                None => (Session::connect(&self.runtime, &self.address)?, false),
+                None => (Session::connect(runtime, &self.address)?, false),
             };
-            let mut open = Open::on(session, purpose, (&self.runtime, self.clock.as_deref()));
+            let mut open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let outcome = change(&mut open).and_then(|value| open.commit().map(|()| value));
             let failure = match outcome {
                 Ok(value) => {
@@ -127,6 +136,15 @@ impl PostgresLedger {
                 Standing::Conflict if attempts < ATTEMPTS => attempts += 1,
                 _ => return Err(failure),
             }
+        }
+    }
+}
+
+impl Drop for PostgresLedger {
+    /// A fork closes nothing: to stop watching its copy of the connection is to stop the opener watching its own.
+    fn drop(&mut self) {
+        if !self.opener.is_this_process() {
+            mem::forget((self.runtime.take(), self.session.get_mut().map(Option::take)));
         }
     }
 }

@@ -8,28 +8,34 @@
 //! once it is acknowledged; writers of all processes wait in the kernel's queue for the lock file, since
 //! SQLite's own waiting is unfair and fails under load; time is read once the lock is held, so that the order
 //! of times is the order of writes on one clock. Where the file or its folder cannot be written to, such as in
-//! an auditor's copy, the ledger can be read all the same.
+//! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork.
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
+mod link;
 mod schema;
+mod trouble;
 
 use std::{
     fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use contracts::{Code, Failure, Result, time::Timestamp};
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
+    Connection, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 use rustix::fs::FlockOperation;
 
+use self::{
+    link::{Link, let_go_of_inherited},
+    trouble::{beside, of_room, trouble, unavailable},
+};
 use super::{
     Absent,
     database::{Backend, Cell, Columns, Query, Transaction, Unreadable},
@@ -46,15 +52,9 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE
 /// A ledger in one SQLite file, shared by any number of processes on one machine.
 pub struct SqliteLedger {
     path: PathBuf,
-    /// None where it can only be read.
-    writer: Option<Writer>,
+    /// What writing takes, and who writes reads by too; none where it can only be read.
+    writer: Option<Arc<Link>>,
     clock: Arc<dyn Clock>,
-}
-
-/// What writing takes; who writes reads by it too.
-struct Writer {
-    connection: Mutex<Connection>,
-    lock: File,
 }
 
 impl SqliteLedger {
@@ -71,8 +71,9 @@ impl SqliteLedger {
         if absent == Absent::Refuse && !path.is_file() {
             return Err(versions::none());
         }
+        let_go_of_inherited()?;
         let writer = match files(&path) {
-            Ok((path, lock)) => Some(Writer::begin(&path, lock, absent)?),
+            Ok((path, lock)) => Some(begin(&path, lock, absent).map_err(|failure| of_room(&path, failure))?),
             Err(error) if is_read_only(&error) && path.is_file() => {
                 schema::require_current(&read_only(&path)?).map(|()| None)?
             }
@@ -81,45 +82,41 @@ impl SqliteLedger {
         Ok(Self { path, writer, clock })
     }
 
-    fn writer(&self) -> Result<&Writer> {
-        self.writer.as_ref().ok_or_else(|| {
+    fn writer(&self) -> Result<&Link> {
+        self.writer.as_deref().ok_or_else(|| {
             let detail = format!("the ledger {} can only be read here", self.path.display());
             Failure::new(Code::LedgerUnavailable, detail).lasting()
         })
     }
 }
 
-impl Writer {
-    fn begin(path: &Path, lock: File, absent: Absent) -> Result<Self> {
-        let held = Held::wait(&lock)?;
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
-        schema::missing(&connection, absent)?;
-        configure(&connection)?;
-        schema::migrate(&mut connection, schema::MIGRATIONS)?;
-        drop(held);
-        Ok(Self { connection: Mutex::new(connection), lock })
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Opens a ledger to write to, and brings it up to date.
+fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
+    let held = Held::wait(&lock)?;
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
+    schema::missing(&connection, absent)?;
+    configure(&connection)?;
+    schema::migrate(&mut connection, schema::MIGRATIONS)?;
+    drop(held);
+    Ok(Link::of(connection, lock))
 }
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let writer = self.writer()?;
-        let mut connection = writer.connection();
-        let held = Held::wait(&writer.lock)?;
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
-        let mut open = Open { transaction, clock: &*self.clock };
-        let outcome = change(&mut open)?;
-        hit(Failpoint::LedgerBeforeCommit)?;
-        open.transaction.commit().map_err(trouble)?;
-        drop(held);
-        hit(Failpoint::LedgerAfterCommit)?;
-        Ok(outcome)
+        let written = self.writer()?.with(|connection, lock| {
+            let held = Held::wait(lock)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
+            let mut open = Open { transaction, clock: &*self.clock };
+            let outcome = change(&mut open)?;
+            hit(Failpoint::LedgerBeforeCommit)?;
+            open.transaction.commit().map_err(trouble)?;
+            drop(held);
+            hit(Failpoint::LedgerAfterCommit)?;
+            Ok(outcome)
+        });
+        written.map_err(|failure| of_room(&self.path, failure))
     }
 
     fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
@@ -127,10 +124,11 @@ impl Backend for SqliteLedger {
             let transaction = connection.transaction().map_err(trouble)?;
             query(&mut Open { transaction, clock: &*self.clock })
         };
-        match &self.writer {
-            Some(writer) => read(&mut writer.connection()),
+        let found = match &self.writer {
+            Some(writer) => writer.with(|connection, _| read(connection)),
             None => read(&mut read_only(&self.path)?),
-        }
+        };
+        found.map_err(|failure| of_room(&self.path, failure))
     }
 }
 
@@ -244,9 +242,7 @@ fn is_read_only(error: &io::Error) -> bool {
 /// reaches it by another way; so a connection serves one read.
 fn read_only(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | FLAGS;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if Path::new(&log).exists() {
+    if beside(path, "-wal").exists() {
         return Connection::open_with_flags(path, flags).map_err(trouble);
     }
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -283,34 +279,6 @@ impl Drop for Held<'_> {
         // The kernel gives the lock back with the file in any case.
         let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
-fn unavailable(name: &str, error: io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
-            Code::ResourceExhausted
-        }
-        _ => Code::LedgerUnavailable,
-    };
-    Failure::new(code, format!("could not open the ledger {name}: {error}"))
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
-fn trouble(error: rusqlite::Error) -> Failure {
-    let code = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull | ErrorCode::OutOfMemory) => Code::ResourceExhausted,
-        // A constraint holds rows together that this code writes: only an edited ledger breaks one.
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
-            Code::LedgerCorrupt
-        }
-        _ => Code::LedgerUnavailable,
-    };
-    let detail = match error.sqlite_error() {
-        Some(error) => error.to_string(),
-        None => "the ledger gave an answer of another form".to_owned(),
-    };
-    Failure::new(code, detail)
 }
 
 #[cfg(test)]

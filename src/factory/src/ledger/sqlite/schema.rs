@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     super::{Absent, versions},
-    trouble,
+    trouble::trouble,
 };
 
 /// What brings a ledger from each version to the next; the first makes it. Never edited, only appended to.

@@ -88,9 +88,11 @@ fn the_ledger_is_private_and_fully_synchronous() {
         assert_eq!(mode & 0o077, 0);
     }
     let ledger = opened(&file(&bench)).unwrap();
-    let connection = ledger.writer().unwrap().connection();
     let pragma = |name: &str| -> i64 {
-        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+        let ask = |connection: &mut Connection, _: &File| {
+            Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap())
+        };
+        ledger.writer().unwrap().with(ask).unwrap()
     };
     assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (2, 1));
 }
@@ -116,5 +118,18 @@ fn listings_and_claims_follow_an_index() {
             .unwrap();
         assert_eq!(steps.len(), 1, "{steps:?}");
         assert!(steps[0].contains(&format!("USING INDEX {index}")), "{steps:?}");
+    }
+}
+
+/// The disk says what SQLite does not; where there is room the failure stays what it was.
+#[test]
+fn a_failure_is_one_of_room_where_there_is_none() {
+    let bench = Bench::sqlite();
+    let failure = || Failure::new(Code::LedgerUnavailable, "disk I/O error");
+    assert_eq!(of_room(&file(&bench), failure()), failure());
+    // Where no file can be made nothing is known.
+    assert_eq!(of_room(&folder(&bench).join("none/ledger.sqlite"), failure()), failure());
+    for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT, rustix::io::Errno::FBIG] {
+        assert_eq!(unavailable("x", errno.into()).code, Code::ResourceExhausted);
     }
 }

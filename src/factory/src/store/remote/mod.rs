@@ -181,17 +181,25 @@ impl Store for RemoteStore {
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.reactor.wait(async {
             let folder = self.path(prefix)?;
-            let trouble = |error| trouble(&error, "list", Some(prefix));
-            let found: Vec<_> = self.bucket.list(Some(&folder)).try_collect().await.map_err(trouble)?;
             let mut listing = Listing::default();
-            // An object whose name ends in a slash, by which consoles show an empty folder, is given without it.
-            for object in found.iter().filter(|object| object.location != folder) {
-                match self.key_of(&object.location) {
-                    Some(key) => listing.keys.push(key),
-                    None => listing.unnamed += 1,
+            let mut found = self.bucket.list(Some(&folder));
+            while let Some(object) = found.next().await {
+                match object.map(|object| object.location) {
+                    // An object whose name ends in a slash, by which consoles show an empty folder, is given without it.
+                    Ok(path) if path == folder => {}
+                    Ok(path) => match self.key_of(&path) {
+                        Some(key) => listing.keys.push(key),
+                        None => listing.unnamed += 1,
+                    },
+                    // It comes in place of a page of names, and hides them.
+                    Err(error @ Error::InvalidPath { .. }) => {
+                        listing.refused.push((prefix.clone(), trouble(&error, "list", Some(prefix))));
+                        break;
+                    }
+                    Err(error) => return Err(trouble(&error, "list", Some(prefix))),
                 }
             }
-            listing.keys.sort_unstable();
+            listing.sort();
             Ok(listing)
         })
     }

@@ -4,17 +4,19 @@
 //! a worker of the kernels or Python's, runs the work itself and one thread beside it watches the connections; neither
 //! is ever waited for when the store is closed.
 
-use std::{future::Future, process};
+use std::future::Future;
 
 use contracts::{Code, Failure, Result};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::opener::Opener;
 
 /// The thread that watches a store's connections.
 pub(super) struct Reactor {
     /// Taken when it is closed.
     runtime: Option<Runtime>,
-    /// The process that has the thread: a fork of it has the memory and not the thread.
-    process: u32,
+    /// The process that has the thread.
+    opener: Opener,
 }
 
 impl Reactor {
@@ -31,18 +33,15 @@ impl Reactor {
                     format!("could not start the thread of a store: {error}"),
                 )
             })?;
-        Ok(Self { runtime: Some(runtime), process: process::id() })
+        Ok(Self { runtime: Some(runtime), opener: Opener::this_process() })
     }
 
     /// Carries out the work, in which no code of a caller may run: it could wait in turn.
     pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.opener.require(Code::StoreUnavailable, "store")?;
         match &self.runtime {
-            Some(runtime) if self.process == process::id() => runtime.block_on(work),
-            _ => Err(Failure::new(
-                Code::StoreUnavailable,
-                "the store was opened by the process that forked this one",
-            )
-            .with_hint("Open the factory again in each process.")),
+            Some(runtime) => runtime.block_on(work),
+            None => Err(Failure::new(Code::InternalError, "a store that is closed")),
         }
     }
 }
@@ -50,8 +49,8 @@ impl Reactor {
 #[cfg(test)]
 impl Reactor {
     /// What a fork of the process that started it has.
-    pub(super) fn of_another_process(mut self) -> Self {
-        self.process = 0;
+    pub(super) const fn of_another_process(mut self) -> Self {
+        self.opener = Opener::another_process();
         self
     }
 }

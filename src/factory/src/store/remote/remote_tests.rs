@@ -294,7 +294,10 @@ fn what_marks_the_folder_itself_is_not_below_it() {
     server.becomes(Manner::MarksFolders);
     assert_eq!(store.list(&key("p")).unwrap(), Listing { keys: vec![key("p/a")], ..Listing::default() });
     server.becomes(Manner::ListsNoPath);
-    assert_eq!(store.list(&key("p")).unwrap_err().code, Code::StoreCorrupt);
+    let listed = store.list(&key("p")).unwrap();
+    let refusal = listed.refusal(&key("p/a")).unwrap();
+    assert_eq!((&listed.refused[0].0, refusal.code), (&key("p"), Code::StoreCorrupt));
+    assert_eq!(listed.objects().unwrap_err(), refusal);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -34,7 +33,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                let cut = Arc::<AtomicBool>::default();
+                let cut = Arc::<Mutex<Option<_>>>::default();
                 let asks = (client.try_clone().unwrap(), server.try_clone().unwrap(), cut.clone());
                 let armed = Arc::clone(&armed);
                 thread::spawn(move || ask(asks, &armed));
@@ -59,8 +58,13 @@ impl Proxy {
 
 const COMMIT: &[u8] = b"COMMIT\0";
 const BEGIN: &[u8] = b"BEGIN ";
+/// What a server says when no transaction is open on a connection.
+const IDLE: &[u8] = b"Z\0\0\0\x05I";
 
-fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), armed: &Mutex<Option<Harm>>) {
+/// The word whose answer is swallowed, and the connection cut with it.
+type Cut = Mutex<Option<&'static [u8]>>;
+
+fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<Cut>), armed: &Mutex<Option<Harm>>) {
     let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         let mut armed = armed.lock().unwrap();
@@ -72,7 +76,7 @@ fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), a
                 bytes[place] = b'_';
                 *armed = left.map(|left| Harm::Garble(word, left));
             } else {
-                cut.store(true, Ordering::SeqCst);
+                *cut.lock().unwrap() = Some(word);
                 *armed = left.map(|left| Harm::Swallow(word, left));
             }
         }
@@ -84,10 +88,20 @@ fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<AtomicBool>), a
     let _ = server.shutdown(Shutdown::Both);
 }
 
-fn answer(mut server: TcpStream, mut client: TcpStream, cut: &AtomicBool) {
-    let mut bytes = vec![0; 65_536];
+fn answer(mut server: TcpStream, mut client: TcpStream, cut: &Cut) {
+    let (mut bytes, mut swallowed) = (vec![0; 65_536], Vec::new());
     while let Ok(count @ 1..) = server.read(&mut bytes) {
-        if cut.load(Ordering::SeqCst) || client.write_all(&bytes[..count]).is_err() {
+        let cut = *cut.lock().unwrap();
+        let goes_on = match cut {
+            None => client.write_all(&bytes[..count]).is_ok(),
+            // A server that cannot answer what came before a COMMIT takes all of it back: it is to have its say.
+            Some(COMMIT) => {
+                swallowed.extend_from_slice(&bytes[..count]);
+                !swallowed.windows(IDLE.len()).any(|window| window == IDLE)
+            }
+            Some(_) => false,
+        };
+        if !goes_on {
             break;
         }
     }
@@ -139,6 +153,21 @@ fn a_lost_answer_to_a_commit_is_never_a_second_write() {
     assert_eq!(ledger.release(&lease).unwrap_err().code, Code::LeaseLost);
     // Submitted, claimed twice, advanced, released: once each.
     assert_eq!(bench.ledger.verify().unwrap().events, 5);
+}
+
+/// Two processes on one connection would take one another's answers.
+#[test]
+fn a_fork_is_told_to_open_again_and_takes_nothing_with_it() {
+    let Some(bench) = Bench::postgres() else { return };
+    let Database { server, name } = database(&bench);
+    let url = format!("postgresql://owner@127.0.0.1:{}/{name}", server.port());
+    let mut ledger = PostgresLedger::open(&url).unwrap();
+    ledger.opener = Opener::another_process();
+    let failure = ledger.runs(None, 1).unwrap_err();
+    assert_eq!((failure.code, failure.retryable()), (Code::LedgerUnavailable, false));
+    assert!(failure.hint().contains("each process"), "{failure}");
+    drop(ledger);
+    PostgresLedger::open(&url).unwrap().runs(None, 1).unwrap();
 }
 
 /// Nothing but reading was asked in the flight that begins, so that it can be lost and sent again.

@@ -8,13 +8,15 @@ use std::{
         fs::{PermissionsExt, symlink},
         net::UnixListener,
     },
-    process::{Command, ExitStatus},
+    process::{self, Command, ExitStatus},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
 
 use contracts::{Code, artifacts::ModelArtifact};
 use rustix::process::Uid;
 
-use super::*;
+use super::{lasting::MOST_AT_ONCE, staging::STAGED, *};
 use crate::{
     failpoint,
     store::{
@@ -59,6 +61,25 @@ fn what_has_a_name_that_no_key_has_is_counted() {
 }
 
 #[test]
+fn a_folder_in_which_nothing_stands_is_named() {
+    let (_folder, store) = store();
+    store.put_if_absent(&key("p/a/object"), b"").unwrap();
+    for text in ["p/b", "p/a/c/d", "q/e", "q/f"] {
+        fs::create_dir_all(store.root().join(text)).unwrap();
+    }
+    fs::write(store.root().join("q/f/with space"), b"").unwrap();
+    let listed = store.list(&key("p")).unwrap();
+    assert_eq!(
+        (&listed.empty[..], &listed.keys[..]),
+        (&["p/a/c/d", "p/b"].map(key)[..], &[key("p/a/object")][..])
+    );
+    let listed = store.list(&key("q")).unwrap();
+    assert_eq!((listed.empty, listed.unnamed), (vec![key("q/e")], 1));
+    // The prefix is not below itself.
+    assert_eq!(store.list(&key("p/b")).unwrap(), Listing::default());
+}
+
+#[test]
 fn links_and_special_files_are_refused() {
     let (folder, store) = store();
     store.put_if_absent(&key("real/object"), b"bytes").unwrap();
@@ -81,8 +102,20 @@ fn links_and_special_files_are_refused() {
     assert_eq!(refused, expected.map(|key| (key, Code::StoreCorrupt)));
     assert_eq!(listed.refusal(&key("real/pipe")), store.get(&key("real/pipe")).err());
     assert_eq!((listed.refusal(&key("real/object")), listed.refusal(&key("real/p"))), (None, None));
-    let deeper = store.list(&key("linked")).unwrap_err();
-    assert_eq!((deeper.code, listed.objects().unwrap_err().code), (Code::StoreCorrupt, Code::StoreCorrupt));
+    assert_eq!(listed.objects().unwrap_err().code, Code::StoreCorrupt);
+    // A prefix that leads elsewhere is refused itself, and with it all that may be below.
+    for (text, code) in [
+        ("linked", Code::StoreCorrupt),
+        ("linked/deeper", Code::StoreCorrupt),
+        ("real/pipe", Code::StoreCorrupt),
+        ("real/object/deeper", Code::StoreKeyInvalid),
+    ] {
+        let listed = store.list(&key(text)).unwrap();
+        assert_eq!((listed.keys.len(), listed.refused.len()), (0, 1), "{text}");
+        let below = listed.refusal(&key(text).join("below").unwrap()).unwrap();
+        assert_eq!((&listed.refused[0].0, below.code), (&key(text), code), "{text}");
+        assert_eq!(listed.objects().unwrap_err(), below);
+    }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert!(!outside.join("nothing").exists());
 }
@@ -155,9 +188,9 @@ fn a_full_disk_and_other_troubles_have_their_codes() {
 #[test]
 fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
     let (_folder, store) = store();
-    store.staging().unwrap();
+    store.staging.of(&store.folder).unwrap();
     fs::write(store.root().join(".staging/1-0"), b"half an obj").unwrap();
-    let staged = store.stage(&key("a/b")).unwrap();
+    let staged = Staged::new(store.staging.of(&store.folder).unwrap(), &key("a/b")).unwrap();
     assert_eq!(store.list(&key("a")).unwrap(), Listing::default());
     assert_eq!(store.collect_staging().unwrap(), 1);
     assert!(store.root().join(".staging").join(&staged.name).exists());
@@ -169,7 +202,7 @@ fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
 #[test]
 fn a_name_in_the_staging_folder_that_is_taken_is_not_reused() {
     let (_folder, store) = store();
-    store.staging().unwrap();
+    store.staging.of(&store.folder).unwrap();
     let next = STAGED.load(Ordering::Relaxed);
     for number in next..next + 100 {
         fs::write(store.root().join(format!(".staging/{}-{number}", process::id())), b"old").unwrap();
@@ -241,7 +274,7 @@ fn a_point_that_cannot_be_read_stops_the_writer() {
 fn unsynced(store: &LocalStore, text: &str) -> Vec<String> {
     let key = key(text);
     let places = [store.place(&key).unwrap()];
-    let (due, _) = store.unsynced(&places).unwrap();
+    let (due, _) = store.lasting.unsynced(&places).unwrap();
     let root = store.root().to_owned();
     let folders = Path::new(text).ancestors().skip(1).map(|folder| root.join(folder));
     let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
