@@ -14,6 +14,7 @@ use contracts::{
     Checked, Code, Failure, Result,
     identity::ids::TrainRunId,
     names::{Name, Principal},
+    reason::Reason,
     train_request::TrainBuildRequest,
 };
 use serde_json::json;
@@ -28,15 +29,15 @@ use crate::{
     watch::Watch,
 };
 
-/// Characters of a reason, as in the registry's events.
-const LONGEST_REASON: usize = 2_000;
-
 /// What became of a claimed run.
-pub(crate) struct Worked {
+#[derive(Debug)]
+pub struct Worked {
     /// The run.
-    pub(crate) run_id: TrainRunId,
-    /// Where it is now, or what stopped it.
-    pub(crate) outcome: Result<Run>,
+    pub run_id: TrainRunId,
+    /// As the ledger has it now; none where that cannot be read, which is a failure too.
+    pub run: Option<Run>,
+    /// What stopped it, or its worker.
+    pub failure: Option<Failure>,
 }
 
 impl Line {
@@ -78,7 +79,7 @@ impl Line {
     /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them.
     pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
         if let Some(worked) = self.take(worker, only, watch)? {
-            return worked.outcome.map(Some);
+            return worked.failure.map_or(Ok(worked.run), Err);
         }
         match only {
             Some(run) => self.settle(run)?,
@@ -98,26 +99,21 @@ impl Line {
         self.keys.require_signer()?;
         let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else { return Ok(None) };
         let run_id = lease.run_id().clone();
-        let outcome = failpoint::hit(Failpoint::AfterClaim)
-            .and_then(|()| run::carry_out(self, &lease, watch))
-            .and_then(|()| self.ledger.run(&run_id));
-        Ok(Some(Worked { run_id, outcome }))
+        let done = failpoint::hit(Failpoint::AfterClaim).and_then(|()| run::carry_out(self, &lease, watch));
+        let (run, failure) = match (self.ledger.run(&run_id), done.err()) {
+            (Ok(run), failure) => (Some(run), failure),
+            // Why it stopped says more than why nobody knows where it is.
+            (Err(away), failure) => (None, failure.or(Some(away))),
+        };
+        Ok(Some(Worked { run_id, run, failure }))
     }
 
     /// Stops a run for good, for somebody who may ask for it: FAIL with `RUN_CANCELLED`, whoever carries it out.
     ///
     /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let request runs, and with `INVALID_TRANSITION` a run
     /// that was judged already.
-    pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &str) -> Result<Run> {
+    pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &Reason) -> Result<Run> {
         self.keys.require_signer()?;
-        if !(1..=LONGEST_REASON).contains(&reason.chars().count()) {
-            return Err(Failure::at(
-                Code::ParameterInvalid,
-                "reason",
-                "1 to 2,000 characters",
-                format!("{} of them", reason.chars().count()),
-            ));
-        }
         let request = Checked::<TrainBuildRequest>::parse(&self.ledger.run(run)?.request)?;
         let profile = store::read_document(&*self.store, &request.governance_profile)?;
         if !profile.roles.request.allows(actor) {
@@ -127,6 +123,7 @@ impl Line {
             ));
         }
         let evidence = self.evidence(run)?;
+        let reason = reason.as_str();
         let failure = format!("{actor} stopped it: {reason}");
         let detail = json!({ "evidence": evidence, "actor": actor, "reason": reason, "failure": failure });
         let cancelled = self.ledger.cancel(run, detail)?;
