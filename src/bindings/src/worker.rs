@@ -91,7 +91,7 @@ impl PyWorker {
             let mut listener = Some(tell);
             loop {
                 // Before the news, so that none is lost by them.
-                let signals = if raised.is_none() { Python::attach(|py| py.check_signals()) } else { Ok(()) };
+                let signals = Python::attach(|py| if raised.is_none() { py.check_signals() } else { Ok(()) });
                 match signals.and_then(|()| next(&news, listener)) {
                     Ok(true) => {}
                     Ok(false) => break,

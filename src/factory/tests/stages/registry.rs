@@ -293,7 +293,7 @@ fn what_serves_already_is_told_as_such() {
     let shelf = Shelf::new();
     shelf.act("promote", "first", "bob").unwrap();
     for verb in ["promote", "approve"] {
-        let failure = shelf.act(verb, "first", "carol").unwrap_err();
+        let failure = shelf.act(verb, "first", "bob").unwrap_err();
         assert_eq!(failure.code, Code::InvalidTransition);
         assert!(failure.hint().contains("serves its scope") && !failure.hint().contains("run"), "{failure}");
     }

@@ -341,7 +341,7 @@ fn a_value_that_does_not_fit_is_named_by_its_row() {
 #[test]
 fn labels_of_text_are_told_what_a_label_is() {
     let texts = Arc::new(StringArray::from(vec!["fraud"; 54])) as ArrayRef;
-    let failure = refused(same, |labels| with(labels, "value", Some(texts)));
+    let failure = refused(same, |labels| with(labels, "value", Some(Arc::clone(&texts))));
     assert_refusal(&failure, Code::ColumnTypeInvalid, "labels/value");
     assert!(failure.hint().contains("positive_values"), "{}", failure.hint());
     assert!(!failure.hint().contains("categorical_features"), "{}", failure.hint());
