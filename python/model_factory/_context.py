@@ -9,14 +9,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model_factory import _arguments, _native
+from model_factory import _arguments, _arrays, _native
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from model_factory._progress import Progress
 
-__all__ = ["Context", "Defaults", "Place", "login_user"]
+__all__ = ["Context", "Defaults", "Place", "login_user", "threads_of"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Defaults:
     worker: str = field(default_factory=lambda: f"local-{os.getpid()}")
 
     def __post_init__(self) -> None:
-        _native.check_platform_run(self.platform_run_id)
+        _native.check_platform_run(_arguments.text(self.platform_run_id, "platform_run_id"))
         _arguments.principal(self.principal, "principal")
 
     @property
@@ -73,8 +73,10 @@ class Place:
         _arguments.path(self.root, "root", "a path or a URL")
         if self.ledger is not None:
             _arguments.path(self.ledger, "ledger", "a path or a URL")
-        if self.keys is not None:
-            _arguments.path(self.keys, "keys")
+        keys = None if self.keys is None else _arguments.path(self.keys, "keys")
+        # Unlike Path.is_file this says no where it may not look, which the core tells in its own words.
+        if keys is not None and os.path.isfile(keys):  # noqa: PTH113
+            raise _native.refusal("PARAMETER_INVALID", "keys", "the folder that holds the keys", "a file")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Context:
     defaults: Defaults
     progress: Progress
     threads: int | None
+
+
+def threads_of(threads: int | None) -> int | None:
+    """Take the threads of each call; None stays None, one for each core."""
+    return None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
 
 
 def login_user() -> str:

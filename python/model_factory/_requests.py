@@ -16,7 +16,7 @@ from model_factory import _arguments, _native
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Given", "as_json", "json_of", "mapping", "read", "request_id"]
+__all__ = ["Given", "as_json", "json_of", "mapping", "read", "request_id", "stored"]
 
 # What people write, which may leave out `schema_version`, with the codes of what is wrong in them.
 _WRITTEN = {
@@ -24,13 +24,24 @@ _WRITTEN = {
     "governance_profile": "GOVERNANCE_PROFILE_INVALID",
     "train_request": "REQUEST_INVALID",
 }
+# What requests name by a reference to what people wrote.
+_STORED = ("training_config", "governance_profile")
 _DEEPEST = 64
 
 Given: TypeAlias = "Mapping[str, Any] | bytes | str | PathLike[str]"
 
 
-def read(name: str, given: Given) -> dict[str, Any]:
+def stored(name: Any) -> str:
+    """Take the name of a kind of document that is stored for requests to name."""
+    if _arguments.text(name, "name") in _STORED:
+        return cast("str", name)
+    raise _native.refusal("PARAMETER_INVALID", "name", " or ".join(_STORED), "another name")
+
+
+def read(name: str, given: Given, place: str) -> dict[str, Any]:
     """Read a document of a kind from a mapping, from JSON bytes, or from the path of a file; unchecked.
+
+    ``place`` is the caller's name for where it is given, in refusals of what holds no document at all.
 
     A file whose name ends in ``.toml`` is read as TOML, any other as JSON. What people write may leave out
     ``schema_version``, which is filled in.
@@ -46,7 +57,7 @@ def read(name: str, given: Given) -> dict[str, Any]:
     elif isinstance(given, bytes):
         document = json.loads(_native.as_json(given, toml=False, name=name))
     else:
-        document = _file(_arguments.path(given, name, "a mapping or the path of a file"), name, name)
+        document = _file(_arguments.path(given, place, "a mapping or the path of a file"), place, name)
     if not isinstance(document, dict):
         # The document's own door says with its own code that it is none.
         _native.canonical(name, json.dumps(document).encode())
@@ -80,15 +91,28 @@ def _file(path: str | PathLike[str], place: str, name: str | None) -> Any:
     try:
         text = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        found = type(error).__name__
+        found = _unreadable(error)
         raise _native.refusal("SOURCE_UNREADABLE", place, "a file that can be read", found) from None
     return json.loads(_native.as_json(text, toml=Path(path).suffix == ".toml", name=name))
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return "nothing there"
+        case IsADirectoryError():
+            return "a folder"
+        case PermissionError():
+            return "one that may not be read"
+    return type(error).__name__
 
 
 def _plain(value: Any, place: tuple[str, ...], code: str) -> Any:
     """Give a value as JSON can say it."""
     match value:
-        case None | bool() | int() | str():
+        case str():
+            return _arguments.whole(value, _pointer(place), code)
+        case None | bool() | int():
             return value
         case float() if np.isfinite(value):
             return value
@@ -108,8 +132,10 @@ def _parts(value: Any, place: tuple[str, ...], code: str) -> Any:
         return [_plain(part, (*place, str(index)), code) for index, part in enumerate(value)]
     if not all(isinstance(name, str) for name in value):
         raise _native.refusal(code, _pointer(place), "names that are text", "others")
+    for name in value:
+        _arguments.whole(name, _pointer(place), code)
     return {name: _plain(part, (*place, name), code) for name, part in value.items()}
 
 
 def _pointer(place: tuple[str, ...]) -> str:
-    return "".join(f"/{part}" for part in place)
+    return "".join(f"/{part}" for part in place) or "/"

@@ -38,7 +38,7 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
         ``PARAMETER_INVALID`` for anything else, ``COLUMN_TYPE_INVALID``, ``SHAPE_MISMATCH``.
     """
     if isinstance(data, (str, os.PathLike)):
-        return "parquet", [os.fspath(data)]
+        return "parquet", [os.fspath(_arguments.path(data, place))]
     if isinstance(data, Mapping):
         return "columns", [
             _column(name, data[name], f"{place}/{name}") for name in dict.fromkeys(wanted) if name in data
@@ -48,7 +48,8 @@ def table(data: Any, place: str, wanted: Sequence[str]) -> Table:
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
         return "stream", data
     if isinstance(data, Sequence) and data and all(isinstance(path, (str, os.PathLike)) for path in data):
-        return "parquet", [os.fspath(path) for path in data]
+        paths = [_arguments.path(path, f"{place}/{index}") for index, path in enumerate(data)]
+        return "parquet", [os.fspath(path) for path in paths]
     found = "a LazyFrame, to be collected first" if type(data).__name__ == "LazyFrame" else "something else"
     raise _native.refusal("PARAMETER_INVALID", place, _KINDS, found)
 
@@ -101,6 +102,8 @@ def _pandas(frame: Any, place: str, wanted: Sequence[str]) -> Table:
     columns = {name: _arrow(pa, frame[[name]]) for name in present}
     for name, column in columns.items():
         if column is None:
+            # What it is that pyarrow does not take is often seen by its values.
+            _series(name, frame[name], f"{place}/{name}")
             raise _native.refusal(
                 "COLUMN_TYPE_INVALID", f"{place}/{name}", "values of one type", "something else"
             )
@@ -162,8 +165,17 @@ def _texts(array: NDArray[Any], mask: NDArray[np.bool_] | None, place: str) -> l
         None if text is None or (mask is not None and mask[row]) else text
         for row, text in enumerate(array.tolist())
     ]
-    if not all(text is None or isinstance(text, str) for text in texts):
-        raise _native.refusal("COLUMN_TYPE_INVALID", place, "text", "other objects")
+    others = sorted({type(text).__name__ for text in texts if not isinstance(text, (str, type(None)))})
+    if others:
+        hint = 'Give the column a type, such as by astype("float64"), "int64" or "datetime64[ns]".'
+        found = f"objects, among them of type {', '.join(others[:3])}"
+        raise _native.refusal(
+            "COLUMN_TYPE_INVALID", place, "numbers, booleans or times of one type, or text", found, hint=hint
+        )
+    for row, text in enumerate(texts):
+        if text is not None and _arguments.half_pair(text) is not None:
+            found = f"half of a surrogate pair in row {row}, counted from 0"
+            raise _native.refusal("COLUMN_TYPE_INVALID", place, "text that UTF-8 can say", found)
     return texts
 
 

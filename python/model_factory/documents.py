@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from model_factory import _native, _requests
+from model_factory import _arguments, _native, _requests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def schema(name: str) -> dict[str, Any]:
     InputAdmissionError
         ``PARAMETER_INVALID`` where no document has this name.
     """
-    return cast("dict[str, Any]", json.loads(_native.schema(name)))
+    return cast("dict[str, Any]", json.loads(_native.schema(_arguments.text(name, "name"))))
 
 
 def canonical(name: str, document: DocumentLike) -> bytes:
@@ -54,7 +54,8 @@ def canonical(name: str, document: DocumentLike) -> bytes:
         ``SOURCE_UNREADABLE`` for a file that cannot be read.
     """
     given = document.encode(errors="surrogatepass") if isinstance(document, str) else document
-    return _native.canonical(name, _requests.as_json(name, _requests.read(name, given)).encode())
+    kind = _arguments.text(name, "name")
+    return _native.canonical(kind, _requests.as_json(kind, _requests.read(kind, given, "document")).encode())
 
 
 def validate(name: str, document: DocumentLike) -> dict[str, Any]:

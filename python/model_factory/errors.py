@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+from model_factory import _shown
 from model_factory.codes import EXIT_STATUS, Code
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class ModelFactoryError(Exception):
         problems: Sequence[Problem],
         hint: str,
     ) -> None:
-        super().__init__(message)
+        # Tracebacks are written to terminals; the detail stays as it was recorded.
+        super().__init__(_shown.lines(message))
         self.code = code
         self.category = category
         self.retryable = retryable

@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from model_factory import _arguments, _arrays, _native, _requests
-from model_factory._context import Context, Defaults, Place, login_user
+from model_factory._context import Context, Defaults, Place, login_user, threads_of
 from model_factory._progress import reporting
 from model_factory.datasets import Dataset, Datasets
 from model_factory.registry import Registry
@@ -94,7 +94,7 @@ def open(  # noqa: A001 - mf.open
         ``STORE_UNSUITABLE`` for a server that overwrites what is there although it is told not to.
     """
     defaults = Defaults(platform_run_id, login_user() if principal is None else principal)
-    number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
+    number = threads_of(threads)
     place = Place(root, ledger, keys)
     native = _native.Factory(root, ledger=ledger, keys=keys, threads=number, make=make)
     return Factory(Context(native, place, defaults, progress, number))
@@ -173,7 +173,7 @@ class Factory:
         ------
         ModelFactoryError
             Whatever stopped the run, with its code; ``LEASE_LOST``, which can be retried, while another
-            worker carries out the same run.
+            worker, or another thread, carries out the same run.
         """
         request = self._request(
             _datasets(dataset),
@@ -207,15 +207,12 @@ class Factory:
             ``PARAMETER_INVALID`` for any other name.
         """
         native = self._context.native
-        put = {
+        stored = {
             "training_config": native.put_training_config,
             "governance_profile": native.put_governance_profile,
-        }.get(name)
-        if put is None:
-            raise _native.refusal(
-                "PARAMETER_INVALID", "name", "training_config or governance_profile", "another name"
-            )
-        reference = put(self.defaults.platform_run_id, _written(name, document))
+        }
+        put = stored[_requests.stored(name)]
+        reference = put(self.defaults.platform_run_id, _written(name, document, "document"))
         return cast("dict[str, str]", json.loads(reference))
 
     def submit(self, request: Given) -> Run:
@@ -231,7 +228,7 @@ class Factory:
     def _submitted(self, request: Given) -> str:
         """Admit a request; give the run's id."""
         name = "train_request"
-        run_id, _ = self._context.native.submit(_requests.as_json(name, _requests.read(name, request)))
+        run_id, _ = self._context.native.submit(_written(name, request, "request"))
         return run_id
 
     def work(self, run_id: str | None = None, *, once: bool = True) -> Run | None:
@@ -306,7 +303,7 @@ class Factory:
             ``JOB_REQUEST_IMMUTABILITY_VIOLATION`` where another job has the name, or had it and was answered.
         """
         kind = "train_request"
-        document = _requests.read(kind, request)
+        document = _requests.read(kind, request, "request")
         named = document.get("request_id") if name is None else _arguments.text(name, "name")
         text = _requests.as_json(kind, document)
         if not isinstance(named, str):
@@ -426,12 +423,12 @@ class Factory:
                 "positive_values": datasets[0].manifest["label_basis"]["positive_values"],
             },
         }
-        config = of_data | _requests.read("training_config", config)
+        config = of_data | _requests.read("training_config", config, "config")
         defaults = self.defaults
         stored = self._context.native.put_inputs(
             defaults.platform_run_id,
-            _written("training_config", config),
-            _written("governance_profile", governance),
+            _written("training_config", config, "config"),
+            _written("governance_profile", governance, "governance"),
         )
         target = json.loads(_native.scope(_arguments.text(scope, "scope")))
         return {
@@ -450,9 +447,9 @@ class Factory:
         }
 
 
-def _written(name: str, document: Given) -> str:
-    """Give a document as the text that the core reads."""
-    return _requests.as_json(name, _requests.read(name, document))
+def _written(name: str, document: Given, place: str) -> str:
+    """Give a document as the text that the core reads; ``place`` is the argument that holds it."""
+    return _requests.as_json(name, _requests.read(name, document, place))
 
 
 def _datasets(given: Dataset | Sequence[Dataset]) -> list[Dataset]:

@@ -78,7 +78,7 @@ class Registry:
     """The registry of a factory. Every verb gives the event that it recorded.
 
     A scope is ``environment/mode/bundle_slot``, optionally ``/tenant``; an actor is the factory's principal
-    where none is named.
+    where none is named; a reason is 1 to 2,000 characters of one line, without control characters.
     """
 
     def __init__(self, context: Context) -> None:
@@ -107,7 +107,7 @@ class Registry:
             ``BUNDLE_NOT_FOUND``, ``BUNDLE_RETIRED``, ``ACTOR_NOT_ALLOWED``, ``APPROVAL_MISSING``,
             ``FOUR_EYES_VIOLATION``, ``SCOPE_CONFLICT``.
         ExecutionError
-            ``INVALID_TRANSITION`` where it is ACTIVE already.
+            ``INVALID_TRANSITION`` where it is ACTIVE already: a verb is an event, and this would be none.
         """
         return _event(self._native.promote(*self._act(bundle, actor, reason)))
 

@@ -347,7 +347,7 @@ def id_of(bundle: Bundle | str) -> str:
     """Give the id of a bundle, or an id that is given itself."""
     if isinstance(bundle, Bundle):
         return bundle.id
-    return _arguments.one(bundle, "bundle", str, "a Bundle or its id")
+    return _arguments.text(bundle, "bundle", "a Bundle or its id")
 
 
 def _loaded(text: str | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_factory import _arrays, _native
-from model_factory._context import Defaults, Place, login_user
+from model_factory._context import Defaults, Place, login_user, threads_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,9 @@ class News:
         ``"trouble"`` for something that was away or lies in the inbox and is no job; the worker goes on after
         each of them.
     document : dict
-        Of a job its ``job`` and the ``invocation`` that answers it; of a run its ``train_run_id`` and either
-        its ``state`` or the ``failure``; of trouble the ``error_response``.
+        Of a job its ``job`` and the ``invocation`` that answers it; of a run its ``train_run_id``, its
+        ``state`` in the ledger (None where that cannot be read) and the ``failure`` that stopped it (None
+        where nothing did); of trouble the ``error_response``.
     """
 
     kind: Literal["job", "run", "trouble"]
@@ -85,8 +86,8 @@ class Worker:
             ``PARAMETER_INVALID`` or ``RUN_SCOPE_INVALID`` for arguments of another form.
         """
         defaults = Defaults(platform_run_id, login_user())
-        number = None if threads is None else _arrays.whole(threads, "threads", 1, 65_535)
-        return cls(Place(root, ledger, keys), defaults, concurrency=concurrency, threads=number)
+        place = Place(root, ledger, keys)
+        return cls(place, defaults, concurrency=concurrency, threads=threads_of(threads))
 
     def serve(self, tell: Callable[[News], None] | None = None) -> None:
         """Serve until :meth:`stop` is called, from another thread or a signal's handler; or was, before.
@@ -94,7 +95,8 @@ class Worker:
         A store or a ledger that is away is waited for, from the beginning on, and each look at it told as
         trouble. Runs that fail do not end it; each failure is in the ledger with its code. An exception, of
         Ctrl-C or from ``tell``, stops the runs at their next step, puts them back to be claimed again, and is
-        raised.
+        raised. After Ctrl-C what became of these runs is told first; a ``tell`` that failed is not called
+        again.
 
         Parameters
         ----------
@@ -108,8 +110,8 @@ class Worker:
         ModelFactoryError
             What waiting cannot mend, such as ``SIGNING_KEY_UNAVAILABLE``, ``LEDGER_CORRUPT`` or
             ``SOURCE_UNREADABLE`` for a place that holds no factory, and at the beginning
-            ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused and for a
-            database that is not there.
+            ``STORE_UNAVAILABLE`` or ``LEDGER_UNAVAILABLE`` for credentials that are refused, for a database
+            that is not there and for a ledger that can only be read.
         """
         if not self._served.acquire(blocking=False):
             hint = "A worker serves once: make another."

@@ -119,5 +119,5 @@ def test_the_examples_are_valid_to_every_verb_that_takes_one(path: Path, tmp_pat
     valid = call("validate", kind, path, "--json")
     stored = call("store", kind, path, "--root", tmp_path, "--json")
     assert (valid.status, stored.status) == (0, 0), valid.out + stored.out
-    text = (tmp_path / "objects" / stored.document["uri"]).read_bytes()
+    text = (tmp_path / "objects" / stored.document["reference"]["uri"]).read_bytes()
     assert mf.documents.canonical(kind, path) == text

@@ -18,11 +18,15 @@ from pyarrow import parquet
 import model_factory as mf
 from model_factory import cli
 from model_factory.cli import runs
-from tests.cli.payments import SCOPE, Place, call, features
+from tests.cli.payments import CONFIG, SCOPE, Place, call, features
 
 ACT = ("--actor", "alice", "--reason", "test")
 NO_RUN = "tr_" + "0" * 32
 NO_BUNDLE = "mb_" + "0" * 32
+OF_DATA = {
+    "label": {"family": "card_fraud"},
+    "feature_definition_set": {"feature_set_id": "cards", "feature_set_version": "1"},
+}
 
 
 def refused(status: int, code: str, *arguments: object) -> dict[str, Any]:
@@ -86,6 +90,9 @@ def test_a_file_that_cannot_be_read_is_named_without_talk_of_parquet(tmp_path: P
         for path in (tmp_path / "none.toml", tmp_path):
             document = refused(10, "SOURCE_UNREADABLE", *verb, path, *where)
             assert "Parquet" not in document["hint"]
+            argument = "REQUEST" if verb[0] == "submit" else "FILE"
+            found = "a folder" if path == tmp_path else "nothing there"
+            assert document["detail"] == f"{argument} should be a file that can be read, found {found}"
     missing = refused(10, "SOURCE_UNREADABLE", "runs", "--root", tmp_path / "nowhere")
     assert "Name the root" in missing["hint"]
 
@@ -354,6 +361,11 @@ def test_a_copy_that_cannot_be_written_to_can_be_read(serving: Place, tmp_path: 
         assert json.loads(refused.stdout)["code"] == "STORE_UNAVAILABLE"
         refused = reading("cancel", run, *ACT, "--root", root)
         assert "can only be read here" in json.loads(refused.stdout)["detail"], refused.stdout
+        # Waiting does not mend it: a worker says so once, and ends.
+        worker = reading("work", "--root", root)
+        assert (worker.returncode, len(worker.stdout.splitlines())) == (15, 1), worker.stdout
+        told = json.loads(worker.stdout)
+        assert (told["code"], told["retryable"]) == ("LEDGER_UNAVAILABLE", False)
     finally:
         for each in [root, *root.rglob("*")]:
             each.chmod(0o755 if each.is_dir() else 0o644)
@@ -369,3 +381,53 @@ def _bound_by_modes() -> None:
     # PR_CAPBSET_DROP of CAP_DAC_OVERRIDE, which only root has to give up.
     if os.geteuid() == 0:
         assert ctypes.CDLL(None).prctl(24, 1, 0, 0, 0) == 0
+
+
+def test_a_file_that_is_no_folder_of_keys_is_told_as_such(built: Place, tmp_path: Path) -> None:
+    file = tmp_path / "signing.pem"
+    file.touch()
+    for verb in (("runs",), ("work",), ("submit", file)):
+        if verb[0] == "submit":
+            file.write_text("{}", encoding="utf-8")
+        document = refused(10, "PARAMETER_INVALID", *verb, "--root", built.root, "--keys", file)
+        assert document["detail"] == "keys should be the folder that holds the keys, found a file"
+
+
+def test_an_integer_that_is_too_large_is_named_by_its_place(tmp_path: Path) -> None:
+    for name, text in (("a.json", '{"a":\n[1, 9007199254740993]}'), ("a.toml", "a = [1, 9007199254740993]")):
+        file = tmp_path / name
+        file.write_text(text, encoding="utf-8")
+        document = refused(11, "TRAINING_CONFIG_INVALID", "validate", "training_config", file)
+        assert document["problems"][0]["pointer"] == "/a/1"
+        assert "9007199254740993" not in str(document)
+
+
+def test_an_argument_that_is_no_utf_8_is_refused_by_its_name(built: Place) -> None:
+    where = ("--root", built.root)
+    for pointer, verb in {
+        "run_id": ("show", "secret\udcff"),
+        "scope": ("resolve", "secret\udcff"),
+        "state": ("runs", "--state", "secret\udcff"),
+        "reason": ("rollback", SCOPE, "--actor", "alice", "--reason", "secret\udcff"),
+        "actor": ("rollback", SCOPE, "--actor", "secret\udcff", "--reason", "x"),
+        "bundle": ("verify", "secret\udcff"),
+        "name": ("store", "secret\udcff", "file.json"),
+    }.items():
+        document = refused(10, "PARAMETER_INVALID", *verb, *where)
+        assert document["problems"][0]["pointer"] == pointer
+        assert "secret" not in str(document)
+
+
+def test_paths_and_words_that_are_no_utf_8_can_be_told_of(tmp_path: Path) -> None:
+    """In a process of its own, whose arguments are bytes and whose output takes characters alone."""
+    path = os.fsencode(tmp_path) + b"/config\xff.json"
+    Path(os.fsdecode(path)).write_text(json.dumps(CONFIG | OF_DATA), encoding="utf-8")
+    command = [sys.executable, "-m", "model_factory.cli"]
+    valid = subprocess.run(
+        [*command, "validate", "training_config", path], capture_output=True, text=True, check=False
+    )
+    assert (valid.returncode, valid.stderr) == (0, "")
+    assert valid.stdout.endswith("/config\\udcff.json: a valid training_config\n")
+    misused = subprocess.run([*command, b"\xff", "--json"], capture_output=True, text=True, check=False)
+    assert misused.returncode == 2
+    assert json.loads(misused.stdout)["code"] == "PARAMETER_INVALID"

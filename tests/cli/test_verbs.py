@@ -13,6 +13,8 @@ import pytest
 from pyarrow import parquet
 
 import model_factory as mf
+from model_factory import _shown
+from model_factory.cli import answer
 from model_factory.cli.main import parser
 from tests.cli.payments import SCOPE, Place, build, call, features
 
@@ -151,10 +153,33 @@ def test_a_document_is_stored_under_its_content(place: Place, name: str) -> None
     assert plan is not None
     file = place.folder / f"{name}.json"
     file.write_text(json.dumps(plan[name]), encoding="utf-8")
-    assert call("store", name, file, "--json", *root).document == trained.request[name]
+    stored = call("store", name, file, "--json", *root).document
+    assert stored == {"reference": trained.request[name], "name": name}
     assert call("store", "eval_report", file, "--json", *root).status == 10
     file.write_text("{}", encoding="utf-8")
     assert call("store", name, file, "--json", *root).status == 11
+
+
+def test_what_an_old_record_holds_steers_no_terminal(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reason of a ledger from before such characters were refused."""
+    run = place.train(publish=False)
+    why = "alice stopped it: \x1b[2J\x9b31m\x00\u202e\nstate  PUBLISHED"
+    monkeypatch.setattr(mf.Run, "detail", why)
+    monkeypatch.setattr(mf.Run, "reason", "RUN_CANCELLED")
+    told = call("show", run.id, "--root", place.root).out
+    assert r"alice stopped it: \u001b[2J\u009b31m\u0000\u202e\u000astate  PUBLISHED" in told
+    monkeypatch.setattr(mf.Run, "state", "FAIL")
+    with pytest.raises(mf.errors.ExecutionError) as caught:
+        run.raise_refusal()
+    assert not set("\x1b\x9b\x00\u202e") & set(str(caught.value))
+    assert caught.value.detail == why
+
+
+def test_json_keeps_what_it_escapes() -> None:
+    why = "\x7f\x9b31m\u2028\u202e\udcff"
+    text = _shown.lines(answer.to_json({"reason": why}))
+    assert not set(why[:2] + why[5:]) & set(text)
+    assert json.loads(text) == {"reason": why}
 
 
 def test_rollback_brings_the_earlier_bundle_back(place: Place) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import model_factory as mf
+from model_factory.cli import runs
 from tests.cli.payments import Place, call
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def test_a_worker_takes_up_jobs_until_it_is_told_to_stop(place: Place, request_f
     root = ("--root", place.root)
     posted = call("post", request_file, "--json", *root)
     assert posted.status == 0
-    assert posted.document["uri"] == "local/mf/job_requests/by-a-scheduler.json"
+    assert posted.document["reference"]["uri"] == "local/mf/job_requests/by-a-scheduler.json"
     inbox = place.root / JOBS
     (inbox / "a-torn-one.json").write_text('{"schema_ver', encoding="utf-8")
     # What is no job, first and last, keeps nobody waiting.
@@ -138,6 +139,9 @@ def test_a_second_signal_stops_the_run_at_hand_and_puts_it_back(
     assert status == expected
     mf.documents.validate("error_response", news[-1])
     assert news[-1]["code"] == "INTERRUPTED"
+    put_back = next(each for each in news if each.get("kind") == "run")
+    assert (put_back["train_run_id"], put_back["state"]) == (run.id, "QUEUED")
+    assert put_back["failure"]["code"] == "INTERRUPTED"
     run.refresh()
     assert (run.state, run.reason, run.holder) == ("QUEUED", "INTERRUPTED", None)
     assert run.rests_until is not None
@@ -192,6 +196,45 @@ def test_the_last_line_is_what_ended_a_worker(place: Place, request_file: Path) 
 def test_a_worker_without_concurrency_is_refused(place: Place) -> None:
     refused = call("work", "--concurrency", "0", "--json", "--root", place.root)
     assert (refused.status, refused.document["code"]) == (10, "PARAMETER_INVALID")
+
+
+@pytest.mark.parametrize(
+    "both",
+    [("--once", "--run", "tr_1"), ("--concurrency", "0", "--once"), ("--run", "tr_1", "--concurrency", "1")],
+    ids=" ".join,
+)
+def test_one_run_a_named_run_and_several_at_a_time_are_three_commands(
+    place: Place, both: tuple[str, ...]
+) -> None:
+    misused = call("work", *both, "--json", "--root", place.root)
+    assert (misused.status, misused.document["code"]) == (2, "PARAMETER_INVALID")
+    assert "not allowed with argument" in misused.document["detail"]
+
+
+def test_news_in_words_are_one_line_each() -> None:
+    failure = {"code": "RUN_CANCELLED", "detail": "alice stopped it: \x1b[2J\nrun      tr_2  PUBLISHED"}
+    run = {"train_run_id": "tr_1", "state": "FAIL", "failure": failure}
+    said = r"RUN_CANCELLED: alice stopped it: \u001b[2J\u000arun      tr_2  PUBLISHED"
+    assert runs._news(mf.News("run", run)) == f"run      tr_1  FAIL  {said}"
+    assert runs._news(mf.News("run", {**run, "failure": None})) == "run      tr_1  FAIL"
+    assert runs._news(mf.News("run", {**run, "state": None})) == f"run      tr_1  {said}"
+    assert runs._news(mf.News("trouble", failure)) == f"trouble  {said}"
+
+
+def test_a_run_that_fails_is_told_with_its_state(place: Place, request_file: Path) -> None:
+    request = json.loads(request_file.read_text("utf-8"))
+    model = {"family": "logistic_regression", "max_iter": 1}
+    plan = place.train(publish=False).plan
+    assert plan is not None
+    reference = place.factory().store("training_config", {**plan["training_config"], "model": model})
+    failing = place.factory().submit(
+        {**request, "request_id": "one-that-fails", "training_config": reference}
+    )
+    serving = Serving(place.root)
+    told = serving.until("run")
+    assert serving.end(signal.SIGTERM)[0] == 0
+    assert [(each["train_run_id"], each["state"]) for each in told] == [(failing.id, "FAIL")]
+    assert told[0]["failure"]["code"] == failing.refresh().reason
 
 
 def test_a_cancelled_run_is_over_for_good(place: Place, request_file: Path) -> None:

@@ -18,13 +18,15 @@ Published = tuple[Path, mf.Dataset, str]
 Built = tuple[Path, mf.Dataset]
 Call = Callable[[mf.Factory, mf.Dataset], object]
 
+REQUEST = {"request_id": "a-request"}
+
 WRONG: dict[str, tuple[str, Call]] = {
     "a dataset's id": ("dataset", lambda factory, data: train(factory, data.id)),  # type: ignore[arg-type]
     "no dataset": ("dataset", lambda factory, _: train(factory, None)),  # type: ignore[arg-type]
     "ids of datasets": ("dataset/0", lambda factory, data: train(factory, [data.id])),  # type: ignore[list-item]
-    "no config": ("training_config", lambda factory, data: train(factory, data, config=None)),
-    "a list for a config": ("training_config", lambda factory, data: train(factory, data, config=[config()])),
-    "no governance": ("governance_profile", lambda factory, data: train(factory, data, governance=None)),
+    "no config": ("config", lambda factory, data: train(factory, data, config=None)),
+    "a list for a config": ("config", lambda factory, data: train(factory, data, config=[config()])),
+    "no governance": ("governance", lambda factory, data: train(factory, data, governance=None)),
     "no scope": ("scope", lambda factory, data: train(factory, data, scope=None)),
     "a number for a run": ("run_id", lambda factory, _: factory.run(5)),  # type: ignore[arg-type]
     "a number for the only run": ("run_id", lambda factory, _: factory.work(5)),  # type: ignore[arg-type]
@@ -38,6 +40,14 @@ WRONG: dict[str, tuple[str, Call]] = {
         lambda factory, _: factory.registry.promote(None, reason="x"),  # type: ignore[arg-type]
     ),
     "no scope to resolve": ("scope", lambda factory, _: factory.registry.resolve(None)),  # type: ignore[arg-type]
+    "a document of another kind": ("name", lambda factory, _: factory.store("oracle", {})),
+    "a document that is none": ("document", lambda factory, _: factory.store("training_config", 5)),  # type: ignore[arg-type]
+    "a request that is none": ("request", lambda factory, _: factory.submit(5)),  # type: ignore[arg-type]
+    "a job's name of another form": ("name", lambda factory, _: factory.post(REQUEST, name="a/b")),
+    "a feature's name of another form": (
+        "available/1",
+        lambda factory, _: factory.registry.resolve(SCOPE, available=["amount", "é"]),
+    ),
     "features as a text": (
         "available",
         lambda factory, _: factory.registry.resolve(SCOPE, available="amount"),
@@ -106,6 +116,7 @@ def test_nobody_acts_under_another_form_of_name(own_published: Published, name: 
     [
         ({"root": None}, "PARAMETER_INVALID"),
         ({"keys": 5}, "PARAMETER_INVALID"),
+        ({"keys": __file__}, "PARAMETER_INVALID"),
         ({"principal": "a b"}, "PARAMETER_INVALID"),
         ({"platform_run_id": "../x"}, "RUN_SCOPE_INVALID"),
         ({"platform_run_id": 5}, "PARAMETER_INVALID"),

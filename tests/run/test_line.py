@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
@@ -220,3 +222,44 @@ def test_datasets_of_another_order_are_one_run(tmp_path: Path) -> None:
     run = train(factory, halves, governance=governance(0.0))
     assert train(factory, halves[::-1], governance=governance(0.0)).id == run.id
     assert len(factory.runs()) == 1
+
+
+def test_threads_that_ask_for_the_same_make_one_run(
+    built: tuple[Path, mf.Dataset], copied: Callable[[Path], Path]
+) -> None:
+    factory = opened(copied(built[0]))
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> mf.Run | mf.errors.ModelFactoryError:
+        together.wait()
+        try:
+            return train(factory, built[1])
+        except mf.errors.ExecutionError as refused:
+            return refused
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(8)))
+    runs = [answer for answer in answers if isinstance(answer, mf.Run)]
+    others = [answer for answer in answers if not isinstance(answer, mf.Run)]
+    assert {run.id for run in runs} == {run.id for run in factory.runs()}
+    assert len(factory.runs()) == 1
+    assert all((answer.code, answer.retryable) == ("LEASE_LOST", True) for answer in others)
+    # Once it is judged the same call gives it, whoever asks.
+    assert train(factory, built[1]).id == runs[0].id
+    assert [event["kind"] for event in runs[0].events].count("CLAIMED") == 1
+    assert factory.fsck()["findings"] == []
+
+
+def test_threads_that_fit_the_same_come_to_the_same_model() -> None:
+    rows = np.random.default_rng(1).normal(size=(2_000, 4))
+    positive = rows[:, 0] > 1
+    one = mf.GradientBoosting(n_estimators=20)
+    expected = mf.GradientBoosting(n_estimators=20).fit(rows, positive).predict_proba(rows)
+
+    def fit(number: int) -> bool:
+        # Half of them fit one estimator, which is as the last of them left it.
+        estimator = one if number % 2 else mf.GradientBoosting(n_estimators=20)
+        return np.array_equal(estimator.fit(rows, positive).predict_proba(rows), expected)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(fit, range(8)))

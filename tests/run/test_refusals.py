@@ -137,7 +137,7 @@ def test_a_file_that_is_not_there(built: tuple[Path, mf.Dataset], tmp_path: Path
         with pytest.raises(mf.errors.InputAdmissionError) as refused:
             train(opened(built[0]), built[1], config=path)
         assert refused.value.code == "SOURCE_UNREADABLE"
-        assert refused.value.problems[0]["pointer"] == "training_config"
+        assert refused.value.problems[0]["pointer"] == "config"
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), np.float64("nan"), np.float32("-inf")])

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from model_factory import _shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,7 +33,7 @@ def to_json(document: Mapping[str, Any], *, line: bool = False) -> str:
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
     """Names and values, one a line and aligned; what is None is left out."""
-    shown = [(name, str(value)) for name, value in pairs if value is not None]
+    shown = [(name, _shown.line(str(value))) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in shown), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown)
 
@@ -66,10 +68,11 @@ def failure_document(failure: ModelFactoryError) -> dict[str, Any]:
 
 def failure_text(failure: ModelFactoryError) -> str:
     """Give a failure as people read it: what, where, and what to do about it."""
-    lines = [f"{failure.category}/{failure.code.value}: {failure.detail}"]
+    lines = [f"{failure.category}/{failure.code.value}: {_shown.line(failure.detail)}"]
     for problem in failure.problems:
         where = problem["pointer"] or "/"
-        lines.append(f"  {where}: expected {problem['expected']}, found {problem['found']}")
+        said = f"{where}: expected {problem['expected']}, found {problem['found']}"
+        lines.append(f"  {_shown.line(said)}")
     lines.append(f"  {failure.hint}")
     return "\n".join(lines)
 
@@ -77,7 +80,7 @@ def failure_text(failure: ModelFactoryError) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else _shown.line(str(value))
 
 
 def _is_number(cell: str) -> bool:

@@ -132,8 +132,9 @@ def _only(given: Mapping[str, Any], names: Sequence[str], pointer: str) -> None:
 
 def _answer(dataset: Dataset) -> Answer:
     document = {
-        "dataset_manifest_id": dataset.id,
         "reference": dict(dataset.reference),
+        "name": "dataset_manifest",
+        "dataset_manifest_id": dataset.id,
         "rows": dataset.rows,
         "label_counts": dict(dataset.label_counts),
     }

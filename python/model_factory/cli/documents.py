@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_factory import documents
+from model_factory import _requests, documents
 from model_factory.cli.answer import Answer, to_json
 from model_factory.cli.options import verb
 
@@ -39,5 +39,5 @@ def _schema(options: Options) -> Answer:
 
 
 def _validate(options: Options) -> Answer:
-    document = documents.validate(options.name, options.file)
+    document = documents.validate(options.name, _requests.read(options.name, options.file, "FILE"))
     return Answer({"valid": True, "document": document}, f"{options.file}: a valid {options.name}")

@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
-from model_factory import _native
+from model_factory import _native, _shown
 from model_factory.cli import datasets, demo, documents, proofs, registry, runs
 from model_factory.cli.answer import failure_document, failure_text, to_json
 from model_factory.cli.output import UNEXPECTED, Unwritable, say, write
@@ -101,7 +101,7 @@ def _misused(error: UsageError, *, as_json: bool) -> int:
     text = f"{error.usage}model-factory: {error}"
     if as_json:
         say(text)
-    failure = _native.refusal("PARAMETER_INVALID", "arguments", "a command", str(error))
+    failure = _native.refusal("PARAMETER_INVALID", "arguments", "a command", _shown.line(str(error)))
     return _refuse(failure, text, USAGE, as_json=as_json)
 
 

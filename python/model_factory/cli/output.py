@@ -1,7 +1,8 @@
 """What a command writes: its answer on standard output, what is to be said beside it on standard error.
 
 Either may be gone. A reader that leaves, as ``head`` does, is no failure of the command: it stops, says
-nothing, and ends with the status of a program that a closed pipe ended.
+nothing, and ends with the status of a program that a closed pipe ended. What others wrote and might steer a
+terminal is written as escapes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
+
+from model_factory import _shown
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -38,7 +41,7 @@ def write(text: str) -> None:
     if sys.stdout is None:
         _give_up("Bad file descriptor")
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(_shown.lines(text) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         _discard(sys.stdout)
@@ -53,7 +56,7 @@ def say(text: str) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(_shown.lines(text) + "\n")
         sys.stderr.flush()
     except OSError:
         _discard(sys.stderr)

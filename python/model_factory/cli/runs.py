@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_factory import _arrays, _requests
+from model_factory import _arrays, _requests, _shown
 from model_factory.cli.answer import Answer, columns, facts, to_json
-from model_factory.cli.options import acting, opened, refuse, verb
+from model_factory.cli.options import acting, opened, verb
 from model_factory.cli.output import Unwritable, write
 from model_factory.cli.signals import stopping
 from model_factory.display.receipt import SIGNS, subject
@@ -31,7 +31,8 @@ of the lines that leaves, as `head` does, is the same as the first of them: stat
 
 With --json each line is an object: its "kind" is "job" or "run" for what became of one, "trouble" for
 what was away, and of the last "stopped"; where something else than the first signal ended it, the last
-is the failure, as every command prints it. With --once and --run the only line is the run, as by `show`.
+is the failure, as every command prints it. A run has its "state" in the ledger, and the "failure" that
+stopped it or null. With --once and --run the only line is the run, as by `show`.
 """
 MOST_LISTED = (1 << 32) - 2
 HEADLINES = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_error")
@@ -48,9 +49,10 @@ def add(verbs: Verbs) -> None:
     post.add_argument("request", type=Path, metavar="REQUEST", help="a train_request as JSON or TOML")
     post.add_argument("--name", metavar="NAME", help="name of the job; the request's id by default")
     work = verb(verbs, "work", _work, "take up jobs and carry out runs until stopped", description=WORK)
-    work.add_argument("--once", action="store_true", help="carry out one run, then stop")
-    work.add_argument("--run", metavar="RUN", help="carry out this run alone, then stop")
-    work.add_argument("--concurrency", type=int, metavar="N", help="runs at the same time; 1 by default")
+    how_many = work.add_mutually_exclusive_group()
+    how_many.add_argument("--once", action="store_true", help="carry out one run, then stop")
+    how_many.add_argument("--run", metavar="RUN", help="carry out this run alone, then stop")
+    how_many.add_argument("--concurrency", type=int, metavar="N", help="runs at the same time; 1 by default")
     work.add_argument("--threads", type=int, metavar="N", help="threads to use; all where it is left out")
     work.add_argument(
         "--platform-run-id", default="local", metavar="NAME", help="whose jobs to take up; 'local' by default"
@@ -73,34 +75,37 @@ def add(verbs: Verbs) -> None:
 
 
 def _store(options: Options) -> Answer:
-    document = _requests.read(options.name, options.file)
+    name = _requests.stored(options.name)
+    document = _requests.read(name, options.file, "FILE")
     with opened(options, make=True) as factory:
-        reference = factory.store(options.name, document)
-    return Answer(reference, facts([("uri", reference["uri"]), ("digest", reference["digest"])]))
+        reference = factory.store(name, document)
+    return _referred(reference, name=name)
 
 
 def _submit(options: Options) -> Answer:
-    request = _requests.read("train_request", options.request)
+    request = _requests.read("train_request", options.request, "REQUEST")
     with opened(options, make=True) as factory:
         run = factory.submit(request)
     return Answer(_brief(run), _line(run))
 
 
 def _post(options: Options) -> Answer:
-    request = _requests.read("train_request", options.request)
+    request = _requests.read("train_request", options.request, "REQUEST")
     owner = request.get("platform_run_id")
     how = {"platform_run_id": owner} if isinstance(owner, str) else {}
     with opened(options, make=True, **how) as factory:
         job = factory.post(request, name=options.name)
-    return Answer(job, facts([("uri", job["uri"]), ("digest", job["digest"])]))
+    return _referred(job, name="job_request")
+
+
+def _referred(reference: dict[str, str], *, name: str) -> Answer:
+    """Say what was stored, by the reference that requests and receipts name it by."""
+    return Answer({"reference": reference, "name": name}, facts(reference.items()))
 
 
 def _work(options: Options) -> Answer:
-    alone = options.once or options.run is not None
-    if alone and options.concurrency is not None:
-        refuse("PARAMETER_INVALID", "--concurrency", "no --once and no --run beside it", "one of them")
     how = {"threads": options.threads, "platform_run_id": options.platform_run_id}
-    if not alone:
+    if not options.once and options.run is None:
         place = {"ledger": options.ledger, "keys": options.keys}
         lanes = 1 if options.concurrency is None else options.concurrency
         return _serve(options, Worker.at(options.root, concurrency=lanes, **place, **how))
@@ -112,7 +117,7 @@ def _work(options: Options) -> Answer:
             # It is over, or somebody else is at it, which is not to look like success.
             run = factory.run(options.run)
             run.raise_held()
-        answer = Answer({"train_run_id": None}, "nothing to do") if run is None else _shown(run)
+        answer = Answer({"train_run_id": None}, "nothing to do") if run is None else _full(run)
         return replace(answer, line=True)
 
 
@@ -144,15 +149,20 @@ def _serve(options: Options, worker: Worker) -> Answer:
 def _news(news: News) -> str:
     document = news.document
     if news.kind == "trouble":
-        return f"trouble  {document['code']}: {document['detail']}"
+        return f"trouble  {_told(document)}"
     if news.kind == "job":
         answer = document["invocation"]
         failure = answer["failure"]
-        why = answer["train_run_id"] if failure is None else f"{failure['code']}: {failure['detail']}"
+        why = answer["train_run_id"] if failure is None else _told(failure)
         return f"job      {document['job']}  {answer['outcome']}  {why}"
-    failure = document["failure"]
-    end = document["state"] if failure is None else f"{failure['code']}: {failure['detail']}"
-    return f"run      {document['train_run_id']}  {end}"
+    parts = [document["train_run_id"], document["state"]]
+    if document["failure"] is not None:
+        parts.append(_told(document["failure"]))
+    return f"run      {'  '.join(part for part in parts if part is not None)}"
+
+
+def _told(failure: dict[str, Any]) -> str:
+    return f"{failure['code']}: {_shown.line(failure['detail'])}"
 
 
 def _cancel(options: Options) -> Answer:
@@ -190,7 +200,7 @@ def _to_the_second(moment: str) -> str:
 
 def _show(options: Options) -> Answer:
     with opened(options) as factory:
-        return _shown(factory.run(options.run))
+        return _full(factory.run(options.run))
 
 
 def _publish_retry(options: Options) -> Answer:
@@ -224,7 +234,7 @@ def _line(run: Run) -> str:
     return f"{run.id}  {run.state}{reason}"
 
 
-def _shown(run: Run) -> Answer:
+def _full(run: Run) -> Answer:
     document = {
         **_brief(run),
         "metrics": dict(run.metrics),

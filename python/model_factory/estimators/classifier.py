@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from model_factory import _arrays, _native
+from model_factory import _arguments, _arrays, _native
 from model_factory._columns import Columns
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ class Classifier:
             if name in _NO_HYPER_PARAMETERS:
                 continue
             config[name] = self._plain(name, value, columns)
+            if isinstance(config[name], str):
+                _arguments.text(config[name], name)
             try:
                 json.dumps(config[name], allow_nan=False)
             except (TypeError, ValueError):

@@ -15,6 +15,7 @@ use contracts::{
     identity::ids::{BundleId, TrainRunId},
     names::{Name, ObjectKey, PlatformRunId, Principal},
     publication::BundlePublication,
+    reason::Reason,
     resolved_plan::ResolvedTrainPlan,
     scope::TargetScope,
     time::Timestamp,
@@ -165,9 +166,9 @@ impl PyFactory {
         py: Python<'_>,
         run: Parsed<TrainRunId>,
         actor: Parsed<Principal>,
-        reason: &str,
+        reason: Parsed<Reason>,
     ) -> Result<()> {
-        Ok(py.detach(|| self.factory.line().cancel(&run.0, &actor.0, reason).map(drop))?)
+        Ok(py.detach(|| self.factory.line().cancel(&run.0, &actor.0, &reason.0).map(drop))?)
     }
 
     /// Lets a pending publication be tried anew.
@@ -176,9 +177,9 @@ impl PyFactory {
         py: Python<'_>,
         run: Parsed<TrainRunId>,
         actor: Parsed<Principal>,
-        reason: &str,
+        reason: Parsed<Reason>,
     ) -> Result<()> {
-        Ok(py.detach(|| self.factory.line().allow_retries(&run.0, &actor.0, reason).map(drop))?)
+        Ok(py.detach(|| self.factory.line().allow_retries(&run.0, &actor.0, &reason.0).map(drop))?)
     }
 
     /// Leaves a request for the workers of a run configuration; gives the reference to the job.

@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use crate::failure::Error;
 
-/// A name, an id, a key or a scope, from its text; refused with its own code.
+/// A name, an id, a key, a scope or a reason, from its text; refused with its own code, but that an argument is no
+/// document.
 pub(crate) struct Parsed<T>(pub(crate) T);
 
 impl<'a, 'py, T: FromStr<Err = Failure>> FromPyObject<'a, 'py> for Parsed<T> {
@@ -18,6 +19,9 @@ impl<'a, 'py, T: FromStr<Err = Failure>> FromPyObject<'a, 'py> for Parsed<T> {
             let found = object.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
             Error::Refused(Failure::at(Code::ParameterInvalid, "argument", "text", found))
         })?;
-        Ok(Self(text.parse().map_err(Error::Refused)?))
+        Ok(Self(text.parse().map_err(|failure: Failure| {
+            let of_argument = failure.code == Code::DocumentInvalid;
+            Error::Refused(if of_argument { failure.with_code(Code::ParameterInvalid) } else { failure })
+        })?))
     }
 }

@@ -1,9 +1,11 @@
 //! The registry: what is published, what is ACTIVE, and the verbs that change it.
 
 use contracts::{
+    Code, Failure,
     identity::ids::BundleId,
     lifecycle_event::RegistryLifecycleEvent,
     names::{ColumnName, Principal},
+    reason::Reason,
     scope::TargetScope,
 };
 use factory::{
@@ -27,7 +29,7 @@ impl PyRegistry {
         scope: Parsed<TargetScope>,
         bundle: Parsed<BundleId>,
         actor: Parsed<Principal>,
-        reason: String,
+        reason: Parsed<Reason>,
     ) -> Result<String> {
         self.act(py, actor, reason, |registry, act| registry.approve(&scope.0, &bundle.0, act))
     }
@@ -39,7 +41,7 @@ impl PyRegistry {
         scope: Parsed<TargetScope>,
         bundle: Parsed<BundleId>,
         actor: Parsed<Principal>,
-        reason: String,
+        reason: Parsed<Reason>,
     ) -> Result<String> {
         self.act(py, actor, reason, |registry, act| registry.promote(&scope.0, &bundle.0, act))
     }
@@ -51,7 +53,7 @@ impl PyRegistry {
         scope: Parsed<TargetScope>,
         bundle: Parsed<BundleId>,
         actor: Parsed<Principal>,
-        reason: String,
+        reason: Parsed<Reason>,
     ) -> Result<String> {
         self.act(py, actor, reason, |registry, act| registry.retire(&scope.0, &bundle.0, act))
     }
@@ -62,7 +64,7 @@ impl PyRegistry {
         py: Python<'_>,
         scope: Parsed<TargetScope>,
         actor: Parsed<Principal>,
-        reason: String,
+        reason: Parsed<Reason>,
     ) -> Result<String> {
         self.act(py, actor, reason, |registry, act| registry.roll_back(&scope.0, act))
     }
@@ -88,10 +90,10 @@ impl PyRegistry {
         py: Python<'_>,
         scope: Parsed<TargetScope>,
         fallback: Option<Parsed<BundleId>>,
-        available: Option<Vec<Parsed<ColumnName>>>,
+        available: Option<Vec<String>>,
     ) -> Result<String> {
         let fallback = fallback.map(|bundle| bundle.0);
-        let available: Option<Vec<_>> = available.map(|names| names.into_iter().map(|name| name.0).collect());
+        let available = available.map(|names| columns(&names)).transpose()?;
         Ok(py.detach(|| json(&self.0.resolve(&scope.0, fallback.as_ref(), available.as_deref())?))?)
     }
 }
@@ -105,10 +107,19 @@ impl PyRegistry {
         &self,
         py: Python<'_>,
         actor: Parsed<Principal>,
-        reason: String,
+        reason: Parsed<Reason>,
         verb: impl FnOnce(&dyn Registry, &Act) -> contracts::Result<RegistryLifecycleEvent> + Send,
     ) -> Result<String> {
-        let act = Act::new(actor.0, reason)?;
+        let act = Act::new(actor.0, reason.0);
         Ok(py.detach(|| json(&verb(&*self.0.line().registry, &act)?))?)
     }
+}
+
+/// Names of columns, each refused at its place in the list.
+fn columns(names: &[String]) -> contracts::Result<Vec<ColumnName>> {
+    let column = |(place, name): (usize, &String)| {
+        let of_argument = |failure: Failure| failure.with_code(Code::ParameterInvalid);
+        name.parse().map_err(|failure| of_argument(failure).with_place(format!("available/{place}")))
+    };
+    names.iter().enumerate().map(column).collect()
 }

@@ -6,6 +6,8 @@
 //!                                                          ▼ stops everything        │
 //!   working threads  ────────── runs, jobs ──────────────────────────────────────────┘
 //! ```
+//!
+//! Who is interrupted is still told what becomes of the runs at hand; a listener that failed is left alone.
 
 use std::{
     num::NonZeroU16,
@@ -25,7 +27,7 @@ use factory::{
     store::Location,
     worker::{News, Worker},
 };
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyException, prelude::*};
 use serde_json::json;
 
 use crate::{
@@ -63,7 +65,8 @@ impl PyWorker {
         Ok(Self { place, worker, stop: Arc::default() })
     }
 
-    /// Serves until it is told to stop; `tell` is called with what happened, and stops everything by raising.
+    /// Serves until it is told to stop; `tell` is called with what happened, and stops everything by raising. The first
+    /// exception is raised once all have stopped.
     fn serve(&self, py: Python<'_>, tell: Py<PyAny>) -> Result<()> {
         let (finished, raised) = py.detach(|| self.serve_detached(&tell));
         match raised {
@@ -85,12 +88,18 @@ impl PyWorker {
         thread::scope(|scope| {
             let serving = scope.spawn(|| self.work(&watched, send));
             let mut raised: Option<PyErr> = None;
+            let mut listener = Some(tell);
             loop {
-                match next(&news, tell, raised.is_none()) {
+                // Before the news, so that none is lost by them.
+                let signals = Python::attach(|py| if raised.is_none() { py.check_signals() } else { Ok(()) });
+                match signals.and_then(|()| next(&news, listener)) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        raised = Some(error);
+                        if Python::attach(|py| error.is_instance_of::<PyException>(py)) {
+                            listener = None;
+                        }
+                        raised.get_or_insert(error);
                         watched.interrupt();
                         self.stop.ask();
                     }
@@ -110,20 +119,15 @@ impl PyWorker {
 }
 
 /// Waits a moment for news and tells it; gives whether there may be more.
-fn next(news: &Receiver<News>, tell: &Py<PyAny>, listening: bool) -> PyResult<bool> {
+fn next(news: &Receiver<News>, listener: Option<&Py<PyAny>>) -> PyResult<bool> {
     let news = match news.recv_timeout(GLANCE) {
-        Ok(news) => Some(news),
-        Err(RecvTimeoutError::Timeout) => None,
+        Ok(news) => news,
+        Err(RecvTimeoutError::Timeout) => return Ok(true),
         Err(RecvTimeoutError::Disconnected) => return Ok(false),
     };
-    if listening {
-        Python::attach(|py| {
-            py.check_signals()?;
-            news.map_or(Ok(()), |news| {
-                let (kind, text) = told(&news).map_err(crate::failure::Error::Refused)?;
-                tell.call1(py, (kind, text)).map(drop)
-            })
-        })?;
+    if let Some(tell) = listener {
+        let (kind, text) = told(&news).map_err(crate::failure::Error::Refused)?;
+        Python::attach(|py| tell.call1(py, (kind, text)).map(drop))?;
     }
     Ok(true)
 }
@@ -132,10 +136,10 @@ fn next(news: &Receiver<News>, tell: &Py<PyAny>, listening: bool) -> PyResult<bo
 fn told(news: &News) -> contracts::Result<(&'static str, String)> {
     Ok(match news {
         News::Job(key, invocation) => ("job", json(&json!({ "job": key, "invocation": ***invocation }))?),
-        News::Run(id, outcome) => {
-            let failure = outcome.as_ref().err().map(ErrorResponse::from);
-            let state = outcome.as_ref().ok().map(|run| run.progress.state);
-            ("run", json(&json!({ "train_run_id": id, "state": state, "failure": failure }))?)
+        News::Run(worked) => {
+            let failure = worked.failure.as_ref().map(ErrorResponse::from);
+            let state = worked.run.as_ref().map(|run| run.progress.state);
+            ("run", json(&json!({ "train_run_id": worked.run_id, "state": state, "failure": failure }))?)
         }
         News::Trouble(failure) => ("trouble", json(&ErrorResponse::from(failure))?),
     })

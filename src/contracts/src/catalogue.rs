@@ -71,6 +71,6 @@ pub const ALL: &[Entry] = &[
 pub fn find(name: &str) -> Result<&'static Entry> {
     ALL.iter().find(|entry| entry.name == name).ok_or_else(|| {
         let names = ALL.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
-        Failure::at(Code::ParameterInvalid, "document", format!("one of {names}"), "another name")
+        Failure::at(Code::ParameterInvalid, "name", format!("one of {names}"), "another name")
     })
 }

@@ -153,7 +153,7 @@ codes! {
         ResourceExhausted "RESOURCE_EXHAUSTED" true "Free disk or memory and run again.";
         NondeterminismDetected "NONDETERMINISM_DETECTED" false "The same inputs gave other bytes; keep both and report it.";
         LeaseLost "LEASE_LOST" true "Another worker holds the run, or one that died did until a moment ago; run again once its lease is over.";
-        InvalidTransition "INVALID_TRANSITION" false "The run is not in a state from which this is possible.";
+        InvalidTransition "INVALID_TRANSITION" false "What is asked for is not possible from the state that the run or bundle is in; look at that first.";
         RunCancelled "RUN_CANCELLED" false "Somebody stopped the run for good; ask for another run, such as under another revision of the config.";
         RunNotFound "RUN_NOT_FOUND" false "No run has this id in this ledger.";
         StoreUnavailable "STORE_UNAVAILABLE" true "The object store did not answer; mend what the detail names, such as a permission, or else run again.";

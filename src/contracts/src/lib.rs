@@ -27,6 +27,7 @@ pub mod metric;
 pub mod model_config;
 pub mod names;
 pub mod publication;
+pub mod reason;
 pub mod reference;
 pub mod resolution;
 pub mod resolved_plan;

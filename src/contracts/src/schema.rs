@@ -115,10 +115,12 @@ impl Problems {
 impl Problems {
     /// Refuses with `code` if any problem was noted; `name` says what was looked at.
     pub fn refuse(self, code: Code, name: &str) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(Self::failure(self.0, code, name)) }
+        if self.0.is_empty() { Ok(()) } else { Err(self.into_failure(code, name)) }
     }
 
-    fn failure(problems: Vec<Problem>, code: Code, name: &str) -> Failure {
+    /// What was noted as a failure; `name` says what was looked at.
+    pub(crate) fn into_failure(self, code: Code, name: &str) -> Failure {
+        let problems = self.0;
         let detail = match &problems[..] {
             [only] => format!(
                 "{name}: {} should be {}, found {}",
@@ -158,7 +160,7 @@ impl<D: Document> Checked<D> {
     pub fn from_value(value: Value) -> Result<Self> {
         Self::validate(&value)?;
         let document: D =
-            typed(&value).map_err(|problem| Problems::failure(vec![problem], D::INVALID, D::NAME))?;
+            typed(&value).map_err(|problem| Problems(vec![problem]).into_failure(D::INVALID, D::NAME))?;
         let bytes = canonical::to_bytes(&document)?;
         Self::finish(document, bytes)
     }
@@ -225,7 +227,7 @@ pub fn read_part<T: JsonSchema + DeserializeOwned>(name: &'static str, bytes: &[
         SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
     })?;
     Problems(found_by(&validator, &value)).refuse(Code::ParameterInvalid, name)?;
-    typed(&value).map_err(|problem| Problems::failure(vec![problem], Code::ParameterInvalid, name))
+    typed(&value).map_err(|problem| Problems(vec![problem]).into_failure(Code::ParameterInvalid, name))
 }
 
 /// Reads what passed its schema into its type, or says which place the type does not take.

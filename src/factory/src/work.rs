@@ -16,6 +16,7 @@ use contracts::{
     governance_profile::{Allowed, Roles},
     identity::ids::TrainRunId,
     names::{Name, Principal},
+    reason::Reason,
     train_request::TrainBuildRequest,
 };
 use serde_json::json;
@@ -30,15 +31,15 @@ use crate::{
     watch::Watch,
 };
 
-/// Characters of a reason, as in the registry's events.
-const LONGEST_REASON: usize = 2_000;
-
 /// What became of a claimed run.
-pub(crate) struct Worked {
+#[derive(Debug)]
+pub struct Worked {
     /// The run.
-    pub(crate) run_id: TrainRunId,
-    /// Where it is now, or what stopped it.
-    pub(crate) outcome: Result<Run>,
+    pub run_id: TrainRunId,
+    /// As the ledger has it now; none where that cannot be read, which is a failure too.
+    pub run: Option<Run>,
+    /// What stopped it, or its worker.
+    pub failure: Option<Failure>,
 }
 
 impl Line {
@@ -80,7 +81,7 @@ impl Line {
     /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them.
     pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
         if let Some(worked) = self.take(worker, only, watch)? {
-            return worked.outcome.map(Some);
+            return worked.failure.map_or(Ok(worked.run), Err);
         }
         match only {
             Some(run) => self.settle(run)?,
@@ -100,20 +101,24 @@ impl Line {
         self.keys.require_signer()?;
         let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else { return Ok(None) };
         let run_id = lease.run_id().clone();
-        let outcome = failpoint::hit(Failpoint::AfterClaim)
-            .and_then(|()| run::carry_out(self, &lease, watch))
-            .and_then(|()| self.ledger.run(&run_id));
-        Ok(Some(Worked { run_id, outcome }))
+        let done = failpoint::hit(Failpoint::AfterClaim).and_then(|()| run::carry_out(self, &lease, watch));
+        let (run, failure) = match (self.ledger.run(&run_id), done.err()) {
+            (Ok(run), failure) => (Some(run), failure),
+            // Why it stopped says more than why nobody knows where it is.
+            (Err(away), failure) => (None, failure.or(Some(away))),
+        };
+        Ok(Some(Worked { run_id, run, failure }))
     }
 
     /// Stops a run for good, for somebody who may ask for it: FAIL with `RUN_CANCELLED`, whoever carries it out.
     ///
     /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let request runs, and with `INVALID_TRANSITION` a run
     /// that was judged already.
-    pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &str) -> Result<Run> {
+    pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &Reason) -> Result<Run> {
         self.keys.require_signer()?;
-        self.require_decider(run, actor, reason, |roles| (&roles.request, "request or cancel a run"))?;
+        self.require_decider(run, actor, |roles| (&roles.request, "request or cancel a run"))?;
         let evidence = self.evidence(run)?;
+        let reason = reason.as_str();
         let failure = format!("{actor} stopped it: {reason}");
         let detail = json!({ "evidence": evidence, "actor": actor, "reason": reason, "failure": failure });
         let cancelled = self.ledger.cancel(run, detail)?;
@@ -126,28 +131,22 @@ impl Line {
     ///
     /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let publish, and with `RETRY_NOT_PENDING` a run that
     /// is not `PUBLISH_PENDING`.
-    pub fn allow_retries(&self, run: &TrainRunId, actor: &Principal, reason: &str) -> Result<Run> {
-        self.require_decider(run, actor, reason, |roles| (&roles.publish, "publish, or retry to"))?;
-        let allowed = self.ledger.allow_retries(run, json!({ "actor": actor, "reason": reason }));
+    pub fn allow_retries(&self, run: &TrainRunId, actor: &Principal, reason: &Reason) -> Result<Run> {
+        self.require_decider(run, actor, |roles| (&roles.publish, "publish, or retry to"))?;
+        let allowed = self.ledger.allow_retries(run, json!({ "actor": actor, "reason": reason.as_str() }));
         allowed.map_err(|failure| match failure.code {
             Code::InvalidTransition => failure.with_code(Code::RetryNotPending),
             _ => failure,
         })
     }
 
-    /// Refuses a decision about a run that gives no reason, or that the run's profile does not let this principal take.
+    /// Refuses a decision about a run that its profile does not let this principal take.
     fn require_decider(
         &self,
         run: &TrainRunId,
         actor: &Principal,
-        reason: &str,
         role: impl Fn(&Roles) -> (&Allowed, &str),
     ) -> Result<()> {
-        let characters = reason.chars().count();
-        if !(1..=LONGEST_REASON).contains(&characters) {
-            let (expected, found) = ("1 to 2,000 characters", format!("{characters} of them"));
-            return Err(Failure::at(Code::ParameterInvalid, "reason", expected, found));
-        }
         let request = Checked::<TrainBuildRequest>::parse(&self.ledger.run(run)?.request)?;
         let profile = store::read_document(&*self.store, &request.governance_profile)?;
         let (allowed, what) = role(&profile.roles);

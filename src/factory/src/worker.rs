@@ -8,8 +8,8 @@
 //!
 //! Flows in: jobs and runs, from the store and the ledger. Flows out: what became of each, told as it happens.
 //! Invariants: a run that fails, with whatever code, does not stop the worker; what cannot be mended by waiting, such as
-//! a damaged ledger or a missing key, does, and at the beginning refused credentials or a database that is not there too; asked
-//! to stop, a worker finishes what it holds and claims nothing more.
+//! a damaged ledger or a missing key, does, and so do, until it was let in once, refused credentials, a database that is
+//! not there and a ledger that can only be read; asked to stop, a worker finishes what it holds and claims nothing more.
 //!
 //! Waits grow while nothing happens and are spread by a generator keyed by the worker's name, so that workers that
 //! started together do not ask together. How long a run that failed rests is the ledger's business.
@@ -36,10 +36,11 @@ use crate::{
     Factory, Place,
     clock::{Stop, StopOnLeaving},
     jobs::Taken,
-    ledger::Run,
     line::Line,
     watch::Watch,
 };
+
+pub use crate::work::Worked;
 
 /// Seconds of the first wait for work.
 const FIRST_WAIT: f64 = 0.1;
@@ -67,8 +68,8 @@ pub struct Worker {
 pub enum News {
     /// A job was answered.
     Job(ObjectKey, Box<Checked<JobInvocation>>),
-    /// A run was carried out as far as it went, or something stopped it.
-    Run(TrainRunId, Result<Run>),
+    /// A run was carried out as far as it went, or something stopped it. Each run that was claimed is told.
+    Run(Box<Worked>),
     /// Something was away, or a job was left; the worker goes on.
     Trouble(Failure),
 }
@@ -155,11 +156,14 @@ impl Shift<'_> {
         // A thread that panics takes the others with it, so that its defect is seen.
         let _leaving = StopOnLeaving(self.stop);
         let mut waits = Waits::of(&self.worker.name, name);
+        let mut let_in = false;
         while !self.stop.is_asked() {
             match work(&mut waits) {
-                Ok(()) => {}
-                // Also who is refused waits: when the worker began it was let in.
-                Err(failure) if failure.code.retryable() => self.tell(News::Trouble(failure)),
+                Ok(()) => let_in = true,
+                // Who was let in before waits, also where refusals last: what was taken away may be given back.
+                Err(failure) if failure.retryable() || (let_in && failure.code.retryable()) => {
+                    self.tell(News::Trouble(failure));
+                }
                 Err(failure) => {
                     self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
                     self.stop.ask();
@@ -181,7 +185,7 @@ impl Shift<'_> {
                 let take = || self.line.take(name, None, self.watch);
                 let taken = pool.as_ref().map_or_else(take, |pool| pool.install(take))?;
                 let Some(worked) = taken else { return Ok(()) };
-                self.tell(News::Run(worked.run_id, worked.outcome));
+                self.tell(News::Run(Box::new(worked)));
                 waits.start_over();
             }
             Ok(())

@@ -12,8 +12,8 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-use super::finite;
-use crate::{Code, Failure, Result};
+use super::{finite, place};
+use crate::{Code, Failure, Problems, Result};
 
 /// Largest document that is read, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
@@ -26,7 +26,7 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 pub fn read(bytes: &[u8]) -> Result<Value> {
     check_size(bytes)?;
     let text = utf8(bytes)?;
-    scan(bytes).map_err(refuse)?;
+    scan(text)?;
     serde_json::from_str::<Strict>(text).map(|strict| strict.0).map_err(|error| {
         refuse(format!(
             "not well-formed JSON at line {}, column {}: {}",
@@ -58,7 +58,7 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
         .map_err(|error| Failure::new(Code::NonFiniteInput, format!("no canonical form: {error}")))?;
     let bytes = serde_json_canonicalizer::to_vec(value)
         .map_err(|error| Failure::new(Code::NonFiniteInput, format!("no canonical form: {error}")))?;
-    scan(&bytes).map_err(refuse)?;
+    scan(utf8(&bytes)?)?;
     Ok(bytes)
 }
 
@@ -73,7 +73,8 @@ fn kind(error: &serde_json::Error) -> String {
 }
 
 /// Checks depth and integer size outside strings without building anything.
-fn scan(bytes: &[u8]) -> Result<(), String> {
+fn scan(text: &str) -> Result<()> {
+    let bytes = text.as_bytes();
     let mut depth = 0_usize;
     let mut position = 0;
     while let Some(&byte) = bytes.get(position) {
@@ -82,7 +83,7 @@ fn scan(bytes: &[u8]) -> Result<(), String> {
             b'{' | b'[' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(format!("a document nests at most {MAX_DEPTH} deep"));
+                    return Err(refuse(format!("a document nests at most {MAX_DEPTH} deep")));
                 }
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
@@ -91,7 +92,9 @@ fn scan(bytes: &[u8]) -> Result<(), String> {
                     .iter()
                     .position(|b| !matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
                     .map_or(bytes.len(), |length| position + length);
-                check_number(&bytes[position..end])?;
+                if !is_exact(&bytes[position..end]) {
+                    return Err(inexact(&place::pointer(text, end)));
+                }
                 position = end - 1;
             }
             _ => {}
@@ -113,21 +116,23 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     position
 }
 
-fn check_number(token: &[u8]) -> Result<(), String> {
+/// Whether every reader keeps the number as it is written; a fraction is rounded by all alike.
+fn is_exact(token: &[u8]) -> bool {
     if token.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) {
-        return Ok(());
+        return true;
     }
     let digits = token.strip_prefix(b"-").unwrap_or(token);
-    let exact = digits.len() <= 16
+    digits.len() <= 16
         && std::str::from_utf8(digits)
             .ok()
             .and_then(|text| text.parse::<u64>().ok())
-            .is_none_or(|n| n <= MAX_INTEGER);
-    if exact {
-        Ok(())
-    } else {
-        Err("integers stay within 2^53 - 1, so that every reader keeps them exactly".to_owned())
-    }
+            .is_none_or(|n| n <= MAX_INTEGER)
+}
+
+fn inexact(pointer: &str) -> Failure {
+    let mut problems = Problems::default();
+    problems.add(pointer, "an integer within 2^53 - 1, which every reader keeps exactly", "a larger one");
+    problems.into_failure(Code::DocumentInvalid, "a document")
 }
 
 /// A value read with duplicate keys refused.
@@ -199,6 +204,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -281,6 +288,20 @@ mod tests {
         assert_eq!(to_bytes(&f64::NAN).unwrap_err().code, Code::NonFiniteInput);
         assert_eq!(to_bytes(&Some(f64::INFINITY)).unwrap_err().code, Code::NonFiniteInput);
         assert_eq!(to_bytes(&u64::MAX).unwrap_err().code, Code::DocumentInvalid);
+    }
+
+    #[test]
+    fn an_integer_that_is_too_large_is_named_by_its_place() {
+        for (text, pointer) in [
+            ("9007199254740993", ""),
+            ("{\"a\": [1, {\"b\": -9007199254740992, \"c\": 1}]}", "/a/1/b"),
+            ("{\"9007199254740993\": 1,\n \"n\":\n 18446744073709551617}", "/n"),
+        ] {
+            let failure = read(text.as_bytes()).unwrap_err();
+            assert_eq!(failure.problems[0].pointer, pointer, "{text}");
+        }
+        let written = to_bytes(&BTreeMap::from([("seed", u64::MAX)])).unwrap_err();
+        assert_eq!(written.problems[0].pointer, "/seed");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use contracts::{Code, Failure, Problems, Result, names::ColumnName};
 
 use super::{
     ids::{Ids, Texts},
+    labels,
     rows::Values,
 };
 
@@ -102,12 +103,20 @@ impl Wanted {
                 "Convert the times to UTC: .dt.tz_convert(\"UTC\") in pandas, \
                      .dt.convert_time_zone(\"UTC\") in polars.",
             ),
-            (false, false) if texts => failure.with_hint(
-                "Number the texts by a list of your own, 0, 1, 2 and so on, that training and scoring share; a \
-                     feature of such numbers may be named in categorical_features.",
-            ),
+            (false, false) if texts => failure.with_hint(self.instead_of_text()),
             (false, false) => failure,
         })
+    }
+
+    /// What to do about text where numbers are expected.
+    fn instead_of_text(&self) -> &'static str {
+        if self.table == labels::TABLE {
+            "Write 1 for a positive and 0 for a negative label, or whole numbers of your own that positive_values and \
+             negative_values name."
+        } else {
+            "Number the texts by a list of your own, 0, 1, 2 and so on, that training and scoring share; a feature of \
+             such numbers may be named in categorical_features."
+        }
     }
 
     fn takes(&self, kind: Kind, data_type: &DataType) -> bool {
@@ -234,13 +243,13 @@ impl Columns {
         };
         for (name, filling) in &mut self.ids {
             append_ids(filling, find(name)?, self.expected)
-                .map_err(|expected| wrong(table, name, &expected))?;
+                .map_err(|unfit| unfit.refusal(table, name, self.rows))?;
         }
         for (name, filling) in &mut self.times {
-            append_times(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
+            append_times(filling, find(name)?).map_err(|unfit| unfit.refusal(table, name, self.rows))?;
         }
         for (name, filling) in &mut self.numbers {
-            append_numbers(filling, find(name)?).map_err(|expected| wrong(table, name, &expected))?;
+            append_numbers(filling, find(name)?).map_err(|unfit| unfit.refusal(table, name, self.rows))?;
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -302,8 +311,30 @@ fn unasked(name: &ColumnName) -> Failure {
     Failure::new(Code::InternalError, format!("column {name} was not asked for"))
 }
 
-fn wrong(table: &str, name: &ColumnName, expected: &str) -> Failure {
-    Failure::at(Code::ColumnTypeInvalid, pointer(table, name), expected, "others")
+/// Values of a batch that do not fit.
+struct Unfit {
+    expected: String,
+    /// The first row of the batch with such a value, where it is known.
+    row: Option<usize>,
+}
+
+impl Unfit {
+    fn new(expected: impl Into<String>) -> Self {
+        Self { expected: expected.into(), row: None }
+    }
+
+    fn at(row: usize, expected: impl Into<String>) -> Self {
+        Self { expected: expected.into(), row: Some(row) }
+    }
+
+    /// The refusal of a column, of which so many rows came before the batch.
+    fn refusal(self, table: &str, name: &ColumnName, before: u64) -> Failure {
+        let found = self.row.map_or_else(
+            || "others".to_owned(),
+            |row| format!("another in row {}, counted from 0", before + row as u64),
+        );
+        Failure::at(Code::ColumnTypeInvalid, pointer(table, name), self.expected, found)
+    }
 }
 
 /// Converts an array, refusing values that do not fit.
@@ -320,11 +351,11 @@ fn value_type(data_type: &DataType) -> &DataType {
     if let DataType::Dictionary(_, values) = data_type { values } else { data_type }
 }
 
-fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef, expected: usize) -> Result<(), String> {
+fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef, expected: usize) -> Result<(), Unfit> {
     filling.nulls += array.logical_null_count();
     let alike = if value_type(array.data_type()).is_integer() {
         let numbers =
-            convert::<Int64Type>(array, &DataType::Int64).ok_or_else(|| "integers below 2^63".to_owned())?;
+            convert::<Int64Type>(array, &DataType::Int64).ok_or_else(|| Unfit::new("integers below 2^63"))?;
         match filling.values.get_or_insert_with(|| Ids::Int(Vec::with_capacity(expected))) {
             Ids::Int(values) => {
                 values.extend_from_slice(numbers.values());
@@ -333,10 +364,15 @@ fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef, expected: us
             Ids::Text(_) => false,
         }
     } else {
-        let texts = cast_exactly(array, &DataType::Utf8View).ok_or_else(|| "text".to_owned())?;
-        let texts = texts.as_string_view_opt().ok_or_else(|| "text".to_owned())?;
-        if texts.iter().flatten().any(|text| text.len() > MAX_ID_BYTES) {
-            return Err(format!("texts of at most {MAX_ID_BYTES} bytes"));
+        let texts = cast_exactly(array, &DataType::Utf8View).ok_or_else(|| Unfit::new("text"))?;
+        let texts = texts.as_string_view_opt().ok_or_else(|| Unfit::new("text"))?;
+        if let Some(row) = texts.iter().position(|text| text.is_some_and(|text| text.len() > MAX_ID_BYTES)) {
+            return Err(Unfit::at(row, format!("texts of at most {MAX_ID_BYTES} bytes")));
+        }
+        // Who hands over Arrow arrays vouches for their texts, and nobody checked.
+        let broken = |text: &str| std::str::from_utf8(text.as_bytes()).is_err();
+        if let Some(row) = texts.iter().position(|text| text.is_some_and(broken)) {
+            return Err(Unfit::at(row, "text in UTF-8"));
         }
         match filling.values.get_or_insert_with(|| Ids::Text(Texts::default())) {
             Ids::Text(all) => {
@@ -346,27 +382,29 @@ fn append_ids(filling: &mut Filling<Option<Ids>>, array: &ArrayRef, expected: us
             Ids::Int(_) => false,
         }
     };
-    if alike { Ok(()) } else { Err("either integers or text, the same in every batch".to_owned()) }
+    if alike { Ok(()) } else { Err(Unfit::new("either integers or text, the same in every batch")) }
 }
 
-fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(), String> {
+fn append_times(filling: &mut Filling<Vec<i64>>, array: &ArrayRef) -> Result<(), Unfit> {
     filling.nulls += array.logical_null_count();
     let zone = match value_type(array.data_type()) {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
     };
     let times = convert::<TimestampNanosecondType>(array, &DataType::Timestamp(TimeUnit::Nanosecond, zone))
-        .ok_or_else(|| "times between the years 1678 and 2262".to_owned())?;
+        .ok_or_else(|| Unfit::new("times between the years 1678 and 2262"))?;
     filling.values.extend_from_slice(times.values());
     Ok(())
 }
 
-fn append_numbers(filling: &mut Filling<Vec<f64>>, array: &ArrayRef) -> Result<(), String> {
+fn append_numbers(filling: &mut Filling<Vec<f64>>, array: &ArrayRef) -> Result<(), Unfit> {
     filling.nulls += array.logical_null_count();
-    let numbers = convert::<Float64Type>(array, &DataType::Float64).ok_or_else(|| "numbers".to_owned())?;
+    let numbers = convert::<Float64Type>(array, &DataType::Float64).ok_or_else(|| Unfit::new("numbers"))?;
     let inexact = |number: &f64| number.abs() > MAX_EXACT;
-    if value_type(array.data_type()).is_integer() && numbers.values().iter().any(inexact) {
-        return Err("whole numbers below 2^53, beyond which a 64-bit float rounds".to_owned());
+    if value_type(array.data_type()).is_integer()
+        && let Some(row) = numbers.values().iter().position(inexact)
+    {
+        return Err(Unfit::at(row, "whole numbers below 2^53, beyond which a 64-bit float rounds"));
     }
     // Adding 0.0 makes -0.0 positive: equal content, equal bytes.
     if numbers.null_count() == 0 {

@@ -15,12 +15,13 @@ mod resolution;
 mod rules;
 
 use contracts::{
-    Code, Failure, Reference, Result,
+    Reference, Result,
     bundle::ModelBundle,
     identity::ids::BundleId,
     lifecycle_event::RegistryLifecycleEvent,
     names::{ColumnName, Principal},
     publication::BundlePublication,
+    reason::Reason,
     resolution::BundleResolution,
     scope::TargetScope,
 };
@@ -42,14 +43,9 @@ pub struct Act {
 }
 
 impl Act {
-    /// An act for a reason of 1 to 2,000 characters; refuses others with `PARAMETER_INVALID`.
-    pub fn new(actor: Principal, reason: String) -> Result<Self> {
-        let characters = reason.chars().count();
-        if (1..=2_000).contains(&characters) {
-            return Ok(Self { actor, reason });
-        }
-        let found = format!("{characters} characters");
-        Err(Failure::at(Code::ParameterInvalid, "reason", "a reason of 1 to 2,000 characters", found))
+    /// An act of somebody, for a reason.
+    pub fn new(actor: Principal, reason: Reason) -> Self {
+        Self { actor, reason: reason.into() }
     }
 }
 

@@ -44,13 +44,13 @@ pub(crate) fn permit(
                 Code::FourEyesViolation,
                 "who asked for it cannot approve it",
             )?;
-            refuse_if(active, Code::InvalidTransition, "an ACTIVE bundle needs no approval")
+            refuse_active(active, "an ACTIVE bundle needs no approval")
         }
         LifecycleKind::BundlePromotedActive => {
             allow(&roles.promote, actor, "promote")?;
             require_approval(approver.as_ref(), profile)?;
             refuse_if(own_approval, Code::FourEyesViolation, "the approver cannot promote")?;
-            refuse_if(active, Code::InvalidTransition, "the bundle is ACTIVE already")
+            refuse_active(active, "the bundle is ACTIVE already")
         }
         LifecycleKind::BundleRolledBack => {
             allow(&roles.promote, actor, "roll back")?;
@@ -69,6 +69,15 @@ pub(super) fn require_approval(approver: Option<&Principal>, profile: &Governanc
 fn allow(allowed: &Allowed, actor: &Principal, verb: &str) -> Result<()> {
     let detail = format!("the governance profile does not let this actor {verb}");
     refuse_if(!allowed.allows(actor), Code::ActorNotAllowed, &detail)
+}
+
+/// A verb is an event with its own actor and reason. One that changes nothing would record a change that there was
+/// not, or lose who asked and why: neither is an answer.
+fn refuse_active(active: bool, detail: &str) -> Result<()> {
+    refuse_if(active, Code::InvalidTransition, detail).map_err(|failure| {
+        failure
+            .with_hint("It serves its scope, and nothing is to be done: the scope's history says since when.")
+    })
 }
 
 fn refuse_if(refused: bool, code: Code, detail: &str) -> Result<()> {

@@ -286,3 +286,15 @@ fn who_is_overtaken_decides_anew() {
         shelf.sound();
     }
 }
+
+/// A verb is an event with its own actor and reason: what serves already is not promoted again, nor told of as a run.
+#[test]
+fn what_serves_already_is_told_as_such() {
+    let shelf = Shelf::new();
+    shelf.act("promote", "first", "bob").unwrap();
+    for verb in ["promote", "approve"] {
+        let failure = shelf.act(verb, "first", "bob").unwrap_err();
+        assert_eq!(failure.code, Code::InvalidTransition);
+        assert!(failure.hint().contains("serves its scope") && !failure.hint().contains("run"), "{failure}");
+    }
+}

@@ -126,6 +126,7 @@ fn whole_numbers_that_a_float_would_round_are_refused() {
         let failure = refused(|events| with(events, "amount", Some(amounts(strange))), same);
         assert_refusal(&failure, Code::ColumnTypeInvalid, "events/amount");
         assert!(failure.detail.contains("2^53"), "{failure}");
+        assert_eq!(failure.problems[0].found, "another in row 59, counted from 0");
     }
     let events = events(60);
     let labels = Source::Batches(vec![assertions(&events)]);
@@ -323,4 +324,25 @@ proptest! {
         let labels = Source::Batches(vec![assertions(&events)]);
         let _ = place.build(&spec(), Source::Parquet(files), labels);
     }
+}
+
+/// The row is counted over all batches, whatever came before it.
+#[test]
+fn a_value_that_does_not_fit_is_named_by_its_row() {
+    let (first, mut second) = (events(60), events(40));
+    let amounts = (0..40).map(|row| if row == 3 { 1 << 60 } else { row }).collect::<Int64Array>();
+    second = with(&second, "amount", Some(Arc::new(amounts)));
+    let labels = Source::Batches(vec![assertions(&first)]);
+    let failure = Place::new().refusal(&spec(), Source::Batches(vec![first, second]), labels);
+    assert_refusal(&failure, Code::ColumnTypeInvalid, "events/amount");
+    assert_eq!(failure.problems[0].found, "another in row 63, counted from 0");
+}
+
+#[test]
+fn labels_of_text_are_told_what_a_label_is() {
+    let texts = Arc::new(StringArray::from(vec!["fraud"; 54])) as ArrayRef;
+    let failure = refused(same, |labels| with(labels, "value", Some(Arc::clone(&texts))));
+    assert_refusal(&failure, Code::ColumnTypeInvalid, "labels/value");
+    assert!(failure.hint().contains("positive_values"), "{}", failure.hint());
+    assert!(!failure.hint().contains("categorical_features"), "{}", failure.hint());
 }
