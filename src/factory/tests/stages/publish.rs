@@ -24,7 +24,7 @@ use crate::support::{
     away::{Answer, StrangeRegistry},
     forge,
     place::{Place, act, assert_refusal, folder, quick_config, quick_profile},
-    worker,
+    reason, worker,
 };
 
 fn principal(name: &str) -> Principal {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use contracts::{Code, Failure, Result, names::Principal, reason::Reason, run_receipt::RunOutcome};
+use contracts::{Code, Failure, Result, names::Principal, run_receipt::RunOutcome};
 use factory::{
     Factory,
     clock::Stop,
@@ -22,12 +22,8 @@ use super::inbox::{JOBS, drop_in, job};
 use crate::support::{
     Bench,
     place::{Place, quick_config, quick_profile},
-    run_config, worker,
+    reason, run_config, worker,
 };
-
-fn reason(text: &str) -> Reason {
-    Reason::new(text).unwrap()
-}
 
 /// Serves until `enough` says so of what was told; gives all of it.
 fn serve(factory: &Factory, lanes: u16, enough: impl Fn(&[News]) -> bool) -> (Vec<News>, Result<()>) {

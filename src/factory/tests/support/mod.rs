@@ -48,6 +48,10 @@ pub fn worker() -> Name {
     Name::new("worker-1").unwrap()
 }
 
+pub fn reason(text: &str) -> contracts::reason::Reason {
+    text.parse().unwrap()
+}
+
 /// What the requests here are for.
 pub fn run_config() -> RunConfig {
     let name = |text: &str| Name::new(text).unwrap();
