@@ -97,7 +97,7 @@ RNG = np.random.default_rng(1)
 FEATURES = RNG.normal(size=(ROWS, 5))
 SCORES = 1 / (1 + np.exp(-FEATURES[:, 0]))
 LABELS = RNG.uniform(size=ROWS) < SCORES
-MODELS = {
+MODELS: dict[str, Any] = {
     family.__name__: family().fit(FEATURES[:2_000], LABELS[:2_000])
     for family in (DecisionTree, GradientBoosting, LogisticRegression, RandomForest)
 }
