@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, fmt::Display};
 use contracts::{
     Checked, Code, Digest, Failure, Reference, Result,
     error_response::ErrorResponse,
-    identity::{canonical::MAX_BYTES, digest::Hasher},
+    identity::canonical::MAX_BYTES,
     job::{JobInvocation, JobOutcome, JobRequest},
     names::{Name, ObjectKey, PlatformRunId},
     run_config::RunConfig,
@@ -168,27 +168,21 @@ impl Line {
         self.write_receipt(answer, &receipt)
     }
 
-    /// The digest of a job, and the job where it is one; none where nothing is there. What is too large for a document
-    /// does not come into memory.
+    /// The digest of a job, and the job where it is one; none where nothing is there. What is too large for a document is
+    /// not read: it would keep the others waiting for as long as that takes.
     fn read_job(&self, job: &ObjectKey) -> Result<Option<ReadJob>> {
-        let (mut hasher, mut bytes, mut length) = (Hasher::default(), Vec::new(), 0_u64);
-        let found = self.store.pass(job, &mut |piece| {
-            hasher.update(piece);
-            length += piece.len() as u64;
-            if length <= MAX_BYTES as u64 {
-                bytes.extend_from_slice(piece);
+        match self.store.size(job)? {
+            Some(size) if size > MAX_BYTES as u64 => {
+                let expected = format!("a document of at most {MAX_BYTES} bytes");
+                let found = format!("{size} bytes");
+                Err(Failure::at(Code::JobRequestInvalid, job.as_str(), expected, found).with_hint(TAKE_AWAY))
             }
-        })?;
-        if !found {
-            return Ok(None);
+            Some(_) => {
+                let bytes = self.store.get(job)?;
+                Ok(bytes.map(|bytes| (Digest::of(&bytes), Checked::parse(&bytes))))
+            }
+            None => Ok(None),
         }
-        let parsed = if length <= MAX_BYTES as u64 {
-            Checked::parse(&bytes)
-        } else {
-            let expected = format!("a document of at most {MAX_BYTES} bytes");
-            Err(Failure::at(Code::JobRequestInvalid, "the job", expected, format!("{length} bytes")))
-        };
-        Ok(Some((hasher.finish(), parsed)))
     }
 
     fn write_receipt(&self, answer: &ObjectKey, receipt: &JobInvocation) -> Result<Taken> {
@@ -210,6 +204,9 @@ impl Line {
         })
     }
 }
+
+/// What to do with what is no job.
+const TAKE_AWAY: &str = "Rename it, or take it away. Write jobs in another place and rename them into the inbox when they are whole.";
 
 type ReadJob = (Digest<JobRequest>, Result<Checked<JobRequest>>);
 
@@ -255,9 +252,7 @@ const fn is_no_fault_of_the_job(code: Code) -> bool {
 
 fn no_job(code: Code, place: &ObjectKey, shape: &str) -> Failure {
     let expected = format!("NAME{SUFFIX}, with NAME of letters, digits and _ . : = - characters");
-    Failure::at(code, place.as_str(), expected, shape).with_hint(
-        "Rename it, or take it away. Write jobs in another place and rename them into the inbox when they are whole.",
-    )
+    Failure::at(code, place.as_str(), expected, shape).with_hint(TAKE_AWAY)
 }
 
 fn away(job: &ObjectKey) -> Failure {

@@ -318,6 +318,7 @@ const fn leaves_open(code: Code) -> bool {
                 | Code::EvidenceDigestMismatch
                 | Code::SignatureInvalid
                 | Code::StoreCorrupt
+                | Code::LedgerCorrupt
         )
 }
 

@@ -185,7 +185,10 @@ impl Shift<'_> {
                 let take = || self.line.take(name, None, self.watch);
                 let taken = pool.as_ref().map_or_else(take, |pool| pool.install(take))?;
                 let Some(worked) = taken else { return Ok(()) };
+                // The next run would meet it too.
+                let damage = worked.failure.clone().filter(|failure| failure.code == Code::LedgerCorrupt);
                 self.tell(News::Run(Box::new(worked)));
+                damage.map_or(Ok(()), Err)?;
                 waits.start_over();
             }
             Ok(())

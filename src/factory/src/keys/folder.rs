@@ -105,7 +105,8 @@ fn read(path: &Path) -> Result<Option<String>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unreadable(path, &error)),
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        // Blank lines around what editors and secret stores hold are no part of a key.
+        Ok(bytes) => Ok(Some(format!("{}\n", String::from_utf8_lossy(&bytes).trim()))),
     }
 }
 

@@ -10,8 +10,8 @@
 //! it is written, so that no two writers wait for one another.
 
 use contracts::{
-    Code, Failure, Result, identity::ids::TrainRunId, names::Name, scope::TargetScope, signature::PublicKey,
-    time::Timestamp,
+    Code, Digest, Failure, Result, identity::ids::TrainRunId, names::Name, scope::TargetScope,
+    signature::PublicKey, time::Timestamp,
 };
 
 use serde_json::Value;
@@ -23,7 +23,7 @@ use super::{
     event::Event,
     rows,
     run::{Lease, Move, RequestRow, Run, corrupt, earlier},
-    signer::SignerRow,
+    signer::{Founding, SignerRow},
     state::State,
 };
 
@@ -193,6 +193,13 @@ impl<B: Backend> Signers for B {
     fn signers(&self) -> Result<Vec<PublicKey>> {
         self.read(|transaction| {
             rows::signers(transaction, Lock::None)?.iter().map(SignerRow::signer).collect()
+        })
+    }
+
+    fn founding(&self) -> Result<Option<Digest<Founding>>> {
+        self.read(|transaction| {
+            let known = rows::signers(transaction, Lock::None)?;
+            known.first().map(|row| row.digest()?.to_string().parse()).transpose()
         })
     }
 

@@ -46,7 +46,7 @@ pub use anchor::{Anchor, Anchors};
 pub use event::{Event, EventKind};
 pub use postgres::PostgresLedger;
 pub use run::{Holder, LONGEST_LEASE, Lease, Move, Run};
-pub use signer::Signers;
+pub use signer::{Founding, Signers};
 pub use sqlite::SqliteLedger;
 pub use state::{Mode, PUBLISH_RETRIES, Progress, State, Step};
 

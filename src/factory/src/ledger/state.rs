@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 /// Publish attempts after the first that a run may begin, before somebody allows as many again.
 pub const PUBLISH_RETRIES: u64 = 3;
 
+/// Seconds that a publication waits that something kept from being begun, however often.
+const UNCOUNTED_REST: u64 = 60;
+
 /// Seconds that a run waits at the most before it is tried again.
 const LONGEST_REST: u64 = 600;
 
@@ -178,14 +181,13 @@ impl Progress {
     }
 
     /// Seconds that a run waits before any worker takes it up again, where something kept the last one from succeeding:
-    /// more after each attempt, also one that ended before the handshake began. Whoever names the run need not wait.
+    /// more after each attempt, and a minute after one that was given up before it was counted. Whoever names the run
+    /// need not wait.
     pub const fn rest_seconds(self) -> u64 {
         match self.state {
             State::Queued => backed_off(1, 2, self.full_attempts),
-            State::PublishPending => {
-                let claims = self.epoch - self.full_attempts;
-                backed_off(10, 6, if claims > self.publish_attempts { claims } else { self.publish_attempts })
-            }
+            State::PublishPending if self.publish_attempts == 0 => UNCOUNTED_REST,
+            State::PublishPending => backed_off(10, 6, self.publish_attempts),
             _ => 0,
         }
     }
@@ -410,16 +412,10 @@ mod tests {
         let queued = |full_attempts| Progress { full_attempts, ..at((State::Queued, Mode::None)) };
         let waits: Vec<_> = [0, 1, 2, 5, 11, 200, u64::MAX].map(|n| queued(n).rest_seconds()).into();
         assert_eq!(waits, [0, 1, 2, 16, 600, 600, 600]);
-        // The first attempt is part of a full one; each later one, or one that is given up before it begins, is claimed.
-        let pending = |publish_attempts, claims| Progress {
-            publish_attempts,
-            epoch: 2 + claims,
-            ..at((State::PublishPending, Mode::None))
-        };
-        let waits: Vec<_> = (1..=PUBLISH_RETRIES).map(|n| pending(n, n - 1).rest_seconds()).collect();
-        assert_eq!(waits, [10, 60, 360]);
-        let waits: Vec<_> = (0..=4).map(|n| pending(0, n).rest_seconds()).collect();
-        assert_eq!(waits, [0, 10, 60, 360, 600]);
+        let pending =
+            |publish_attempts| Progress { publish_attempts, ..at((State::PublishPending, Mode::None)) };
+        let waits: Vec<_> = (0..=PUBLISH_RETRIES).map(|n| pending(n).rest_seconds()).collect();
+        assert_eq!(waits, [60, 10, 60, 360]);
         assert_eq!(at((State::Running, Mode::Full)).rest_seconds(), 0);
     }
 

@@ -164,13 +164,13 @@ impl Registry for EmbeddedRegistry {
         })?;
         let key = publication_key(&record)?;
         let created = self.store.get(&key)?.is_none();
-        let reference =
+        // A history that the ledger does not know gets no record, which would stand for good.
+        self.append(&bundle.target_scope, |history| {
             store::write_document(&*self.store, &key, &record).map_err(|failure| match failure.code {
                 Code::PublicationImmutabilityViolation => failure.with_code(Code::PublishConflict),
                 _ => failure,
             })?;
-        failpoint::hit(Failpoint::AfterPublication)?;
-        self.append(&bundle.target_scope, |history| {
+            failpoint::hit(Failpoint::AfterPublication)?;
             if history.entry(&bundle.bundle_id).is_some() {
                 return Ok(None);
             }
@@ -196,7 +196,8 @@ impl Registry for EmbeddedRegistry {
             }))
         })?;
         failpoint::hit(Failpoint::AfterPublishedEvent)?;
-        Ok(Publication { record: reference, created })
+        let record = Reference { digest: record.digest(), uri: key };
+        Ok(Publication { record, created })
     }
 
     fn approve(&self, scope: &TargetScope, bundle: &BundleId, act: &Act) -> Result<RegistryLifecycleEvent> {

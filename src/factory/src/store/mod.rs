@@ -111,6 +111,11 @@ pub trait Store: Send + Sync {
         self.get(key).map(|bytes| bytes.map(|bytes| take(&bytes)).is_some())
     }
 
+    /// How many bytes the object has, or `None` where there is none: for who does not read what is too large for it.
+    fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        self.get(key).map(|bytes| bytes.map(|bytes| bytes.len() as u64))
+    }
+
     /// What stands below a prefix of whole segments. Whatever it is, the rest is listed; what the prefix itself names is
     /// not below it.
     fn list(&self, prefix: &ObjectKey) -> Result<Listing>;

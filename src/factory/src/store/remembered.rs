@@ -47,6 +47,10 @@ impl Store for Remembered<'_> {
         self.store.pass(key, take)
     }
 
+    fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        self.store.size(key)
+    }
+
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.store.list(prefix)
     }

@@ -180,7 +180,9 @@ fn retries_that_are_used_up_are_given_anew_by_a_recorded_decision(bench: &Bench)
             let run = bench.ledger.begin_publish(&lease).unwrap();
             assert_eq!((run.progress.publish_attempts, run.progress.full_attempts), (attempt, 1));
             let away = Some(Code::RegistryUnavailable);
-            bench.ledger.advance(&lease, State::PublishPending, away, json!({})).unwrap();
+            let run = bench.ledger.advance(&lease, State::PublishPending, away, json!({})).unwrap();
+            let rests = run.rests_until().map(|until| until.nanoseconds() - run.updated_at.nanoseconds());
+            assert_eq!(rests, [10, 60, 360].get(attempt as usize - 1).map(|seconds| seconds * 1_000_000_000));
         }
         bench.ledger.release(&lease).unwrap();
         assert_eq!(bench.ledger.claim(&worker("worker-2"), 60, None).unwrap(), None);

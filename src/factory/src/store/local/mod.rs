@@ -224,6 +224,10 @@ impl Store for LocalStore {
         }
     }
 
+    fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        self.open_object(key).map(|found| found.map(|(_, size)| size))
+    }
+
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         let mut found = Listing::default();
         match self.walk_from(prefix, &mut found) {

@@ -178,6 +178,16 @@ impl Store for RemoteStore {
         Ok(true)
     }
 
+    fn size(&self, key: &ObjectKey) -> Result<Option<u64>> {
+        self.reactor.wait(async {
+            match self.bucket.head(&self.path(key)?).await {
+                Ok(found) => Ok(Some(found.size)),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(trouble(&error, "read", Some(key))),
+            }
+        })
+    }
+
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
         self.reactor.wait(async {
             let folder = self.path(prefix)?;
