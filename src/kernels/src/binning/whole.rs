@@ -35,7 +35,7 @@ fn counts(values: &[f64]) -> Option<Vec<u32>> {
             let place = place(value);
             counts[place] += u32::from(!value.is_nan());
             // -0.0 is 0.0, here as in a key.
-            all_whole &= value.is_nan() | (place as f64 == value);
+            all_whole &= value.is_nan() || value - place as f64 == 0.0;
         }
         if !all_whole {
             return None;
