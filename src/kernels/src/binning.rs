@@ -1,7 +1,7 @@
 //! Features as bin numbers: what every tree grower works on.
 //!
 //! ```text
-//!   values of a column ──► sorted, counted ──► Bins (cuts) ──► code of each value
+//!   values of a column ──► sorted, or small whole numbers counted ──► Bins (cuts) ──► code of each value
 //! ```
 //!
 //! Flows in: a feature matrix, NaN meaning missing. Flows out: [`Binned`], one contiguous run of codes a
@@ -10,6 +10,8 @@
 //! split on codes and its threshold on raw values send every row, seen or unseen, the same way.
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
+
+mod whole;
 
 use std::fmt::Debug;
 
@@ -84,17 +86,15 @@ impl Bins {
     /// bin's fair share of the rows has its own, and the others fill the remaining bins evenly, a value never
     /// being parted (the greedy rule of `GreedyFindBin` in `LightGBM`, here in integers over all rows).
     pub fn new(values: ArrayView1<'_, f64>, most: usize) -> Self {
-        Self::of_sorted(sorted_keys(&values.to_vec(), &mut Vec::new()), most)
+        Self::of_runs(runs_of(sorted_keys(&values.to_vec(), &mut Vec::new())), most)
     }
 
-    /// Bins over values given as sorted [`key`]s.
-    fn of_sorted(sorted: &[u64], most: usize) -> Self {
+    /// Bins over values in rising order, each with the number of its rows.
+    fn of_runs(runs: impl Iterator<Item = (f64, usize)> + Clone, most: usize) -> Self {
         let mut bins = Self { lowest: Vec::new(), highest: Vec::new(), cuts: Vec::new() };
-        let mut start = 0;
-        for end in ends_of_bins(sorted, most.max(1)) {
-            bins.lowest.push(value(sorted[start]));
-            bins.highest.push(value(sorted[end - 1]));
-            start = end;
+        for [lowest, highest] in bounds_of_bins(runs, most.max(1)) {
+            bins.lowest.push(lowest);
+            bins.highest.push(highest);
         }
         bins.cuts = (1..bins.len()).map(|right| bins.threshold(right - 1, right)).collect();
         bins
@@ -165,37 +165,37 @@ fn sorted_keys<'r>(values: &[f64], room: &'r mut Vec<u64>) -> &'r [u64] {
     &room[..numbers]
 }
 
-/// Positions at which the bins of sorted values end; equal values are never parted.
-fn ends_of_bins(sorted: &[u64], most: usize) -> Vec<usize> {
-    let runs = || sorted.chunk_by(|a, b| a == b).map(<[u64]>::len);
-    let rows = sorted.len();
+/// The values that sorted keys stand for, each with the number of its rows.
+fn runs_of(sorted: &[u64]) -> impl Iterator<Item = (f64, usize)> + Clone {
+    sorted.chunk_by(|a, b| a == b).map(|run| (value(run[0]), run.len()))
+}
+
+/// The smallest and the largest value of each bin; equal values are never parted.
+fn bounds_of_bins(runs: impl Iterator<Item = (f64, usize)> + Clone, most: usize) -> Vec<[f64; 2]> {
+    let rows = runs.clone().fold(0, |rows, (_, count)| rows + count);
     let is_heavy = |count: usize| count * most >= rows;
     // Bins and rows left for values that are not heavy: their ratio is the size to reach.
-    let (mut bins, mut left, mut distinct) = (most, rows, 0_usize);
-    for count in runs() {
+    let (mut bins, mut left, mut distinct, mut last) = (most, rows, 0_usize, 0.0);
+    for (value, count) in runs.clone() {
         distinct += 1;
+        last = value;
         if is_heavy(count) {
             bins = bins.saturating_sub(1);
             left -= count;
         }
     }
-    let mut ends = Vec::with_capacity(most.min(distinct));
-    let mut end = 0;
     if distinct <= most {
-        for count in runs() {
-            end += count;
-            ends.push(end);
-        }
-        return ends;
+        return runs.map(|(value, _)| [value; 2]).collect();
     }
-    let mut size = 0;
-    let mut runs = runs().peekable();
-    while let (Some(count), Some(&next)) = (runs.next(), runs.peek()) {
-        if ends.len() + 1 == most {
+    let mut bounds = Vec::with_capacity(most);
+    let (mut lowest, mut size) = (None, 0);
+    let mut runs = runs.peekable();
+    while let (Some((value, count)), Some(&(_, next))) = (runs.next(), runs.peek()) {
+        let low = *lowest.get_or_insert(value);
+        if bounds.len() + 1 == most {
             break;
         }
         let heavy = is_heavy(count);
-        end += count;
         size += count;
         if !heavy {
             left -= count;
@@ -203,15 +203,16 @@ fn ends_of_bins(sorted: &[u64], most: usize) -> Vec<usize> {
         let full = size * bins >= left + size;
         let half_full = 2 * size * bins >= left + size;
         if heavy || full || is_heavy(next) && half_full {
-            ends.push(end);
+            bounds.push([low, value]);
+            lowest = None;
             size = 0;
             if !heavy {
                 bins = bins.saturating_sub(1);
             }
         }
     }
-    ends.push(rows);
-    ends
+    bounds.push([lowest.unwrap_or(last), last]);
+    bounds
 }
 
 /// A feature matrix as bin numbers, column by column.
@@ -233,8 +234,11 @@ impl<C: BinCode> Binned<C> {
             let columns: Vec<(Bins, Vec<C>)> = contiguous(columns, &mut copies)
                 .par_iter()
                 .map(|values| {
+                    if let Some(found) = whole::bins_and_codes(values, most) {
+                        return found;
+                    }
                     let mut room = idle.take().unwrap_or_default();
-                    let bins = Bins::of_sorted(sorted_keys(values, &mut room), most);
+                    let bins = Bins::of_runs(runs_of(sorted_keys(values, &mut room)), most);
                     idle.give(room);
                     let codes = codes_of(&bins, values);
                     (bins, codes)

@@ -56,18 +56,6 @@ pub fn exp(x: f64) -> f64 {
     power * power_of_two(half) * power_of_two(exponent - half)
 }
 
-/// The bits of [`exp`] where `x` is within [`MODERATE`] of zero, in fewer steps.
-#[inline(always)]
-fn exp_of_moderate(x: f64) -> f64 {
-    let rounded = x * std::f64::consts::LOG2_E + ROUND;
-    let exponent = rounded - ROUND;
-    let rest = (x - exponent * LN_2_HIGH) - exponent * LN_2_LOW;
-    let tail = EXP_SERIES.iter().fold(0.0, |sum, &term| sum * rest + term);
-    let power = 1.0 + (rest + rest * rest * tail);
-    // The whole number stands in the low bits already.
-    power * f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52)
-}
-
 /// 2^exponent for whole exponents in -1022..=1023.
 #[inline(always)]
 fn power_of_two(exponent: f64) -> f64 {
@@ -96,15 +84,38 @@ pub fn ln(x: f64) -> f64 {
     if x >= 0.0 { result } else { f64::NAN }
 }
 
-/// Scores up to which, either way, [`sigmoid_of_moderate`] may be asked: their exponentials are normal numbers.
+/// Scores up to which, either way, [`sigmoids_of_moderate`] may be asked: their exponentials are normal numbers.
 pub const MODERATE: f64 = 700.0;
 
-/// The bits of [`sigmoid`] where `x` is within [`MODERATE`] of zero, in fewer steps.
+/// The bits of [`sigmoid`] of each number, all within [`MODERATE`] of zero, in fewer steps.
+///
+/// Each step is taken for all numbers before the next one: a number waits for its own last step, and meanwhile the
+/// machine has others to work on.
 #[inline(always)]
-pub fn sigmoid_of_moderate(x: f64) -> f64 {
-    let e = exp_of_moderate(-x.abs());
-    let numerator = if x < 0.0 { e } else { 1.0 };
-    numerator / (1.0 + e)
+pub fn sigmoids_of_moderate<const COUNT: usize>(x: &[f64; COUNT]) -> [f64; COUNT] {
+    let mut rounded = [0.0; COUNT];
+    let mut rest = [0.0; COUNT];
+    for ((rounded, rest), x) in rounded.iter_mut().zip(&mut rest).zip(x) {
+        let x = -x.abs();
+        *rounded = x * std::f64::consts::LOG2_E + ROUND;
+        let exponent = *rounded - ROUND;
+        *rest = (x - exponent * LN_2_HIGH) - exponent * LN_2_LOW;
+    }
+    let [first, terms @ ..] = EXP_SERIES;
+    let mut results = [first; COUNT];
+    for term in terms {
+        for (tail, &rest) in results.iter_mut().zip(&rest) {
+            *tail = *tail * rest + term;
+        }
+    }
+    for (((result, rounded), rest), &x) in results.iter_mut().zip(rounded).zip(rest).zip(x) {
+        let power = 1.0 + (rest + rest * rest * *result);
+        // The whole number stands in the low bits already: added to the exponent it multiplies by its power of two.
+        let e = f64::from_bits(power.to_bits().wrapping_add(rounded.to_bits() << 52));
+        let numerator = if x < 0.0 { e } else { 1.0 };
+        *result = numerator / (1.0 + e);
+    }
+    results
 }
 
 /// The logistic function `1 / (1 + e^-x)`, within 3 ulp.
@@ -159,7 +170,7 @@ mod tests {
         assert_eq!(sigmoid(f64::NEG_INFINITY), 0.0);
         assert!(sigmoid(-740.0) > 0.0 && sigmoid(f64::NAN).is_nan());
         for x in [0.0, -0.0, 5e-324, 0.5, MODERATE, -MODERATE] {
-            assert_eq!(sigmoid_of_moderate(x).to_bits(), sigmoid(x).to_bits());
+            assert_eq!(sigmoids_of_moderate(&[x]).map(f64::to_bits), [sigmoid(x).to_bits()]);
         }
     }
 
@@ -200,8 +211,8 @@ mod tests {
         }
 
         #[test]
-        fn moderate_scores_have_the_same_bits(x in -MODERATE..=MODERATE) {
-            prop_assert_eq!(sigmoid_of_moderate(x).to_bits(), sigmoid(x).to_bits());
+        fn moderate_scores_have_the_same_bits(x in prop_oneof![-MODERATE..=MODERATE, -9.0..9.0_f64]) {
+            prop_assert_eq!(sigmoids_of_moderate(&[x, -x]).map(f64::to_bits), [x, -x].map(|x| sigmoid(x).to_bits()));
         }
 
         #[test]

@@ -8,18 +8,34 @@
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn prefetch<T>(soon: &T) {
+    let first = std::ptr::from_ref(soon);
+    ask(first);
+    ask(first.wrapping_byte_add(size_of::<T>().saturating_sub(1)));
+}
+
+/// Asks for the cache line of what stands so many places after: past the end of a slice nothing is there, and
+/// nothing happens.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn prefetch_after<T>(here: &T, places: usize) {
+    ask(std::ptr::from_ref(here).wrapping_add(places));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn ask<T>(address: *const T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-    let first = std::ptr::from_ref(soon).cast::<i8>();
-    let last = first.wrapping_add(size_of::<T>().saturating_sub(1));
     // SAFETY: every x86-64 has SSE, and a hint is no access.
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(first);
-        _mm_prefetch::<_MM_HINT_T0>(last);
-    }
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
 }
 
 /// Does nothing where no hint is known.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 pub(super) fn prefetch<T>(_soon: &T) {}
+
+/// Does nothing where no hint is known.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(super) fn prefetch_after<T>(_here: &T, _places: usize) {}

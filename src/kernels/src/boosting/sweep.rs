@@ -81,9 +81,8 @@ impl Work for SweepRows<'_> {
                     // Gathers the lowest bits of the eight bytes: no two of the products meet in a bit.
                     let mask = (flags.wrapping_mul(0x0102_0408_1020_4080) >> 56) as usize;
                     if let Some(found) = self.found[count..].first_chunk_mut::<8>() {
-                        for (found, &position) in found.iter_mut().zip(&POSITIONS[mask]) {
-                            *found = first.wrapping_add(u32::from(position));
-                        }
+                        // All read before any is written, which the compiler widens.
+                        *found = POSITIONS[mask].map(|position| first.wrapping_add(u32::from(position)));
                     }
                     count += mask.count_ones() as usize;
                     first = first.wrapping_add(8);

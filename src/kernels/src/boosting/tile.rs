@@ -9,8 +9,9 @@
 use rayon::prelude::*;
 
 use super::{
+    CHUNK_ROWS,
     bundle::{Bundle, MOST_CODES, STRIDE},
-    fetch::prefetch,
+    fetch::{prefetch, prefetch_after},
     fixed::{Cell, Gradient, Sums},
     order::Runs,
 };
@@ -28,8 +29,6 @@ pub(super) const RUN_BYTE: usize = TILE_BUNDLES - 1;
 pub(super) const SPAN_ROWS: usize = 256;
 /// Bundles at the most whose codes are those of a run.
 pub(super) const SHARED: usize = 4;
-/// A cell that no bundle has: what is added there is not looked at.
-const SPARE: u16 = u16::MAX;
 /// Cells of a tile: one for every number of 16 bits, so that indexing by one needs no check.
 const CELLS: usize = 1 << 16;
 /// Rows of a list that are asked for before they are added.
@@ -99,6 +98,11 @@ impl Tile {
         Self { bundles, own, words, firsts, runs, end, bins, idle: Idle::new() }
     }
 
+    /// What runs have codes of: of no bundle, where there are none.
+    fn shared(&self) -> Shared<'_> {
+        Shared { bundles: self.bundles.len() - self.own, firsts: &self.firsts, cells: &self.runs }
+    }
+
     /// Cells that are all zero.
     pub(super) fn cells(&self) -> Cells {
         self.idle.take().unwrap_or_else(|| vec![Cell::default(); CELLS])
@@ -126,7 +130,6 @@ impl Tile {
         let mut sums = Vec::with_capacity(self.bins);
         self.bundles.iter().for_each(|bundle| bundle.sums(&cells, &mut sums));
         cells[..self.end].fill(Cell::default());
-        cells[usize::from(SPARE)] = Cell::default();
         self.idle.give(cells);
         sums
     }
@@ -140,6 +143,17 @@ struct Add<'a> {
     rows: Rows<'a>,
 }
 
+/// What runs of rows have in common.
+#[derive(Debug, Clone, Copy)]
+struct Shared<'a> {
+    /// How many bundles have a cell in each run.
+    bundles: usize,
+    /// The run of each [`SPAN_ROWS`]th row.
+    firsts: &'a [u16],
+    /// The cells of each run.
+    cells: &'a [[u16; SHARED]],
+}
+
 /// The same where rows have codes of so many bundles.
 struct Unrolled<'a, const OWN: usize>(Add<'a>);
 
@@ -150,27 +164,30 @@ impl<const OWN: usize> Work for Unrolled<'_, OWN> {
     fn run(self) {
         let Add { tile, cells, gradients, rows } = self.0;
         let Some(cells) = cells.first_chunk_mut::<CELLS>() else { return };
+        // Taken out of the tile once: the compiler cannot know that cells are no part of it.
+        let (words, runs) = (tile.words.as_slice(), tile.shared());
         match rows {
-            Rows::From(start) if tile.runs.is_empty() => {
-                for (&word, &gradient) in tile.words[start..].iter().zip(gradients) {
+            Rows::From(start) if runs.bundles == 0 => {
+                for (&word, &gradient) in words[start..].iter().zip(gradients) {
                     add_own::<OWN>(cells, word, gradient.cell());
                 }
             }
             Rows::From(start) => {
-                let spans = tile.words[start..].chunks(SPAN_ROWS).zip(gradients.chunks(SPAN_ROWS));
-                for (&first, (words, gradients)) in tile.firsts[start / SPAN_ROWS..].iter().zip(spans) {
-                    add_runs::<OWN>(cells, words, &tile.runs[usize::from(first)..], gradients);
+                let spans = words[start..].chunks(SPAN_ROWS).zip(gradients.chunks(SPAN_ROWS));
+                for (&first, (words, gradients)) in runs.firsts[start / SPAN_ROWS..].iter().zip(spans) {
+                    let runs = Shared { cells: &runs.cells[usize::from(first)..], ..runs };
+                    add_runs::<OWN>(cells, words, runs, gradients);
                 }
             }
             Rows::Listed(list) => {
                 let ahead = list.get(AHEAD_ROWS..).unwrap_or_default();
                 for (&row, &ahead) in list.iter().zip(ahead) {
-                    prefetch(&tile.words[ahead as usize]);
+                    prefetch(&words[ahead as usize]);
                     prefetch(&gradients[ahead as usize]);
-                    add_listed::<OWN>(cells, tile, row, gradients);
+                    add_listed::<OWN>(cells, words, runs, (row as usize, gradients));
                 }
                 for &row in &list[ahead.len()..] {
-                    add_listed::<OWN>(cells, tile, row, gradients);
+                    add_listed::<OWN>(cells, words, runs, (row as usize, gradients));
                 }
             }
         }
@@ -188,15 +205,17 @@ fn distance(word: u64) -> usize {
 fn add_runs<const OWN: usize>(
     cells: &mut [Cell; CELLS],
     words: &[u64],
-    runs: &[[u16; SHARED]],
+    runs: Shared<'_>,
     gradients: &[Gradient],
 ) {
     let mut sum = Cell::default();
     let mut last = 0;
-    for (&word, &gradient) in words.iter().zip(gradients) {
+    for (&word, gradient) in words.iter().zip(gradients) {
+        // Where the derivatives of the next chunk will be written.
+        prefetch_after(gradient, CHUNK_ROWS);
         let run = distance(word);
         if run != last {
-            add_shared(cells, runs[last], sum);
+            add_shared(cells, runs.cells[last], runs.bundles, sum);
             sum = Cell::default();
             last = run;
         }
@@ -204,18 +223,22 @@ fn add_runs<const OWN: usize>(
         sum.add(cell);
         add_own::<OWN>(cells, word, cell);
     }
-    add_shared(cells, runs[last], sum);
+    add_shared(cells, runs.cells[last], runs.bundles, sum);
 }
 
-/// Adds a row: to the cells of its run as well, where runs have any.
+/// Adds a row, one of all those that have gradients: to the cells of its run as well.
 #[inline(always)]
-fn add_listed<const OWN: usize>(cells: &mut [Cell; CELLS], tile: &Tile, row: u32, gradients: &[Gradient]) {
-    let row = row as usize;
-    let (word, cell) = (tile.words[row], gradients[row].cell());
+fn add_listed<const OWN: usize>(
+    cells: &mut [Cell; CELLS],
+    words: &[u64],
+    runs: Shared<'_>,
+    (row, gradients): (usize, &[Gradient]),
+) {
+    let (word, cell) = (words[row], gradients[row].cell());
     add_own::<OWN>(cells, word, cell);
-    if !tile.runs.is_empty() {
-        let first = usize::from(tile.firsts[row / SPAN_ROWS]);
-        add_shared(cells, tile.runs[first + distance(word)], cell);
+    if runs.bundles > 0 {
+        let first = usize::from(runs.firsts[row / SPAN_ROWS]);
+        add_shared(cells, runs.cells[first + distance(word)], runs.bundles, cell);
     }
 }
 
@@ -228,15 +251,15 @@ fn add_own<const OWN: usize>(cells: &mut [Cell; CELLS], word: u64, cell: Cell) {
     }
 }
 
-/// Adds to the cells of a run.
+/// Adds to the first cells of a run, one a bundle.
 #[inline(always)]
-fn add_shared(cells: &mut [Cell; CELLS], run: [u16; SHARED], cell: Cell) {
-    for code in run {
+fn add_shared(cells: &mut [Cell; CELLS], run: [u16; SHARED], bundles: usize, cell: Cell) {
+    for &code in run.iter().take(bundles) {
         cells[usize::from(code)].add(cell);
     }
 }
 
-/// For each run the cells of bundles whose columns are constant within it.
+/// For each run the cells of bundles whose columns are constant within it, then zeros.
 fn cells_of_runs(binned: &Binned<u8>, bundles: &[Bundle], runs: &[u16]) -> Vec<[u16; SHARED]> {
     let mut next = 0;
     let first_rows = runs.chunk_by(|a, b| a == b).map(|run| {
@@ -244,6 +267,6 @@ fn cells_of_runs(binned: &Binned<u8>, bundles: &[Bundle], runs: &[u16]) -> Vec<[
         next += run.len();
         first
     });
-    let cell = |row, bundle: usize| bundles.get(bundle).map_or(SPARE, |bundle| bundle.cell(binned, row));
+    let cell = |row, bundle: usize| bundles.get(bundle).map_or(0, |bundle| bundle.cell(binned, row));
     first_rows.map(|row| std::array::from_fn(|bundle| cell(row, bundle))).collect()
 }
