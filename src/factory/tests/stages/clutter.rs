@@ -10,7 +10,7 @@ use factory::jobs::Taken;
 use rustix::fs::Mode;
 
 use super::inbox::{INVOCATIONS, JOBS, answer, drop_in, job, look};
-use crate::support::place::Place;
+use crate::support::place::{Place, assert_refusal};
 
 #[test]
 fn what_is_no_file_keeps_nobody_but_itself_waiting() {
@@ -150,22 +150,22 @@ fn answers_that_are_a_link_keep_every_job_waiting() {
     assert_eq!(answer(&look(&place.factory)[0].1).outcome, JobOutcome::Admitted);
 }
 
-/// A file with a hole takes no room on the disk, and may be larger than memory.
+/// A file with a hole takes no room on the disk; reading this one would take an hour.
 #[test]
-fn a_job_that_is_too_large_is_refused_without_being_held() {
+fn what_is_too_large_for_a_job_is_told_without_being_read() {
     let place = Place::new();
     drop_in(&place, "a", b"");
     File::options()
         .write(true)
         .open(place.path(&format!("{JOBS}/a.json")))
         .unwrap()
-        .set_len(1 << 26)
+        .set_len(1 << 42)
         .unwrap();
     drop_in(&place, "b", job(&place.quick()).to_string().as_bytes());
     let seen = look(&place.factory);
-    let failure = answer(&seen[0].1).failure.clone().unwrap();
-    assert_eq!(failure.code, Code::JobRequestInvalid);
-    assert!(failure.detail.contains("found 67108864 bytes"), "{}", failure.detail);
+    let Taken::Left(failure) = &seen[0].1 else { panic!("{:?}", seen[0]) };
+    assert_refusal("too large", failure, Code::JobRequestInvalid, "job_requests/a.json");
+    assert!(failure.detail.contains("found 4398046511104 bytes"), "{}", failure.detail);
     assert_eq!(answer(&seen[1].1).outcome, JobOutcome::Admitted);
     assert_eq!(place.factory.fsck().unwrap().findings, []);
 }

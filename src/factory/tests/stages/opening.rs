@@ -46,6 +46,53 @@ fn only_making_a_factory_makes_anything() {
     assert_eq!(names(folder.path()), ["emptied.sqlite", "emptied.sqlite.lock", "factory"]);
 }
 
+/// What was made once is not made anew: a second ledger would give its runs other histories.
+#[test]
+fn a_factory_whose_ledger_is_away_gets_no_other() {
+    let folder = folder();
+    let root = folder.path().join("factory");
+    Factory::make(&place(&root, None, None)).unwrap();
+    let ledger = root.join("ledger.sqlite");
+    let kept = folder.path().join("kept.sqlite");
+    fs::rename(&ledger, &kept).unwrap();
+    let other = folder.path().join("other");
+    Factory::make(&place(&other, None, None)).unwrap();
+    let refused = |name: &str, ledger: Option<&Path>| {
+        for open in [Factory::open, Factory::make] {
+            let failure = open(&place(&root, ledger, None)).err().unwrap();
+            assert_refusal(name, &failure, Code::SourceUnreadable, "ledger");
+        }
+    };
+    refused("a lost one", None);
+    assert!(!ledger.exists());
+    let mistyped = folder.path().join("typo.sqlite");
+    refused("a mistyped one", Some(&mistyped));
+    assert!(!mistyped.exists());
+    fs::write(&ledger, "").unwrap();
+    refused("an emptied one", None);
+    assert_eq!(fs::read(&ledger).unwrap(), b"");
+    refused("another factory's", Some(&other.join("ledger.sqlite")));
+
+    fs::rename(&kept, &ledger).unwrap();
+    Factory::make(&place(&root, None, None)).unwrap();
+    assert_eq!(fs::read(root.join("objects/registry/ledger")).unwrap().len(), "sha256:".len() + 64);
+}
+
+/// One that was made before stores named their ledger is brought up to date as it is opened to be worked with.
+#[test]
+fn a_factory_of_before_names_its_ledger_as_it_is_opened() {
+    let folder = folder();
+    let root = folder.path().join("factory");
+    Factory::make(&place(&root, None, None)).unwrap();
+    let named = root.join("objects/registry/ledger");
+    let name = fs::read(&named).unwrap();
+    fs::remove_file(&named).unwrap();
+    Factory::open(&place(&root, None, None)).unwrap();
+    assert!(!named.exists(), "who only looks writes nothing");
+    Factory::make(&place(&root, None, None)).unwrap();
+    assert_eq!(fs::read(&named).unwrap(), name);
+}
+
 #[test]
 fn a_folder_without_keys_gets_none_once_there_is_a_factory() {
     let folder = folder();

@@ -11,7 +11,7 @@ use factory::{
     Factory, bundle,
     gate::{self, Judged},
     keys::Keys,
-    ledger::{PUBLISH_RETRIES, Run, State},
+    ledger::{PUBLISH_RETRIES, Run, SqliteLedger, State},
     line::Line,
     registry::EmbeddedRegistry,
     store,
@@ -182,6 +182,42 @@ fn only_what_passed_is_published() {
     assert!(place.factory.work(&worker(), Some(&failed), &Silent).is_err());
     let failure = publish(&place.factory, &failed, "alice").unwrap_err();
     assert_refusal("refused", &failure, Code::PublishNotEligible, "EMBARGO_VIOLATION");
+}
+
+/// A ledger that was restored from a copy older than the registry's history, or another's: nothing of it is published, and
+/// the run waits for the true one.
+#[test]
+fn a_ledger_that_does_not_know_the_history_leaves_the_run_open_and_the_registry_as_it_is() {
+    let place = Place::new();
+    let first = place.carry_out(place.quick()).run_id;
+    let bundle = store::read_document(place.store(), &place.evidence(&first).bundle.unwrap()).unwrap();
+    place.registry().approve(&bundle.target_scope, &bundle.bundle_id, &act("bob")).unwrap();
+    let older = folder();
+    let anchors = SqliteLedger::open(older.path().join("older.sqlite"), place.clock.clone()).unwrap();
+    let store = Arc::clone(&place.factory.line().store);
+    let keys = Arc::clone(&place.factory.line().keys);
+    let registry = EmbeddedRegistry::new(store, place.clock.clone(), keys, Arc::new(anchors));
+    let damaged = place.with(|line| Line { registry: Arc::new(registry), ..line });
+
+    let mut config = quick_config(&place);
+    config["model"]["max_depth"] = json!(2);
+    let mut request = place.request_with(config, quick_profile());
+    request["request_id"] = json!("request-2");
+    let run = damaged.submit(Bench::checked(request)).unwrap().run.run_id;
+    let before = place.registry().history(&bundle.target_scope).unwrap().events().len();
+    let records = || std::fs::read_dir(place.path("registry/bundles")).unwrap().count();
+    let failure = damaged.work(&worker(), Some(&run), &Silent).unwrap_err();
+    assert_eq!(failure.code, Code::LedgerCorrupt);
+    let row = place.run(&run);
+    assert_eq!((row.progress.state, row.reason), (State::PublishPending, Some(Code::LedgerCorrupt)));
+    assert_eq!(
+        (place.registry().history(&bundle.target_scope).unwrap().events().len(), records()),
+        (before, 1)
+    );
+
+    let row = place.factory.publish_retry(&run, &worker(), &Silent).unwrap();
+    assert_eq!((row.progress.state, records()), (State::Published, 2));
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 
 #[test]
