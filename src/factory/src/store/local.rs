@@ -10,6 +10,8 @@
 //! the root is reached, since each segment is opened beneath the one before without following links.
 //! Objects are private to the user (0600): they can hold personal data.
 //!
+//! A draft is such a temporary file before its key is known.
+//!
 //! A put waits for the disk twice, however many objects it has. The folder of an object is synced each time, since
 //! the object's name is new in it. The folders above are synced when this store first meets the folder below, and
 //! not again: a folder is made once, under a name that it keeps, so a parent that was synced with that name in it
@@ -38,7 +40,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Listing, Object, Put, Store, private};
+use super::{
+    Listing, Object, Put, Store,
+    draft::{Draft, Kept},
+    private,
+};
 use crate::failpoint::{Failpoint, hit};
 
 /// Begins with a dot, so it is no segment of any key.
@@ -221,8 +227,8 @@ impl LocalStore {
     }
 
     /// A new temporary file that only this writer knows and holds locked.
-    fn stage(&self, key: &ObjectKey) -> Result<Staged<'_>> {
-        let trouble = |error: Errno| trouble(&error.into(), "stage", Some(key));
+    fn stage(&self, key: Option<&ObjectKey>) -> Result<Staged<'_>> {
+        let trouble = |error: Errno| trouble(&error.into(), "stage", key);
         let staging = self.staging()?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
@@ -251,7 +257,7 @@ impl LocalStore {
             return Ok(None);
         }
         hit(Failpoint::StoreBeforeWrite)?;
-        let mut staged = self.stage(place.key)?;
+        let mut staged = self.stage(Some(place.key))?;
         staged.file.write_all(bytes).map_err(|error| trouble(&error, "write", Some(place.key)))?;
         hit(Failpoint::StoreAfterWrite)?;
         Ok(Some(staged))
@@ -303,6 +309,24 @@ impl Store for LocalStore {
             places.iter().zip(staged).map(|(place, staged)| place.name(staged)).collect::<Result<_>>()?;
         self.sync_names(&places)?;
         Ok(puts)
+    }
+
+    fn draft(&self) -> Result<Draft<'_>> {
+        hit(Failpoint::StoreBeforeWrite)?;
+        Ok(Draft(Kept::File(self.stage(None)?)))
+    }
+
+    fn put_draft_if_absent(&self, key: &ObjectKey, draft: Draft<'_>) -> Result<Put> {
+        let staged = match draft.0 {
+            Kept::Memory(bytes) => return self.put_if_absent(key, &bytes),
+            Kept::File(staged) => staged,
+        };
+        hit(Failpoint::StoreAfterWrite)?;
+        let place = self.place(key)?;
+        staged.file.sync_all().map_err(|error| trouble(&error, "sync", Some(key)))?;
+        let put = place.name(Some(staged))?;
+        self.sync_names(&[place])?;
+        Ok(put)
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
@@ -375,9 +399,10 @@ fn walk(parent: &OwnedFd, prefix: &ObjectKey, found: &mut Listing) -> Result<()>
 }
 
 /// A temporary file; its name goes away with it, unless the process dies first.
-struct Staged<'a> {
+#[derive(Debug)]
+pub(super) struct Staged<'a> {
     staging: BorrowedFd<'a>,
-    file: File,
+    pub(super) file: File,
     name: String,
 }
 
