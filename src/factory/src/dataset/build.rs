@@ -86,7 +86,8 @@ pub fn build(
     let assertions = sources.labels.survey(&labels::wanted(&spec.labels, spec.naive_times_are_utc))?;
     let passes = spec.entity_columns().len() as u64 + 2;
     let meter = Meter::new(progress, events.saturating_mul(passes).saturating_add(assertions));
-    build_over((store, Spread::of(events.max(assertions))), spec, sources, &meter)
+    let spread = Spread::of(events.max(assertions), spec.outputs()?.len());
+    build_over((store, spread), spec, sources, &meter)
 }
 
 /// Builds over so many buckets what was checked.

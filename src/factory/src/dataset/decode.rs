@@ -19,7 +19,7 @@ use super::{
     ids::{Ids, Texts},
     layout::{self, OUTCOMES},
     parquet_guard::{guarded, vet_footer, vet_pages},
-    source::BATCH_ROWS,
+    partition::ROW_GROUP_ROWS,
     table::LabelOutcome,
 };
 
@@ -102,7 +102,7 @@ pub(super) fn decode(
             ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
                 .with_projection(mask.clone())
                 .with_row_groups(vec![group])
-                .with_batch_size(BATCH_ROWS)
+                .with_batch_size(ROW_GROUP_ROWS)
                 .build()
         })?;
         let mut part = Part::new(needed);

@@ -1,10 +1,13 @@
 //! Partitions: stretches of the ordered rows, each one Parquet file whose bytes follow from its rows alone.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
 use arrow_schema::{FieldRef, Schema};
-use contracts::{Code, Failure, Result};
+use contracts::{Code, Failure, Result, artifacts::Partition, identity::digest::Hasher};
 use kernels::label::Outcome;
 use parquet::{
     arrow::arrow_writer::{
@@ -21,9 +24,12 @@ use parquet::{
 use rayon::prelude::*;
 
 use super::{ids::Ids, labels::POSITIVE, layout::OUTCOMES};
+use crate::store::{Draft, trouble};
 
 /// Rows of one row group.
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 16;
+/// Columns that are encoded before they are written: more than threads, which then wait for each other less.
+const TOGETHER: usize = 8;
 /// Stands for the writer in the files; a release must not change the bytes of the same rows.
 const WRITTEN_BY: &str = "model_factory partition v1";
 
@@ -96,21 +102,21 @@ pub(super) fn split(days: &[usize], limit: usize) -> Vec<usize> {
     partitions
 }
 
-/// A partition that is being encoded, as one Parquet file in memory.
-pub(super) struct Encoder {
+/// A partition that is being encoded, as one Parquet file: of no more than some columns of a row group are the encoded
+/// bytes in memory.
+pub(super) struct Encoder<W: Write> {
     schema: Arc<Schema>,
-    file: SerializedFileWriter<Vec<u8>>,
+    file: SerializedFileWriter<W>,
     groups: ArrowRowGroupWriterFactory,
 }
 
-impl Encoder {
-    /// With room for so many bytes: growing would take as many again.
-    pub(super) fn new(schema: &Arc<Schema>, bytes: usize) -> Result<Self> {
+impl<W: Write + Send> Encoder<W> {
+    /// Over what takes the bytes.
+    pub(super) fn new(schema: &Arc<Schema>, bytes: W) -> Result<Self> {
         let start = || {
             let options =
                 ArrowWriterOptions::new().with_properties(properties()?).with_skip_arrow_metadata(true);
-            ArrowWriter::try_new_with_options(Vec::with_capacity(bytes), Arc::clone(schema), options)?
-                .into_serialized_writer()
+            ArrowWriter::try_new_with_options(bytes, Arc::clone(schema), options)?.into_serialized_writer()
         };
         let (file, groups) = start().map_err(|error| defect(&error))?;
         Ok(Self { schema: Arc::clone(schema), file, groups })
@@ -123,29 +129,66 @@ impl Encoder {
 
     fn try_push(&mut self, columns: &[Cells<'_>]) -> Result<(), ParquetError> {
         let writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
-        let work: Vec<_> = writers.into_iter().zip(columns).zip(self.schema.fields()).collect();
+        let mut work = writers.into_iter().zip(columns).zip(self.schema.fields());
         let encode = |((mut writer, cells), field): ((ArrowColumnWriter, &Cells<'_>), &FieldRef)| {
             for leaf in compute_leaves(field, &cells.array())? {
                 writer.write(&leaf)?;
             }
             writer.close()
         };
-        // Collected before the first failure is looked for: the one told is the first by position, not by time.
-        let chunks: Vec<Result<ArrowColumnChunk, ParquetError>> = work.into_par_iter().map(encode).collect();
         let mut group = self.file.next_row_group()?;
-        for chunk in chunks {
-            chunk?.append_to_row_group(&mut group)?;
+        loop {
+            let together: Vec<_> = work.by_ref().take(TOGETHER).collect();
+            if together.is_empty() {
+                return group.close().map(drop);
+            }
+            // Collected before the first failure is looked for: the one told is the first by position, not by time.
+            let chunks: Vec<Result<ArrowColumnChunk, ParquetError>> =
+                together.into_par_iter().map(encode).collect();
+            for chunk in chunks {
+                chunk?.append_to_row_group(&mut group)?;
+            }
         }
-        group.close().map(drop)
     }
 
-    /// The bytes of the file.
-    pub(super) fn finish(self) -> Result<Vec<u8>> {
+    /// What took the bytes of the file.
+    pub(super) fn finish(self) -> Result<W> {
         self.file.into_inner().map_err(|error| defect(&error))
     }
 }
 
+/// A draft of an object, with what a manifest says of its bytes.
+pub(super) struct Pinned<'a> {
+    pub(super) draft: Draft<'a>,
+    pub(super) digest: Hasher<Partition>,
+    pub(super) bytes: u64,
+}
+
+impl<'a> Pinned<'a> {
+    pub(super) fn new(draft: Draft<'a>) -> Self {
+        Self { draft, digest: Hasher::default(), bytes: 0 }
+    }
+}
+
+impl Write for Pinned<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.draft.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.draft.flush()
+    }
+}
+
 fn defect(error: &ParquetError) -> Failure {
+    if let ParquetError::External(error) = error
+        && let Some(error) = error.downcast_ref::<io::Error>()
+    {
+        return trouble(error, "write a partition", None);
+    }
     Failure::new(Code::InternalError, format!("no partition written: {error}"))
 }
 
@@ -211,7 +254,7 @@ mod tests {
         let shops = Ids::Text(shops.iter().map(String::as_str).collect());
         let outcome: Vec<u8> = numbers.iter().map(|number| (number % 4) as u8).collect();
         let value: Vec<u8> = numbers.iter().map(|number| (number % 3 == 0).into()).collect();
-        let mut encoder = Encoder::new(&schema, 0).unwrap();
+        let mut encoder = Encoder::new(&schema, Vec::new()).unwrap();
         let mut one_by_one = ArrowWriter::try_new_with_options(
             Vec::new(),
             Arc::clone(&schema),

@@ -1,20 +1,21 @@
-//! From ordered rows and their features to partitions: a row group is encoded while the next one is read back.
+//! From ordered rows and their features to partitions: a row group is read back and encoded at a time.
 
 use arrow_schema::SchemaRef;
 use contracts::{
-    Code, Digest, Failure, Result,
+    Code, Failure, Reference, Result,
     artifacts::Partition,
     dataset_manifest::{Column, ColumnRole, PartitionEntry},
     names::{ColumnName, ObjectKey},
     time::{TimeWindow, Timestamp},
 };
+use rayon::prelude::*;
 
 use super::{
     features::alone,
     layout,
     merge::Merged,
     meter::Meter,
-    partition::{Cells, Encoder, ROW_GROUP_ROWS, split},
+    partition::{Cells, Encoder, Pinned, ROW_GROUP_ROWS, split},
     rows::Values,
     runs::Layout,
     spec::DatasetSpec,
@@ -30,8 +31,6 @@ pub(super) struct Writing<'a> {
     layout: Layout,
     rows: Cursor<'a>,
     windowed: Vec<(&'a Windowed<'a>, Collecting<'a>)>,
-    /// Room that the next partition will take, going by the one before.
-    bytes: usize,
 }
 
 /// Rows of one row group.
@@ -49,7 +48,7 @@ impl<'a> Writing<'a> {
         windowed: &'a [Windowed<'a>],
     ) -> Self {
         let windowed = windowed.iter().map(|of| (of, of.features.collect())).collect();
-        Self { spec, schema, layout: Layout::of(spec), rows: merged.rows.cursor(0), windowed, bytes: 0 }
+        Self { spec, schema, layout: Layout::of(spec), rows: merged.rows.cursor(0), windowed }
     }
 
     /// Encodes and writes all rows, in their order; `days` are the events of each day.
@@ -71,32 +70,22 @@ impl<'a> Writing<'a> {
         rows: usize,
         meter: &Meter<'_>,
     ) -> Result<PartitionEntry> {
-        let mut encoder = Encoder::new(arrow_schema, self.bytes)?;
+        let mut encoder = Encoder::new(arrow_schema, Pinned::new(store.draft()?))?;
         let mut span = (i64::MAX, i64::MIN);
-        let mut groups = (0..rows).step_by(ROW_GROUP_ROWS).map(|start| ROW_GROUP_ROWS.min(rows - start));
-        let mut at_hand = groups.next().map(|rows| self.next(rows)).transpose()?;
-        while let Some(batch) = at_hand {
+        for start in (0..rows).step_by(ROW_GROUP_ROWS) {
+            let batch = self.next(ROW_GROUP_ROWS.min(rows - start))?;
             let times = batch.times()?;
             span = (span.0.min(times[0]), times[times.len() - 1]);
-            let cells = self.cells(&batch)?;
-            let following = || groups.next().map(|rows| self.next(rows)).transpose();
-            let (encoded, following) = rayon::join(|| encoder.push(&cells), following);
-            encoded?;
+            encoder.push(&self.cells(&batch)?)?;
             meter.advance(times.len() as u64)?;
-            at_hand = following?;
         }
-        let bytes = encoder.finish()?;
-        self.bytes = bytes.len() + bytes.len() / 8;
-        let digest: Digest<Partition> = Digest::of(&bytes);
+        let Pinned { draft, digest, bytes } = encoder.finish()?;
+        let digest = digest.finish();
         let key = format!("{}/ofs/partitions/{}.parquet", self.spec.platform_run_id, digest.hex());
-        let reference = store::write_once::<Partition>(store, &ObjectKey::new(key)?, &bytes)?;
-        Ok(PartitionEntry {
-            uri: reference.uri,
-            digest: reference.digest,
-            rows: rows as u64,
-            bytes: bytes.len() as u64,
-            time_window: window(span)?,
-        })
+        let reference = Reference { uri: ObjectKey::new(key)?, digest };
+        store::write_draft::<Partition>(store, &reference, draft)?;
+        let Reference { uri, digest } = reference;
+        Ok(PartitionEntry { uri, digest, rows: rows as u64, bytes, time_window: window(span)? })
     }
 }
 
@@ -106,9 +95,13 @@ impl Writing<'_> {
         let mut columns = Vec::new();
         self.rows.take(rows, &mut columns)?;
         let mut batch = Batch { columns, features: vec![Vec::new(); self.spec.features.len()] };
-        for (windowed, collecting) in &mut self.windowed {
-            let ids = batch.columns[self.layout.entity(&windowed.entity)].ids()?;
-            for (&position, column) in windowed.positions.iter().zip(collecting.numbers(ids)?) {
+        let (columns, layout) = (&batch.columns, &self.layout);
+        let collect = |(windowed, collecting): &mut (&Windowed<'_>, Collecting<'_>)| {
+            collecting.numbers(columns[layout.entity(&windowed.entity)].ids()?)
+        };
+        let collected: Vec<Result<Vec<Vec<f64>>>> = self.windowed.par_iter_mut().map(collect).collect();
+        for ((windowed, _), columns) in self.windowed.iter().zip(collected) {
+            for (&position, column) in windowed.positions.iter().zip(columns?) {
                 batch.features[position] = column;
             }
         }

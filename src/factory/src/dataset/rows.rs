@@ -154,6 +154,17 @@ impl Values {
         }
     }
 
+    /// Bytes of all rows, as they are written.
+    pub(super) const fn bytes(&self) -> usize {
+        match self {
+            Self::Ids(Ids::Int(values)) | Self::Times(values) => values.len() * 8,
+            Self::Ids(Ids::Text(texts)) => texts.bytes() + texts.len() * 4,
+            Self::Numbers(numbers) => numbers.len() * 8,
+            Self::Codes(codes) => codes.len(),
+            Self::Said(said) => said.value.len() * 17 + said.ends.len() * 4,
+        }
+    }
+
     /// The identifiers that the column holds.
     pub(super) fn ids(&self) -> Result<&Ids> {
         if let Self::Ids(ids) = self { Ok(ids) } else { Err(other_type()) }
@@ -318,6 +329,7 @@ mod tests {
             for ((column, before), both) in columns(&numbers).iter().zip(columns(&before)).zip(columns(&both)) {
                 let mut bytes = Vec::new();
                 column.write(&mut bytes);
+                prop_assert_eq!(bytes.len(), column.bytes());
                 bytes.push(7);
                 let mut read = before.clone();
                 let mut rest = bytes.as_slice();

@@ -33,8 +33,10 @@ use super::{
     parquet_guard::{guarded, in_proportion, vet_footer, vet_pages},
 };
 
-/// Rows decoded at a time.
-pub(super) const BATCH_ROWS: usize = 1 << 16;
+/// Bytes of the rows that are decoded at a time, about.
+const BATCH_BYTES: usize = 1 << 19;
+/// Rows that are decoded at a time, at least, where rows are wide.
+const LEAST_BATCH_ROWS: usize = 1 << 10;
 
 /// Raw rows.
 #[derive(Debug, Clone)]
@@ -107,7 +109,9 @@ impl Source {
         };
         match self {
             Self::Batches(batches) => {
-                batches.iter().flat_map(pieces).try_for_each(|batch| append(&batch).map(drop))?;
+                let rows = batch_rows(wanted);
+                let pieces = batches.iter().flat_map(|batch| pieces(batch, rows));
+                pieces.map(|batch| append(&batch)).try_for_each(|texts| texts.map(drop))?;
             }
             Self::Parquet(paths) => {
                 let mut length = 0_u64;
@@ -132,11 +136,16 @@ impl Source {
     }
 }
 
-/// The batch in pieces of as many rows as are decoded at a time; one without rows still says what its types are.
-fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+/// Rows that are decoded at a time.
+fn batch_rows(wanted: &Wanted) -> usize {
+    (BATCH_BYTES / size_of::<i64>() / wanted.names().count().max(1)).max(LEAST_BATCH_ROWS)
+}
+
+/// The batch in pieces of at most so many rows; one without rows still says what its types are.
+fn pieces(batch: &RecordBatch, most: usize) -> impl Iterator<Item = RecordBatch> {
     let rows = batch.num_rows();
-    let starts = (0..rows.max(1)).step_by(BATCH_ROWS);
-    starts.map(move |start| batch.slice(start, BATCH_ROWS.min(rows - start)))
+    let starts = (0..rows.max(1)).step_by(most);
+    starts.map(move |start| batch.slice(start, most.min(rows - start)))
 }
 
 fn place(wanted: &Wanted, index: usize) -> String {
@@ -202,7 +211,7 @@ impl Parquet {
         let build = || {
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.file, self.metadata)
                 .with_projection(mask)
-                .with_batch_size(BATCH_ROWS)
+                .with_batch_size(batch_rows(wanted))
                 .build()
         };
         let mut reader = guarded(|kind| damaged(place, kind), build)?;

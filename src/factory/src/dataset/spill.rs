@@ -5,8 +5,8 @@
 //!                └───── a bucket's last rows, or all of few rows ───────┘
 //! ```
 //!
-//! No more rows wait in memory than [`Spread`] says, over all buckets; the others are in a file that has no name and
-//! is gone with the process. Which rows wait and which are in the file cannot be told from what is read.
+//! No more bytes of a bucket wait in memory than [`Spread`] says, however wide the rows are; the others are in a file that
+//! has no name and is gone with the process. Which rows wait and which are in the file cannot be told from what is read.
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt};
 
@@ -15,32 +15,38 @@ use contracts::{Code, Failure, Result};
 use super::{ids::Ids, rows::Values};
 use crate::store::{Store, trouble};
 
-/// Rows of a bucket, about: what one task holds in memory.
-const BUCKET_ROWS: u64 = 1 << 16;
-/// Buckets at most: each has a block in memory as it is written and as it is read.
+/// Rows of a bucket for each bucket there is: a task holds the rows of one, and a step a block of each.
+const ROWS_BY_BUCKETS: u64 = 200;
+/// Buckets at most.
 const MOST_BUCKETS: u64 = 1 << 10;
-/// Rows that wait in memory, over all buckets.
-const WAITING_ROWS: usize = 1 << 16;
-/// Rows of a block, at least, where there are many buckets: a block is a call of the system.
-const LEAST_BLOCK_ROWS: usize = 1 << 8;
+/// Bytes that wait in memory over all buckets, unless their blocks would be too small.
+const WAITING_BYTES: usize = 1 << 20;
+/// Bytes of a block, at least: a block is a call of the system.
+const LEAST_BLOCK_BYTES: usize = 1 << 14;
+/// Rows of a block, at least, where rows are wide: each of their columns is a loop of its own.
+const LEAST_BLOCK_ROWS: usize = 1 << 6;
+/// Rows that are swept at once, at least: what a stretch costs apart from its rows must not show.
+const LEAST_SWEPT_ROWS: usize = 1 << 16;
 
-/// Over how many buckets rows are spread, and how many of a bucket make a block. The result does not depend on it.
+/// Over how many buckets rows are spread, and how many bytes of a bucket make a block. The result does not depend on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spread {
     pub(super) buckets: usize,
-    pub(super) block_rows: usize,
+    pub(super) block_bytes: usize,
+    /// Rows of a bucket that are swept at once, where their windows do not look back on more.
+    pub(super) swept_rows: usize,
 }
 
 impl Spread {
-    /// For about so many rows.
-    pub(super) fn of(rows: u64) -> Self {
-        let buckets = rows.div_ceil(BUCKET_ROWS).clamp(1, MOST_BUCKETS) as usize;
-        Self { buckets, block_rows: (WAITING_ROWS / buckets).max(LEAST_BLOCK_ROWS) }
-    }
-
-    /// Rows of a bucket that are swept at once, where their windows do not look back on more.
-    pub(super) const fn swept_rows(self) -> usize {
-        4 * self.buckets * self.block_rows
+    /// For about so many rows of so many columns. Buckets are as many as the square root of the rows, so that neither
+    /// the rows of one nor the blocks of all outgrow the other.
+    pub(super) fn of(rows: u64, columns: usize) -> Self {
+        let buckets = (rows / ROWS_BY_BUCKETS).isqrt().clamp(1, MOST_BUCKETS);
+        let block_bytes = (WAITING_BYTES / buckets as usize)
+            .max(LEAST_BLOCK_BYTES)
+            .max(LEAST_BLOCK_ROWS * columns * size_of::<f64>());
+        let swept_rows = (4 * rows / buckets).max(LEAST_SWEPT_ROWS as u64) as usize;
+        Self { buckets: buckets as usize, block_bytes, swept_rows }
     }
 
     /// The rows by bucket, those of a bucket in their order: equal identifiers come into one bucket.
@@ -82,6 +88,12 @@ fn fnv(bytes: &[u8]) -> u64 {
     })
 }
 
+/// Bytes of a row, about; not less than one.
+fn row_bytes(columns: &[&Values]) -> usize {
+    let bytes: usize = columns.iter().map(|column| column.bytes()).sum();
+    bytes.div_ceil(columns.first().map_or(1, |column| column.len()).max(1)).max(1)
+}
+
 /// Rows dealt into buckets.
 #[derive(Debug)]
 struct Dealt {
@@ -107,7 +119,6 @@ pub(super) struct Spill<'a> {
     length: u64,
     spread: Spread,
     buckets: Vec<Bucket>,
-    bytes: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -129,7 +140,7 @@ impl<'a> Spill<'a> {
     /// Without rows; the store says where the file is, once there is need of one.
     pub(super) fn new(store: &'a dyn Store, spread: Spread) -> Self {
         let buckets = vec![Bucket::default(); spread.buckets];
-        Self { store, file: None, length: 0, spread, buckets, bytes: Vec::new() }
+        Self { store, file: None, length: 0, spread, buckets }
     }
 
     pub(super) const fn spread(&self) -> Spread {
@@ -148,8 +159,11 @@ impl<'a> Spill<'a> {
 
     /// Adds each row to the bucket of its identifier, which the column at `key` holds.
     pub(super) fn deal(&mut self, key: usize, columns: &[&Values]) -> Result<()> {
+        let row_bytes = row_bytes(columns);
         for (bucket, rows) in self.spread.deal(columns[key].ids()?).buckets() {
-            self.add(bucket, columns, rows.len(), |to, from, part| to.gather(from, &rows[part]))?;
+            self.add(bucket, columns, (rows.len(), row_bytes), |to, from, part| {
+                to.gather(from, &rows[part]);
+            })?;
         }
         Ok(())
     }
@@ -157,14 +171,14 @@ impl<'a> Spill<'a> {
     /// Adds all rows to one bucket.
     pub(super) fn put(&mut self, bucket: usize, columns: &[&Values]) -> Result<()> {
         let rows = columns.first().map_or(0, |column| column.len());
-        self.add(bucket, columns, rows, Values::extend)
+        self.add(bucket, columns, (rows, row_bytes(columns)), Values::extend)
     }
 
     fn add(
         &mut self,
         bucket: usize,
         columns: &[&Values],
-        rows: usize,
+        (rows, row_bytes): (usize, usize),
         take: impl Fn(&mut Values, &Values, Range<usize>),
     ) -> Result<()> {
         let mut start = 0;
@@ -173,11 +187,12 @@ impl<'a> Spill<'a> {
             if of_bucket.waiting.is_empty() {
                 of_bucket.waiting = columns.iter().map(|column| column.like()).collect();
             }
-            let end = rows.min(start + self.spread.block_rows - of_bucket.waiting());
+            let room = self.spread.block_bytes.saturating_sub(of_bucket.waiting_bytes());
+            let end = rows.min(start + room.div_ceil(row_bytes).max(1));
             for (to, from) in of_bucket.waiting.iter_mut().zip(columns) {
                 take(to, from, start..end);
             }
-            if of_bucket.waiting() >= self.spread.block_rows {
+            if of_bucket.waiting_bytes() >= self.spread.block_bytes {
                 self.write(bucket)?;
             }
             start = end;
@@ -193,15 +208,14 @@ impl<'a> Spill<'a> {
         };
         let bucket = &mut self.buckets[bucket];
         let rows = bucket.waiting();
-        self.bytes.clear();
+        let mut bytes = Vec::with_capacity(bucket.waiting_bytes());
         for column in &mut bucket.waiting {
-            column.write(&mut self.bytes);
+            column.write(&mut bytes);
             column.clear();
         }
-        file.write_all_at(&self.bytes, self.length)
-            .map_err(|error| trouble(&error, "set aside rows", None))?;
-        bucket.blocks.push(Block { place: self.length, bytes: self.bytes.len(), rows });
-        self.length += self.bytes.len() as u64;
+        file.write_all_at(&bytes, self.length).map_err(|error| trouble(&error, "set aside rows", None))?;
+        bucket.blocks.push(Block { place: self.length, bytes: bytes.len(), rows });
+        self.length += bytes.len() as u64;
         Ok(())
     }
 
@@ -210,9 +224,8 @@ impl<'a> Spill<'a> {
         let of_bucket = &self.buckets[bucket];
         let rows = of_bucket.rows();
         let mut columns: Vec<_> = of_bucket.waiting.iter().map(|column| column.with_room(rows)).collect();
-        let mut bytes = Vec::new();
         for block in &of_bucket.blocks {
-            self.read(*block, &mut columns, &mut bytes)?;
+            self.read(*block, &mut columns)?;
         }
         for (to, from) in columns.iter_mut().zip(&of_bucket.waiting) {
             to.extend(from, 0..from.len());
@@ -231,15 +244,16 @@ impl<'a> Spill<'a> {
     /// Reads a bucket from its first row on.
     pub(super) fn cursor(&self, bucket: usize) -> Cursor<'_> {
         let columns = self.buckets[bucket].waiting.iter().map(Values::like).collect();
-        Cursor { spill: self, bucket, next: 0, columns, row: 0, bytes: Vec::new() }
+        Cursor { spill: self, bucket, next: 0, columns, row: 0 }
     }
 
-    fn read(&self, block: Block, columns: &mut [Values], bytes: &mut Vec<u8>) -> Result<()> {
+    fn read(&self, block: Block, columns: &mut [Values]) -> Result<()> {
         let lost =
             || Failure::new(Code::InternalError, "rows that were set aside are not those that come back");
         let file = self.file.as_ref().ok_or_else(lost)?;
-        bytes.resize(block.bytes, 0);
-        file.read_exact_at(bytes, block.place).map_err(|error| trouble(&error, "read back rows", None))?;
+        let mut bytes = vec![0; block.bytes];
+        file.read_exact_at(&mut bytes, block.place)
+            .map_err(|error| trouble(&error, "read back rows", None))?;
         let mut rest = bytes.as_slice();
         let read = columns.iter_mut().try_for_each(|column| column.read(block.rows, &mut rest));
         read.filter(|()| rest.is_empty()).ok_or_else(lost)
@@ -249,6 +263,10 @@ impl<'a> Spill<'a> {
 impl Bucket {
     fn waiting(&self) -> usize {
         self.waiting.first().map_or(0, Values::len)
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(Values::bytes).sum()
     }
 
     fn rows(&self) -> usize {
@@ -266,7 +284,6 @@ pub(super) struct Cursor<'a> {
     pub(super) columns: Vec<Values>,
     /// The row at hand.
     pub(super) row: usize,
-    bytes: Vec<u8>,
 }
 
 impl Cursor<'_> {
@@ -277,7 +294,7 @@ impl Cursor<'_> {
             self.columns.iter_mut().for_each(Values::clear);
             self.row = 0;
             match bucket.blocks.get(self.next) {
-                Some(block) => self.spill.read(*block, &mut self.columns, &mut self.bytes)?,
+                Some(block) => self.spill.read(*block, &mut self.columns)?,
                 None if self.next == bucket.blocks.len() => {
                     let waiting = self.columns.iter_mut().zip(&bucket.waiting);
                     waiting.for_each(|(to, from)| to.extend(from, 0..from.len()));
@@ -305,6 +322,20 @@ impl Cursor<'_> {
         Ok(())
     }
 
+    /// Moves as many rows as are named to these places of columns of numbers; fewer where the bucket ends.
+    fn place(&mut self, mut rows: &[u32], into: &mut [Vec<f64>]) -> Result<()> {
+        while !rows.is_empty() && self.ready()? {
+            let (now, later) = rows.split_at(rows.len().min(self.left()));
+            for (to, from) in into.iter_mut().zip(&self.columns) {
+                let from = &from.numbers()?[self.row..];
+                now.iter().zip(from).for_each(|(&row, &number)| to[row as usize] = number);
+            }
+            self.row += now.len();
+            rows = later;
+        }
+        Ok(())
+    }
+
     fn left(&self) -> usize {
         self.columns.first().map_or(0, Values::len) - self.row
     }
@@ -320,18 +351,11 @@ impl Collecting<'_> {
     /// The numbers of the next rows, by column; the rows have these identifiers.
     pub(super) fn numbers(&mut self, ids: &Ids) -> Result<Vec<Vec<f64>>> {
         let dealt = self.spread.deal(ids);
-        let waiting = self.cursors.iter().map(|cursor| &cursor.columns).find(|columns| !columns.is_empty());
-        let mut by_bucket: Vec<Values> =
-            waiting.into_iter().flatten().map(|column| column.with_room(ids.len())).collect();
+        let columns = self.cursors.iter().map(|cursor| cursor.columns.len()).max().unwrap_or_default();
+        let mut numbers = vec![vec![f64::NAN; ids.len()]; columns];
         for (bucket, rows) in dealt.buckets() {
-            self.cursors[bucket].take(rows.len(), &mut by_bucket)?;
+            self.cursors[bucket].place(rows, &mut numbers)?;
         }
-        let in_order = |column: Values| {
-            let by_bucket = column.numbers()?;
-            let mut numbers = vec![f64::NAN; by_bucket.len()];
-            dealt.rows.iter().zip(by_bucket).for_each(|(&row, &number)| numbers[row as usize] = number);
-            Ok(numbers)
-        };
-        by_bucket.into_iter().map(in_order).collect()
+        Ok(numbers)
     }
 }

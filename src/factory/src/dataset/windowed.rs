@@ -83,7 +83,7 @@ fn sweep(spec: &DatasetSpec, of: &ByEntity<'_>, bucket: usize, meter: &Meter<'_>
     let events = Events { ids: Ids::Int(Vec::new()), times, entities, numbers };
     let features = Features::new(&definitions, &events)?.knowing(timeline.as_ref());
     let mut columns = vec![Vec::new(); definitions.len()];
-    for stretch in stretches(&features, events.len(), of.rows.spread().swept_rows()) {
+    for stretch in stretches(&features, events.len(), of.rows.spread().swept_rows) {
         let grouped = features.group(&stretch)?;
         for (column, of_stretch) in columns.iter_mut().zip(features.of(stretch, grouped, meter)?) {
             if column.is_empty() {

@@ -4,6 +4,7 @@
 //! pinned. Invariants: no reader ever sees part of an object; an object never changes; the same bytes put
 //! twice are one object; other bytes under a key that is taken are a typed violation.
 
+mod draft;
 mod local;
 mod location;
 mod remembered;
@@ -18,12 +19,15 @@ use std::{fs::File, io};
 use contracts::{Failure, Result, names::ObjectKey};
 use rustix::fs::Mode;
 
+pub use draft::Draft;
 pub use local::LocalStore;
 pub(crate) use local::{create_durably, trouble};
 pub use location::{Bucket, Location, Service};
 pub(crate) use remembered::Remembered;
 pub use remote::RemoteStore;
-pub use verified::{Batch, compare, find_document, read, read_document, write_document, write_once};
+pub use verified::{
+    Batch, compare, find_document, read, read_document, write_document, write_draft, write_once,
+};
 
 /// What a conditional put found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,17 @@ pub trait Store: Send + Sync {
     /// way leaves any of them, each whole. A store that can wait for all of them at once does.
     fn put_all_if_absent(&self, objects: &[Object<'_>]) -> Result<Vec<Put>> {
         objects.iter().map(|object| self.put_if_absent(object.key, object.bytes)).collect()
+    }
+
+    /// An object to be written piece by piece, whose key may follow from its bytes. A store that can keeps no more than a
+    /// piece in memory.
+    fn draft(&self) -> Result<Draft<'_>> {
+        Ok(Draft::in_memory())
+    }
+
+    /// Puts a draft of this store as [`Self::put_if_absent`] puts bytes.
+    fn put_draft_if_absent(&self, key: &ObjectKey, draft: Draft<'_>) -> Result<Put> {
+        self.put_if_absent(key, &draft.into_bytes()?)
     }
 
     /// The whole object, or `None` where there is none.

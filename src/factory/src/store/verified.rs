@@ -9,7 +9,7 @@ use contracts::{
     names::ObjectKey,
 };
 
-use super::{Object, Put, Store};
+use super::{Draft, Object, Put, Store};
 
 /// Artifacts that become durable together, before what names them does.
 #[derive(Debug, Clone, Default)]
@@ -84,9 +84,25 @@ pub fn write_once<T: Artifact>(store: &dyn Store, key: &ObjectKey, bytes: &[u8])
     Ok(Reference { uri: key.clone(), digest: Digest::of(bytes) })
 }
 
+/// Puts a draft of the bytes that a reference pins, and reads it back; refuses as [`write_once`] does.
+pub fn write_draft<T: Artifact>(store: &dyn Store, reference: &Reference<T>, draft: Draft<'_>) -> Result<()> {
+    let put = store.put_draft_if_absent(&reference.uri, draft)?;
+    let mut hasher = Hasher::default();
+    if !store.pass(&reference.uri, &mut |piece| hasher.update(piece))? {
+        return Err(gone(&reference.uri));
+    }
+    let found = hasher.finish();
+    if found == reference.digest {
+        return Ok(());
+    }
+    Err(differs::<T>(code_of::<T>(put), &reference.uri, &reference.digest, &found))
+}
+
+fn gone(key: &ObjectKey) -> Failure {
+    Failure::new(Code::StoreUnavailable, format!("{key} is not there after it was put"))
+}
+
 fn require_put(store: &dyn Store, object: &Object<'_>, put: Put, refuse: Refuse) -> Result<()> {
-    let gone =
-        || Failure::new(Code::StoreUnavailable, format!("{} is not there after it was put", object.key));
     // Piece by piece: a large object need not stand in memory twice.
     let (mut rest, mut alike) = (object.bytes, true);
     let found = store.pass(object.key, &mut |piece| match rest.strip_prefix(piece) {
@@ -94,20 +110,24 @@ fn require_put(store: &dyn Store, object: &Object<'_>, put: Put, refuse: Refuse)
         None => alike = false,
     })?;
     if !found {
-        return Err(gone());
+        return Err(gone(object.key));
     }
     if alike && rest.is_empty() {
         return Ok(());
     }
-    Err(refuse(put, object, &store.get(object.key)?.ok_or_else(gone)?))
+    Err(refuse(put, object, &store.get(object.key)?.ok_or_else(|| gone(object.key))?))
 }
 
 fn differs_from_put<T: Artifact>(put: Put, object: &Object<'_>, found: &[u8]) -> Failure {
-    let code = match put {
+    differs::<T>(code_of::<T>(put), object.key, &Digest::of(object.bytes), &Digest::of(found))
+}
+
+/// What other bytes than those that were put are called.
+const fn code_of<T: Artifact>(put: Put) -> Code {
+    match put {
         Put::Created => T::MISMATCH,
         Put::Exists => T::VIOLATION,
-    };
-    differs::<T>(code, object.key, &Digest::of(object.bytes), &Digest::of(found))
+    }
 }
 
 /// Puts a checked document once, in its canonical bytes, and reads it back.
@@ -187,7 +207,7 @@ fn differs<T: Artifact>(code: Code, key: &ObjectKey, expected: &Digest<T>, found
 mod tests {
     #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests damage files behind the store")]
 
-    use std::{collections::BTreeMap, fs};
+    use std::{collections::BTreeMap, fs, io::Write};
 
     use contracts::{
         artifacts::{ModelArtifact, Partition},
@@ -197,7 +217,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::{Listing, LocalStore};
+    use crate::store::{Listing, LocalStore, Remembered};
 
     fn store() -> (tempfile::TempDir, LocalStore) {
         let folder = tempfile::tempdir().unwrap();
@@ -232,6 +252,30 @@ mod tests {
         let failure = write_once::<Partition>(&store, &key("a/model"), b"").unwrap_err();
         assert_eq!(failure.code, Code::PartitionImmutabilityViolation);
         assert_eq!(read(&store, &first).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_draft_is_seen_once_it_is_put_and_leaves_nothing_where_it_is_not() {
+        let (folder, local) = store();
+        let put = |store: &dyn Store, uri: ObjectKey, pieces: [&[u8]; 2], pinned: &[u8]| {
+            let mut draft = store.draft().unwrap();
+            draft.write_all(pieces[0]).unwrap();
+            draft.write_all(pieces[1]).unwrap();
+            write_draft::<Partition>(store, &Reference { uri, digest: Digest::of(pinned) }, draft)
+        };
+        let remembered = Remembered::new(&local);
+        for (store, name) in [(&local as &dyn Store, "a/one"), (&remembered, "a/two")] {
+            drop(store.draft().unwrap());
+            // Twice is once; other bytes under the key change nothing.
+            put(store, key(name), [b"ro", b"ws"], b"rows").unwrap();
+            put(store, key(name), [b"r", b"ows"], b"rows").unwrap();
+            let failure = put(store, key(name), [b"other", b""], b"other").unwrap_err();
+            assert_eq!(failure.code, Partition::VIOLATION);
+            assert_eq!(local.get(&key(name)).unwrap().unwrap(), b"rows");
+            let failure = put(store, key(&format!("{name}-more")), [b"ro", b"ws"], b"others").unwrap_err();
+            assert_eq!(failure.code, Partition::MISMATCH);
+        }
+        assert_eq!(fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
     }
 
     #[test]

@@ -95,7 +95,9 @@ fn evidence_changed_after_the_gate_is_never_published() {
             apply(&place, &uri);
             let failure = place.factory.publish(&run, &alice(), &worker(), &Silent).unwrap_err();
             assert_refusal(&format!("{name} {change}"), &failure, code, &uri);
-            assert!(place.store().list(&ObjectKey::new("registry").unwrap()).unwrap().keys.is_empty());
+            assert!(
+                place.store().list(&ObjectKey::new("registry/bundles").unwrap()).unwrap().keys.is_empty()
+            );
             assert_eq!(place.run(&run).progress.state, State::PublishPending, "{name} {change}");
             let findings = place.factory.fsck().unwrap().findings;
             assert!(
@@ -118,7 +120,7 @@ fn a_bundle_that_was_changed_is_not_published() {
     let failure = place.factory.publish(&run, &alice(), &worker(), &Silent).unwrap_err();
     assert_refusal("bundle", &failure, Code::ModelBundleImmutabilityViolation, &uri);
     assert_eq!(place.run(&run).progress.state, State::Fail);
-    assert!(place.store().list(&ObjectKey::new("registry").unwrap()).unwrap().keys.is_empty());
+    assert!(place.store().list(&ObjectKey::new("registry/bundles").unwrap()).unwrap().keys.is_empty());
 }
 
 /// A run that was evaluated and not yet judged, because the store went away.
@@ -191,7 +193,7 @@ fn evidence_changed_before_the_gate_is_never_judged() {
         assert_refusal(name, &failure, code, "platform-1/mf/");
         assert_eq!(place.run(&run).progress.state, State::Queued, "{name}: nothing was judged");
         let objects = place.objects();
-        let wrong = ["gate_receipt", "bundle", "registry"];
+        let wrong = ["gate_receipt", "bundle", "registry/scopes"];
         assert!(!objects.keys().any(|key| wrong.iter().any(|part| key.to_str().unwrap().contains(part))));
     }
 }

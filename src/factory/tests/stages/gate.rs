@@ -77,7 +77,7 @@ fn what_is_missing_or_on_the_wrong_side_fails() {
         assert_eq!(run.progress.state, state, "{name}");
         let evidence = place.evidence(&run.run_id);
         assert_eq!(evidence.bundle.is_some(), verdict == pass, "{name}");
-        assert_eq!(place.path("registry").exists(), verdict == pass, "{name}");
+        assert_eq!(place.path("registry/bundles").exists(), verdict == pass, "{name}");
         assert_eq!(run.reason, None, "a verdict is no error");
     }
 }

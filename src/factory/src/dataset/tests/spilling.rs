@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything in memory, in one bucket.
-const WHOLE: Spread = Spread { buckets: 1, block_rows: 1 << 16 };
+const WHOLE: Spread = Spread { buckets: 1, block_bytes: 1 << 20, swept_rows: 1 << 16 };
 
 fn build_spread(store: &dyn Store, spec: &DatasetSpec, spread: Spread, sources: Sources) -> Result<Built> {
     build_over((store, spread), spec, sources, &Meter::new(&Silent, 0))
@@ -78,7 +78,11 @@ fn label_rows() -> impl Strategy<Value = Vec<Assertion>> {
 }
 
 fn spreads() -> impl Strategy<Value = Spread> {
-    (1_usize..7, 1_usize..9).prop_map(|(buckets, block_rows)| Spread { buckets, block_rows })
+    (1_usize..7, 1_usize..500, 1_usize..200).prop_map(|(buckets, block_bytes, swept_rows)| Spread {
+        buckets,
+        block_bytes,
+        swept_rows,
+    })
 }
 
 fn cut(batch: &RecordBatch, rows: usize) -> Source {
@@ -224,7 +228,8 @@ fn a_full_disk_is_one_of_resources_and_shows_no_dataset() {
         events: Source::Batches(vec![events.clone()]),
         labels: Source::Batches(vec![assertions(&events)]),
     };
-    let failure = build_spread(&store, &spec(), Spread { buckets: 2, block_rows: 8 }, sources()).unwrap_err();
+    let spread = Spread { buckets: 2, block_bytes: 500, ..WHOLE };
+    let failure = build_spread(&store, &spec(), spread, sources()).unwrap_err();
     assert_eq!(failure.code, Code::ResourceExhausted, "{failure}");
     assert_eq!(place.keys(), []);
     // Rows that are few ask for no file.

@@ -190,7 +190,7 @@ fn what_a_crash_left_is_invisible_and_collected_but_not_what_a_writer_holds() {
     let (_folder, store) = store();
     store.staging.of(&store.folder).unwrap();
     fs::write(store.root().join(".staging/1-0"), b"half an obj").unwrap();
-    let staged = Staged::new(store.staging.of(&store.folder).unwrap(), &key("a/b")).unwrap();
+    let staged = store.stage(Some(&key("a/b"))).unwrap();
     assert_eq!(store.list(&key("a")).unwrap(), Listing::default());
     assert_eq!(store.collect_staging().unwrap(), 1);
     assert!(store.root().join(".staging").join(&staged.name).exists());

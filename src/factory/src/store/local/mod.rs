@@ -32,15 +32,20 @@ use rustix::{
     io::Errno,
 };
 
+pub(super) use self::staging::Staged;
 pub(crate) use self::{beneath::trouble, lasting::create_durably};
 use self::{
     beneath::{
         OBJECT, duplicate, foreign, kind, open_folder, open_or_create, overlapping, segments, split, walk,
     },
     lasting::{Lasting, at_once},
-    staging::{STAGING, Staged, Staging},
+    staging::{STAGING, Staging},
 };
-use super::{Listing, Object, Put, Store, private};
+use super::{
+    Listing, Object, Put, Store,
+    draft::{Draft, Kept},
+    private,
+};
 use crate::failpoint::{Failpoint, hit};
 
 /// Bytes read at a time: few enough to stay in a core's cache until they are used.
@@ -144,13 +149,17 @@ impl LocalStore {
         Ok(place)
     }
 
+    fn stage(&self, key: Option<&ObjectKey>) -> Result<Staged<'_>> {
+        Staged::new(self.staging.of(&self.folder)?, key)
+    }
+
     /// Writes an object to a temporary file, not yet durably; none where its name is taken.
     fn write(&self, place: &Place<'_>, bytes: &[u8]) -> Result<Option<Staged<'_>>> {
         if kind(&place.folder, place.name, Some(place.key))?.is_some() {
             return Ok(None);
         }
         hit(Failpoint::StoreBeforeWrite)?;
-        let mut staged = Staged::new(self.staging.of(&self.folder)?, place.key)?;
+        let mut staged = self.stage(Some(place.key))?;
         staged.file.write_all(bytes).map_err(|error| trouble(&error, "write", Some(place.key)))?;
         hit(Failpoint::StoreAfterWrite)?;
         Ok(Some(staged))
@@ -202,6 +211,24 @@ impl Store for LocalStore {
             places.iter().zip(staged).map(|(place, staged)| place.name(staged)).collect::<Result<_>>()?;
         self.lasting.sync(&places)?;
         Ok(puts)
+    }
+
+    fn draft(&self) -> Result<Draft<'_>> {
+        hit(Failpoint::StoreBeforeWrite)?;
+        Ok(Draft(Kept::File(self.stage(None)?)))
+    }
+
+    fn put_draft_if_absent(&self, key: &ObjectKey, draft: Draft<'_>) -> Result<Put> {
+        let staged = match draft.0 {
+            Kept::Memory(bytes) => return self.put_if_absent(key, &bytes),
+            Kept::File(staged) => staged,
+        };
+        hit(Failpoint::StoreAfterWrite)?;
+        let place = self.place(key)?;
+        staged.file.sync_all().map_err(|error| trouble(&error, "sync", Some(key)))?;
+        let put = place.name(Some(staged))?;
+        self.lasting.sync(&[place])?;
+        Ok(put)
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {

@@ -1,5 +1,7 @@
 //! Files that have no key yet.
 //!
+//! They hold an object on its way to its key, or a draft whose key is not known before its last byte.
+//!
 //! A writer knows its own by an exclusive name and holds it locked until it has its key or is given up. Invariant: what a
 //! writer that died left is nobody's, and is told from what a living one holds by that lock.
 
@@ -43,16 +45,17 @@ impl Staging {
 }
 
 /// A temporary file; its name goes away with it, unless the process dies first.
-pub(super) struct Staged<'a> {
+#[derive(Debug)]
+pub(in crate::store) struct Staged<'a> {
     pub(super) folder: BorrowedFd<'a>,
-    pub(super) file: File,
+    pub(in crate::store) file: File,
     pub(super) name: String,
 }
 
 impl<'a> Staged<'a> {
-    /// A new temporary file that only this writer knows and holds locked.
-    pub(super) fn new(folder: &'a OwnedFd, key: &ObjectKey) -> Result<Self> {
-        let trouble = |error: Errno| trouble(&error.into(), "stage", Some(key));
+    /// A new temporary file that only this writer knows and holds locked; failures name the key, where it has one.
+    pub(super) fn new(folder: &'a OwnedFd, key: Option<&ObjectKey>) -> Result<Self> {
+        let trouble = |error: Errno| trouble(&error.into(), "stage", key);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let name = format!("{}-{}", process::id(), STAGED.fetch_add(1, Ordering::Relaxed));
