@@ -161,7 +161,7 @@ codes! {
         StoreCorrupt "STORE_CORRUPT" false "A link or special file stands in the store's folder; find out who put it there.";
         StoreUnsuitable "STORE_UNSUITABLE" false "The server must refuse a put with If-None-Match: * under a key that is taken, and this one does not, or is told not to: use another, or a newer release of it.";
         LedgerUnavailable "LEDGER_UNAVAILABLE" true "The ledger did not answer; mend what the detail names, such as a permission or a link, or else run again.";
-        LedgerCorrupt "LEDGER_CORRUPT" false "A ledger row does not match its digest or the chain; restore the ledger from a backup.";
+        LedgerCorrupt "LEDGER_CORRUPT" false "The ledger was changed, or is older than the objects beside it. Bring back the one that belongs to them: docs/reliability.md, Copies.";
         InternalError "INTERNAL_ERROR" false "This is a defect; please report it with the detail.";
         Interrupted "INTERRUPTED" true "The caller stopped the work; run again.";
     }

@@ -29,6 +29,7 @@ use contracts::{
 use crate::{
     failpoint::{self, Failpoint},
     keys,
+    layout::last_segment,
     line::Line,
     store,
 };
@@ -234,10 +235,6 @@ fn job_of(config: &RunConfig, request: &Checked<TrainBuildRequest>) -> Result<Ch
         run_config_digest: config.digest()?,
         train_request: (**request).clone(),
     })
-}
-
-fn last_segment(key: &ObjectKey) -> &str {
-    key.as_str().rsplit('/').next().unwrap_or_default()
 }
 
 /// Whether a job is left after this failure rather than answered: what was away, refused or damaged can be put right, and

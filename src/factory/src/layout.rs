@@ -8,9 +8,17 @@ use contracts::{
 
 use crate::ledger::State;
 
+/// How the name of every receipt of a run begins, and of nothing else.
+pub(crate) const RECEIPT: &str = "run_receipt_";
+
+/// The folder of a run's own objects.
+pub(crate) fn run(platform_run: &PlatformRunId, run: &TrainRunId) -> Result<ObjectKey> {
+    ObjectKey::new(format!("{platform_run}/mf/train_runs/{run}"))
+}
+
 /// A run's own object.
 pub(crate) fn of_run(platform_run: &PlatformRunId, run: &TrainRunId, name: &str) -> Result<ObjectKey> {
-    ObjectKey::new(format!("{platform_run}/mf/train_runs/{run}/{name}"))
+    self::run(platform_run, run)?.join(name)
 }
 
 /// The plan of a run.
@@ -30,5 +38,10 @@ pub(crate) fn by_content<T>(
 
 /// The receipt of a run that is at rest in this state.
 pub(crate) fn receipt(platform_run: &PlatformRunId, run: &TrainRunId, state: State) -> Result<ObjectKey> {
-    of_run(platform_run, run, &format!("run_receipt_{}.json", state.as_str().to_lowercase()))
+    of_run(platform_run, run, &format!("{RECEIPT}{}.json", state.as_str().to_lowercase()))
+}
+
+/// The name of an object in its folder.
+pub(crate) fn last_segment(key: &ObjectKey) -> &str {
+    key.as_str().rsplit('/').next().unwrap_or_default()
 }

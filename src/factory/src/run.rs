@@ -33,6 +33,7 @@ use crate::{
     failpoint::{self, Failpoint},
     gate::{self, Judged},
     guard::guard,
+    layout::{self, last_segment},
     ledger::{Event, EventKind, Lease, Mode, Move, Run, State},
     line::{LEASE_SECONDS, Line},
     publish::publish,
@@ -101,6 +102,7 @@ impl Claimed<'_> {
 
     /// The whole line, from wherever the ledger's evidence ends.
     fn full(&self) -> Result<()> {
+        self.require_unjudged()?;
         let judged_before = self.line.ledger.events(self.lease.run_id())?;
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
@@ -134,6 +136,23 @@ impl Claimed<'_> {
                 self.publish(&bundle)
             }
         }
+    }
+
+    /// Refuses with `LEDGER_CORRUPT` a run that has a receipt, which is written once the ledger holds its verdict: a ledger
+    /// that does not is older than its objects, and what it would make of the run could not stand beside the receipt.
+    fn require_unjudged(&self) -> Result<()> {
+        let folder = layout::run(&self.request()?.platform_run_id, self.lease.run_id())?;
+        let found = self.line.store.list(&folder)?.keys;
+        let receipt = found.iter().find(|key| last_segment(key).starts_with(layout::RECEIPT));
+        receipt.map_or(Ok(()), |key| {
+            let expected = "a run whose verdict the ledger holds";
+            Err(Failure::at(
+                Code::LedgerCorrupt,
+                key.as_str(),
+                expected,
+                "one that it takes for not judged yet",
+            ))
+        })
     }
 
     /// Records the PASS and, where publishing is allowed, that it begins: then there is nothing to wait for between.

@@ -119,7 +119,9 @@ fn public_key(path: &Path) -> Result<PublicKey> {
     let text = read(path)?.unwrap_or_default();
     let key = VerifyingKey::from_public_key_pem(&text).map_err(|_| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Failure::at(Code::SignatureInvalid, name, "a public Ed25519 key in PEM", "something else")
+        let trusted = path.parent().is_some_and(|folder| folder.ends_with(TRUSTED));
+        let place = if trusted { format!("{TRUSTED}/{name}") } else { name.into_owned() };
+        Failure::at(Code::SignatureInvalid, place, "a public Ed25519 key in PEM", "something else")
     })?;
     Ok(Ed25519(key.to_bytes()))
 }

@@ -220,6 +220,25 @@ fn a_ledger_that_does_not_know_the_history_leaves_the_run_open_and_the_registry_
     assert_eq!(place.factory.fsck().unwrap().findings, []);
 }
 
+/// What the ledger of before says of a run that has its receipt cannot stand beside it: nothing is done, or changed.
+#[test]
+fn a_ledger_that_is_older_than_a_runs_receipt_carries_it_out_no_more() {
+    let (place, run) = Place::passed();
+    let folder = folder();
+    let ledger = SqliteLedger::open(folder.path().join("older.sqlite"), place.clock.clone()).unwrap();
+    let older = place.with(|line| Line { ledger: Arc::new(ledger), ..line });
+    let before = place.objects();
+    let mut request = place.quick();
+    request["publish_allowed"] = json!(false);
+    assert_eq!(older.submit(Bench::checked(request)).unwrap().run.run_id, run);
+    let failure = older.work(&worker(), Some(&run), &Silent).unwrap_err();
+    assert_refusal("older", &failure, Code::LedgerCorrupt, "run_receipt_pass.json");
+    let row = older.line().ledger.run(&run).unwrap();
+    assert_eq!((row.progress.state, row.reason), (State::Queued, Some(Code::LedgerCorrupt)));
+    assert_eq!(place.objects(), before);
+    assert_eq!(place.factory.fsck().unwrap().findings, []);
+}
+
 #[test]
 fn an_outage_is_retried_within_bounds_and_never_trains() {
     let (place, run) = Place::passed();
