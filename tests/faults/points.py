@@ -41,7 +41,7 @@ LATE = {"after_intent", "after_publication", "after_published_event", "after_rec
 # Nobody comes by this whose run was evaluated before.
 TRAINING = "after_plan"
 # What differs between two runs of the same: clocks, and what names events of the ledger by their times.
-OWN = ("measurements", "run_receipt", "/events/", "job_requests", "job_invocations")
+OWN = ("measurements", "run_receipt", "/events/", "job_requests", "job_invocations", "registry/ledger")
 
 
 def names() -> list[str]:

@@ -18,6 +18,7 @@ from tests.store.servers import BUCKET, KEY_ID, SECRET, Server
 Published = tuple[Path, mf.Dataset, str]
 
 OF_THE_MOMENT = (
+    "registry/ledger",
     "measurements.json",
     "run_receipt_published.json",
     "run_receipt_pass.json",
