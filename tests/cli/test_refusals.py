@@ -227,6 +227,24 @@ def test_130_interrupted(built: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told.document["code"] == "INTERRUPTED"
 
 
+@pytest.mark.parametrize("module", ["numpy", "model_factory.cli.runs"])
+def test_130_interrupted_while_it_is_loaded(module: str) -> None:
+    script = f"""
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from model_factory.cli import main
+sys.exit(main(["schema"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_failure_never_shows_a_value(built: Place, tmp_path: Path) -> None:
     file = tmp_path / "events.parquet"
     table = parquet.read_table(built.folder / "events.parquet")

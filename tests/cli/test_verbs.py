@@ -15,7 +15,7 @@ from pyarrow import parquet
 import model_factory as mf
 from model_factory import _shown
 from model_factory.cli import answer
-from model_factory.cli.main import parser
+from model_factory.cli.program import parser
 from tests.cli.payments import SCOPE, Place, build, call, features
 
 VERBS = [
