@@ -70,6 +70,29 @@ def test_a_file_of_any_depth_is_refused_by_every_verb_that_reads_one(
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("ending", [".json", ".toml"])
+def test_a_file_of_any_length_is_refused_by_every_verb_that_reads_one(
+    built: Place, tmp_path: Path, ending: str
+) -> None:
+    file = tmp_path / f"endless{ending}"
+    file.symlink_to("/dev/zero")
+    where = ("--root", tmp_path / "root")
+    files = ("--events", built.folder / "events.parquet", "--labels", built.folder / "labels.parquet")
+    for status, code, *verb in (
+        (10, "REQUEST_INVALID", "submit", file, *where),
+        (10, "REQUEST_INVALID", "post", file, *where),
+        (11, "TRAINING_CONFIG_INVALID", "store", "training_config", file, *where),
+        (11, "GOVERNANCE_PROFILE_INVALID", "validate", "governance_profile", file),
+        (10, "DOCUMENT_INVALID", "dataset", "build", file, *files, *where),
+    ):
+        found = refused(status, code, *verb)
+        assert found["detail"] == "a document has at most 16777216 bytes, and this has more"
+    assert not (tmp_path / "root").exists()
+    file.unlink()
+    file.write_bytes(b" " * (1 << 24))
+    assert "at most" not in refused(10, "REQUEST_INVALID", "submit", file, *where)["detail"]
+
+
 @pytest.mark.parametrize(("ending", "text"), [(".json", '{"a":\n1,\n}'), (".toml", "a = 1\n\nb = ")])
 def test_what_is_not_well_formed_is_named_by_its_line(tmp_path: Path, ending: str, text: str) -> None:
     file = tmp_path / f"wrong{ending}"
