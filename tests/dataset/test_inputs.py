@@ -89,7 +89,7 @@ def test_a_second_stream_is_opened_once_the_first_is_read_to_its_end(
     happened: list[str] = []
 
     class Query:
-        """A query of a connection, as a stream that says when it is opened and when it has come to its end."""
+        """A stream that says when it is opened and when it has come to its end."""
 
         def __init__(self, name: str, columns: Columns) -> None:
             self.name, self.table = name, arrow(columns)
