@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, NoReturn, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,6 +233,7 @@ class Registry:
 
 @final
 class LoadedModel:
+    def __reduce__(self) -> NoReturn: ...
     @property
     def feature_names(self) -> list[str]: ...
     def score_table(self, features: _Table) -> _Float: ...
