@@ -62,7 +62,7 @@ def test_retries_that_are_used_up_are_allowed_anew_once_the_cause_is_mended(
     blocked.symlink_to(root)
     factory = opened(root, principal="bob")
     left: list[int | None] = []
-    assert run.retries_left is None
+    assert (run.state, run.retries_left) == ("PASS", None)
     for _ in range(4):
         with pytest.raises(mf.errors.ModelFactoryError) as kept:
             factory.run(run.id).publish()

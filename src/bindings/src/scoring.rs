@@ -55,6 +55,7 @@ impl PyLoadedModel {
     }
 
     /// Refuses to be pickled, which asks for a `TypeError`: what was verified here would have to be taken on trust there.
+    #[allow(clippy::unused_self, reason = "Python calls it as a method")]
     fn __reduce__(&self) -> PyResult<()> {
         Err(PyTypeError::new_err(UNPICKLED))
     }
