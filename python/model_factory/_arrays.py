@@ -100,7 +100,8 @@ def floats(values: Any, name: str) -> NDArray[np.float64]:
     """Aligned native floats of any number of dimensions; masked values become NaN."""
     if isinstance(values, np.ma.MaskedArray):
         _check_values(values.compressed(), name)
-        values = np.ma.filled(values.astype(np.float64), np.nan)
+        masked = values
+        values = _numbers(lambda: np.ma.filled(masked.astype(np.float64), np.nan), name)
     array = _numbers(lambda: np.asarray(values), name)
     _check_values(array, name)
     converted: NDArray[np.float64] = _numbers(lambda: np.require(array, np.float64, ["ALIGNED"]), name)

@@ -236,6 +236,10 @@ INFINITE[3, 1], MISSING[3, 1] = np.inf, np.nan
         (Code.COLUMN_TYPE_INVALID, lambda: DecisionTree().fit(pd.DataFrame({"a": ["x"] * 60}), LABELS)),
         (
             Code.COLUMN_TYPE_INVALID,
+            lambda: DecisionTree().fit(np.ma.masked_array([["x"], [1.0]], [[True], [False]], object), [0, 1]),
+        ),
+        (
+            Code.COLUMN_TYPE_INVALID,
             lambda: DecisionTree().fit(FEATURES[:2], np.array(["a", 1], dtype=object)),
         ),
         (Code.NULL_NOT_ALLOWED, lambda: DecisionTree().fit(FEATURES[:2], [0.0, float("nan")])),
