@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, NoReturn, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ __all__ = [
     "features",
     "fit",
     "kolmogorov_smirnov",
+    "largest_document",
     "log_loss",
     "look_numpy_up",
     "model_config",
@@ -66,6 +67,7 @@ def refusal(
     code: str, pointer: str, expected: str, found: str, *, hint: str | None = None
 ) -> ModelFactoryError: ...
 def documents() -> list[str]: ...
+def largest_document() -> int: ...
 def schema(name: str) -> str: ...
 def canonical(name: str, json: bytes) -> bytes: ...
 def as_json(text: bytes, *, toml: bool, name: str | None = None) -> str: ...
@@ -231,6 +233,7 @@ class Registry:
 
 @final
 class LoadedModel:
+    def __reduce__(self) -> NoReturn: ...
     @property
     def feature_names(self) -> list[str]: ...
     def score_table(self, features: _Table) -> _Float: ...

@@ -89,7 +89,9 @@ def request_id(payload: Mapping[str, Any]) -> str:
 
 def _file(path: str | PathLike[str], place: str, name: str | None) -> Any:
     try:
-        text = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            # One byte more than a document may have says that this is none: what is longer may have no end.
+            text = file.read(_native.largest_document() + 1)
     except (OSError, ValueError) as error:
         found = _unreadable(error)
         raise _native.refusal("SOURCE_UNREADABLE", place, "a file that can be read", found) from None

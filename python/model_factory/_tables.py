@@ -74,7 +74,7 @@ def label_spec(
         "effective_time": effective_time,
         "observed_time": observed_time,
         "label_asof_utc": label_asof,
-        "maturity_days": maturity_days,
+        "maturity_days": _arrays.whole(maturity_days, "maturity_days", 0, 36_500),
     }
 
 

@@ -144,6 +144,14 @@ class Run:
         return cast("str | None", self._columns["rests_until"])
 
     @property
+    def retries_left(self) -> int | None:
+        """How many publish attempts workers will still begin; None unless it is ``PUBLISH_PENDING``.
+
+        At 0 none takes it up again before :meth:`allow_retries`.
+        """
+        return cast("int | None", self._columns["retries_left"])
+
+    @property
     def publish_allowed(self) -> bool:
         """Whether any of its requests allows publishing."""
         return bool(self._columns["publish_allowed"])

@@ -70,6 +70,30 @@ def test_a_file_of_any_depth_is_refused_by_every_verb_that_reads_one(
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize("ending", [".json", ".toml"])
+def test_a_file_of_any_length_is_refused_by_every_verb_that_reads_one(
+    built: Place, tmp_path: Path, ending: str
+) -> None:
+    file = tmp_path / f"endless{ending}"
+    file.touch()
+    # Of zeros alone, which take no room on the disk and more memory than there is.
+    os.truncate(file, 1 << 40)
+    where = ("--root", tmp_path / "root")
+    files = ("--events", built.folder / "events.parquet", "--labels", built.folder / "labels.parquet")
+    for status, code, *verb in (
+        (10, "REQUEST_INVALID", "submit", file, *where),
+        (10, "REQUEST_INVALID", "post", file, *where),
+        (11, "TRAINING_CONFIG_INVALID", "store", "training_config", file, *where),
+        (11, "GOVERNANCE_PROFILE_INVALID", "validate", "governance_profile", file),
+        (10, "DOCUMENT_INVALID", "dataset", "build", file, *files, *where),
+    ):
+        found = refused(status, code, *verb)
+        assert found["detail"] == "a document has at most 16777216 bytes, and this has more"
+    assert not (tmp_path / "root").exists()
+    file.write_bytes(b" " * (1 << 24))
+    assert "at most" not in refused(10, "REQUEST_INVALID", "submit", file, *where)["detail"]
+
+
 @pytest.mark.parametrize(("ending", "text"), [(".json", '{"a":\n1,\n}'), (".toml", "a = 1\n\nb = ")])
 def test_what_is_not_well_formed_is_named_by_its_line(tmp_path: Path, ending: str, text: str) -> None:
     file = tmp_path / f"wrong{ending}"
@@ -225,6 +249,24 @@ def test_130_interrupted(built: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (told.status, told.err) == (130, "")
     mf.documents.validate("error_response", told.out)
     assert told.document["code"] == "INTERRUPTED"
+
+
+@pytest.mark.parametrize("module", ["numpy", "model_factory.cli.runs"])
+def test_130_interrupted_while_it_is_loaded(module: str) -> None:
+    script = f"""
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from model_factory.cli import main
+sys.exit(main(["schema"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_a_failure_never_shows_a_value(built: Place, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 import model_factory as mf
 from model_factory import _shown
 from model_factory.cli import answer
-from model_factory.cli.main import parser
+from model_factory.cli.program import parser
 from tests.cli.payments import SCOPE, Place, build, call, features
 
 VERBS = [
@@ -158,6 +158,30 @@ def test_a_document_is_stored_under_its_content(place: Place, name: str) -> None
     assert call("store", "eval_report", file, "--json", *root).status == 10
     file.write_text("{}", encoding="utf-8")
     assert call("store", name, file, "--json", *root).status == 11
+
+
+def test_a_publication_without_retries_is_told_as_such_by_every_verb(place: Place) -> None:
+    root = ("--root", place.root)
+    run = place.train(publish=False)
+    blocked = place.root / "objects" / "registry" / "bundles"
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.symlink_to(place.root)
+    request = place.folder / "request.json"
+    asked = {**run.request, "request_id": "to-publish", "publish_allowed": True}
+    request.write_text(json.dumps(asked), encoding="utf-8")
+    texts = (("submit", request), ("runs",), ("show", run.id))
+    for left in (3, 2, 1, 0):
+        with pytest.raises(mf.ModelFactoryError):
+            run.publish()
+        for verb in texts:
+            document = call(*verb, "--json", *root).document
+            assert document.get("runs", [document])[0]["retries_left"] == left
+            said = "STORE_CORRUPT" in call(*verb, *root).out, "no retries left" in call(*verb, *root).out
+            assert said == (True, left == 0), verb
+    for verb in texts:
+        assert "no retries left: allow-retries" in call(*verb, *root).out
+    call("allow-retries", run.id, "--actor", "alice", "--reason", "mended", *root)
+    assert "no retries left" not in call("show", run.id, *root).out
 
 
 def test_what_an_old_record_holds_steers_no_terminal(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

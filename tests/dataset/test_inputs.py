@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,47 @@ def test_the_same_rows_are_the_same_dataset(
     other = build(opened(tmp_path), events=hold(events()), labels=hold(labels()))
     assert other.manifest == dataset.manifest
     assert other.reference == dataset.reference
+
+
+def test_queries_of_one_connection_are_run_one_after_the_other(
+    built: tuple[Path, mf.Dataset], tmp_path: Path
+) -> None:
+    connection = duckdb.connect()
+    for name, columns in (("payments", events()), ("frauds", labels())):
+        connection.register(name, arrow(columns))
+    query = "SELECT * FROM {} WHERE true"
+    dataset = build(
+        opened(tmp_path),
+        events=connection.sql(query.format("payments")),
+        labels=connection.sql(query.format("frauds")),
+    )
+    assert dataset.id == built[1].id
+
+
+def test_a_second_stream_is_opened_once_the_first_is_read_to_its_end(
+    built: tuple[Path, mf.Dataset], tmp_path: Path
+) -> None:
+    happened: list[str] = []
+
+    class Query:
+        """A stream that says when it is opened and when it has come to its end."""
+
+        def __init__(self, name: str, columns: Columns) -> None:
+            self.name, self.table = name, arrow(columns)
+
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            happened.append(f"{self.name} opened")
+            return pa.RecordBatchReader.from_batches(self.table.schema, self.batches()).__arrow_c_stream__(
+                requested_schema
+            )
+
+        def batches(self) -> Iterator[pa.RecordBatch]:
+            yield from self.table.to_batches(max_chunksize=1_000)
+            happened.append(f"{self.name} ended")
+
+    dataset = build(opened(tmp_path), events=Query("events", events()), labels=Query("labels", labels()))
+    assert dataset.id == built[1].id
+    assert happened == ["events opened", "events ended", "labels opened", "labels ended"]
 
 
 def test_files_of_parquet_are_read_in_any_order(built: tuple[Path, mf.Dataset], tmp_path: Path) -> None:

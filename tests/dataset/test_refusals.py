@@ -248,7 +248,8 @@ NO_ARGUMENT: dict[str, tuple[str, dict[str, Any]]] = {
     "no name of a feature": ("/features/0/name", {"features": [mf.column("amount", name='say "hello,{"é')]}),
     "path for a name": ("/labels/family", {"label_family": "../x"}),
     "no such class": ("/privacy_classes/amount", {"privacy_classes": {"amount": "secret"}}),
-    "negative days": ("/labels/maturity_days", {"maturity_days": -1}),
+    "negative days": ("maturity_days", {"maturity_days": -1}),
+    "days that outlast a century": ("maturity_days", {"maturity_days": 36_501}),
     "no slice": ("/slices", {"slices": ["amount", "é"]}),
     "a moment of numpy": ("label_asof", {"label_asof": np.datetime64("2018-08-15T00:00:00")}),
     "no moment": ("label_asof", {"label_asof": 5}),
@@ -280,6 +281,47 @@ def test_an_argument_that_is_none_is_refused(place: str, change: dict[str, Any],
     assert refused.value.code == "PARAMETER_INVALID"
     assert [problem["pointer"] for problem in refused.value.problems] == [place]
     assert objects(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        ("2263-01-01T00:00:00Z", "a moment from the year 1678 to 2262-04-11, found one outside of it"),
+        ("2999-01-01T00:00:00Z", "a moment from the year 1678 to 2262-04-11, found one outside of it"),
+        ("2018-08-15T00:00:00+01:00", "2018-08-15T00:00:00Z, found a time with an offset"),
+        ("2018-08-15T00:00:00", "2018-08-15T00:00:00Z, found a time without a zone"),
+    ],
+)
+def test_a_cut_is_told_what_is_wrong_with_it(cut: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        build(opened(tmp_path), label_asof=cut)
+    assert said in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"maturity_days": -1}, "maturity_days should be a whole number, 0 to 36500"),
+        ({"partition_rows": -1}, "/partition_rows should be a whole number, 0 to 4294967295"),
+        ({"partition_rows": "many"}, "/partition_rows should be a whole number, 0 to 4294967295"),
+        ({"features": [mf.hours(-1, 5)]}, "/features/0 should be a whole number, 0 to 255"),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_words(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(mf.errors.InputAdmissionError) as refused:
+        build(opened(tmp_path), **change)
+    assert said in refused.value.detail
+    assert not any(kind in refused.value.detail for kind in ("u8", "u32"))
+
+
+def test_no_hint_leads_to_the_next_refusal(tmp_path: Path) -> None:
+    """A window takes neither NaN nor null of its column: neither is advised against the other."""
+    hints = []
+    for amount in (events() | {"amount": one(events()["amount"], np.nan)}, null_in("amount")):
+        with pytest.raises(mf.ModelFactoryError) as refused:
+            build(opened(tmp_path), events=amount)
+        hints.append(refused.value.hint)
+    assert all("Fill or drop" in hint and "as null" not in hint for hint in hints), hints
 
 
 @pytest.mark.parametrize("arguments", [("customer", 5), ("customer", "5d", timedelta(days=1))])

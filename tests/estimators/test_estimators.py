@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -234,6 +236,10 @@ INFINITE[3, 1], MISSING[3, 1] = np.inf, np.nan
         (Code.COLUMN_TYPE_INVALID, lambda: DecisionTree().fit(pd.DataFrame({"a": ["x"] * 60}), LABELS)),
         (
             Code.COLUMN_TYPE_INVALID,
+            lambda: DecisionTree().fit(np.ma.masked_array([["x"], [1.0]], [[True], [False]], object), [0, 1]),
+        ),
+        (
+            Code.COLUMN_TYPE_INVALID,
             lambda: DecisionTree().fit(FEATURES[:2], np.array(["a", 1], dtype=object)),
         ),
         (Code.NULL_NOT_ALLOWED, lambda: DecisionTree().fit(FEATURES[:2], [0.0, float("nan")])),
@@ -288,3 +294,118 @@ def test_native_takes_no_array_that_it_would_have_to_guess_at() -> None:
         with pytest.raises(TypeError):
             _native.fit('{"family": "decision_tree"}', 0, (wrong, LABELS, None))  # type: ignore[arg-type]
     assert DecisionTree().fit(unaligned, LABELS).score(FEATURES, LABELS) == 1.0
+
+
+def moments(unit: str) -> NDArray[np.datetime64]:
+    days = np.arange(60).astype("datetime64[D]").astype(f"datetime64[{unit}]")
+    days[7] = np.datetime64("NaT")
+    return days
+
+
+NOT_NUMBERS: dict[str, Any] = {
+    "moments in ns": moments("ns"),
+    "moments in us": moments("us"),
+    "moments in s": moments("s"),
+    "durations": moments("s") - np.datetime64(0, "s"),
+    "text that reads as numbers": np.array(["1", "2"] * 30),
+    "text in objects": np.array(["1", "2"] * 30, dtype=object),
+    "one text among numbers": np.array([1.0] * 59 + ["2"], dtype=object),
+    "bytes": np.array([b"1", b"2"] * 30, dtype=object),
+}
+
+
+def as_array(values: NDArray[Any]) -> NDArray[Any]:
+    return np.column_stack([values, values])
+
+
+def as_objects(values: NDArray[Any]) -> NDArray[Any]:
+    return np.array([[1.0, value] for value in values], dtype=object)
+
+
+def as_masked(values: NDArray[Any]) -> NDArray[Any]:
+    mask = np.zeros((60, 2), dtype=bool)
+    mask[:3] = True
+    masked: NDArray[Any] = np.ma.masked_array(as_array(values), mask=mask)
+    return masked
+
+
+def as_pandas(values: NDArray[Any]) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.DataFrame({"amount": np.ones(60), "b": values})
+    return frame
+
+
+def as_polars(values: NDArray[Any]) -> pl.DataFrame:
+    of_times = values.dtype.kind in "mM"
+    column: Any = pl.from_pandas(pd.Series(values)) if of_times else pl.Series(values.tolist())
+    return pl.DataFrame({"amount": np.ones(60), "b": column})
+
+
+def as_pyarrow(values: NDArray[Any]) -> pa.Table:
+    columns = pa.array(values, from_pandas=True) if values.dtype.kind in "mM" else pa.array(values.tolist())
+    return pa.table({"amount": np.ones(60), "b": columns})
+
+
+@pytest.mark.parametrize("values", NOT_NUMBERS.values(), ids=NOT_NUMBERS.keys())
+@pytest.mark.parametrize(
+    ("container", "place"),
+    [
+        (as_array, "X"),
+        (as_objects, "X"),
+        (as_masked, "X"),
+        (as_pandas, "X/b"),
+        (as_polars, "X/b"),
+        (as_pyarrow, "X/b"),
+    ],
+)
+def test_only_numbers_and_booleans_are_features(
+    values: NDArray[Any], container: Callable[[Any], Any], place: str
+) -> None:
+    mixed = values.dtype == object and isinstance(values[0], float)
+    if mixed and container in {as_polars, as_pyarrow}:
+        # These libraries have no column of several types.
+        return
+    table = container(values)
+    fitted = GradientBoosting().fit(np.ones((60, 2)), LABELS)
+    for call in (lambda: GradientBoosting().fit(table, LABELS), lambda: fitted.predict_proba(table)):
+        with pytest.raises(ModelFactoryError) as caught:
+            call()
+        assert caught.value.code is Code.COLUMN_TYPE_INVALID
+        assert f"{place} should be numbers, found" in str(caught.value)
+        assert "something else" not in str(caught.value)
+
+
+def test_weights_that_are_text_are_refused() -> None:
+    weights = np.array(["1", "2"] * 30, dtype=object)
+    with pytest.raises(ModelFactoryError) as caught:
+        DecisionTree().fit(FEATURES, LABELS, sample_weight=weights)
+    assert "sample_weight should be numbers, found objects, among them of type str" in str(caught.value)
+
+
+def test_categories_of_a_dataframe_are_refused_as_a_bundle_s_model_refuses_them() -> None:
+    category = pd.Series([1.0, 2.0] * 30).astype("category")
+    for table in (
+        pd.DataFrame({"amount": np.ones(60), "b": category}),
+        pa.table({"amount": np.ones(60), "b": pa.array([1.0, 2.0] * 30).dictionary_encode()}),
+    ):
+        with pytest.raises(ModelFactoryError) as caught:
+            DecisionTree().fit(table, LABELS)
+        assert "X/b should be numbers, found a column of " in str(caught.value)
+
+
+def test_whatever_a_number_is_held_as_it_is_the_same_feature() -> None:
+    numbers = [Decimal(at) if at % 7 else None for at in range(60)]
+    plain = np.array([[1.0, np.nan if each is None else float(each)] for each in numbers])
+    flags = np.ones(60, dtype=bool)
+    expected = GradientBoosting().fit(plain, LABELS).predict_proba(plain).tobytes()
+    for table in (
+        pd.DataFrame({"a": flags, "b": numbers}),
+        pd.DataFrame(
+            {"a": flags, "b": pd.array([each if each is None else int(each) for each in numbers], "Int64")}
+        ),
+        pd.DataFrame({"a": flags, "b": pd.Series(numbers, dtype=object).fillna(pd.NA)}),
+        pl.DataFrame({"a": flags, "b": numbers}),
+        pa.table({"a": flags, "b": pa.array(numbers)}),
+        np.array([[np.bool_(1), each] for each in numbers], dtype=object),
+        np.array([[Fraction(1), each] for each in numbers], dtype=object),
+    ):
+        assert GradientBoosting().fit(table, LABELS).predict_proba(table).tobytes() == expected

@@ -61,11 +61,15 @@ def test_retries_that_are_used_up_are_allowed_anew_once_the_cause_is_mended(
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.symlink_to(root)
     factory = opened(root, principal="bob")
+    left: list[int | None] = []
+    assert (run.state, run.retries_left) == ("PASS", None)
     for _ in range(4):
         with pytest.raises(mf.errors.ModelFactoryError) as kept:
             factory.run(run.id).publish()
         assert kept.value.code == "STORE_CORRUPT"
         assert (run.refresh().state, run.reason) == ("PUBLISH_PENDING", "STORE_CORRUPT")
+        left.append(run.retries_left)
+    assert left == [3, 2, 1, 0]
     with pytest.raises(mf.errors.PublishError) as spent:
         factory.publish_retry(run.id)
     assert spent.value.code == "PUBLISH_RETRY_EXHAUSTED"
@@ -77,11 +81,12 @@ def test_retries_that_are_used_up_are_allowed_anew_once_the_cause_is_mended(
         run.allow_retries("why not", actor="mallory")
     assert denied.value.code == "ACTOR_NOT_ALLOWED"
     run.allow_retries("the folder is back", actor="bob")
+    assert run.retries_left == 4
     assert run.events[-1]["kind"] == "RETRIES_ALLOWED"
     assert run.events[-1]["detail"] == {"actor": "bob", "reason": "the folder is back"}
     done = factory.work()
     assert done is not None
-    assert (done.id, done.state) == (run.id, "PUBLISHED")
+    assert (done.id, done.state, done.retries_left) == (run.id, "PUBLISHED", None)
     states = [event["state"] for event in done.events if event["kind"] == "ADVANCED"]
     assert states.count("EVAL_READY") == 1, "publishing never trains"
     assert factory.fsck()["findings"] == []

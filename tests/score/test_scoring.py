@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,12 @@ def test_every_feature_that_is_amiss_is_named(serving: mf.Factory, table: pa.Tab
         assert refused.value.code == "FEATURE_SCHEMA_INCOMPATIBLE"
         named = {problem["pointer"] for problem in refused.value.problems}
         assert named == {"features/amount", "features/weekend", "features/customer_count_7d"}
+
+
+def test_a_loaded_model_says_how_another_process_gets_it(serving: mf.Factory) -> None:
+    model = serving.registry.resolve(SCOPE).load()
+    with pytest.raises(TypeError, match="open the factory in each process and load the bundle there"):
+        pickle.dumps(model)
 
 
 def test_an_array_of_another_shape_is_refused(serving: mf.Factory) -> None:

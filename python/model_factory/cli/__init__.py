@@ -9,6 +9,20 @@ answer to its end.
 
 from __future__ import annotations
 
-from model_factory.cli.main import main
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command and give back its exit status; ``--help`` leaves by ``SystemExit(0)``."""
+    try:
+        # Loading is the longest part of a short command, so that Ctrl-C may well come while it lasts.
+        from model_factory.cli import program  # noqa: PLC0415 - inside of what catches an interrupt
+
+        return program.main(arguments)
+    except KeyboardInterrupt:
+        return 130

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from model_factory.cli.main import main
+from model_factory.cli import main
 
 sys.exit(main())

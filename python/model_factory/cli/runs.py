@@ -34,6 +34,7 @@ what was away, and of the last "stopped"; where something else than the first si
 is the failure, as every command prints it. A run has its "state" in the ledger, and the "failure" that
 stopped it or null. With --once and --run the only line is the run, as by `show`.
 """
+NO_RETRIES = "no retries left: allow-retries"
 MOST_LISTED = (1 << 32) - 2
 HEADLINES = ("average_precision", "roc_auc", "log_loss", "brier", "calibration_error")
 
@@ -189,8 +190,9 @@ def _listed(briefs: list[dict[str, Any]]) -> str:
     keys = ["train_run_id", "state", "reason", "scope", "submitted_at", "gate", "bundle_id"]
     rows = [[brief[key] for key in keys] for brief in briefs]
     admitted = keys.index("submitted_at")
-    for row in rows:
+    for row, brief in zip(rows, briefs, strict=True):
         row[admitted] = _to_the_second(row[admitted])
+        row[keys.index("reason")] = _reason(brief["reason"], brief["retries_left"])
     return columns(head, rows)
 
 
@@ -224,14 +226,21 @@ def _brief(run: Run) -> dict[str, Any]:
         "submitted_at": run.submitted_at,
         "updated_at": run.updated_at,
         "publish_allowed": run.publish_allowed,
+        "retries_left": run.retries_left,
         "gate": run.gate,
         "bundle_id": run.bundle_id,
     }
 
 
 def _line(run: Run) -> str:
-    reason = "" if run.reason is None else f" ({run.reason})"
-    return f"{run.id}  {run.state}{reason}"
+    reason = _reason(run.reason, run.retries_left)
+    return f"{run.id}  {run.state}" if reason is None else f"{run.id}  {run.state} ({reason})"
+
+
+def _reason(reason: str | None, retries_left: int | None) -> str | None:
+    """Say what stopped a run, and that it stays so where nobody tries it again."""
+    parts = [reason, NO_RETRIES if retries_left == 0 else None]
+    return ", ".join(part for part in parts if part is not None) or None
 
 
 def _full(run: Run) -> Answer:
@@ -249,12 +258,13 @@ def _full(run: Run) -> Answer:
 
 def _facts(run: Run) -> str:
     holder, rests = run.holder, run.rests_until
+    resting = rests and f"until {_to_the_second(rests)}; work --run takes it up at once"
     pairs = [
         ("run", run.id),
         ("state", run.state if run.reason is None else f"{run.state}, {run.reason}"),
         ("because", run.detail),
         ("held by", holder and f"{holder['worker']}, until {_to_the_second(holder['expires_at'])}"),
-        ("rests", rests and f"until {_to_the_second(rests)}; work --run takes it up at once"),
+        ("rests", NO_RETRIES if run.retries_left == 0 else resting),
         ("gate", run.gate),
         ("scope", run.scope),
         ("admitted", _to_the_second(run.submitted_at)),

@@ -68,7 +68,7 @@ class Classifier:
         Parameters
         ----------
         X : array or dataframe of shape (rows, columns)
-            Features; NaN is missing, which only gradient boosting takes.
+            Features, numbers or booleans; NaN is missing, which only gradient boosting takes.
         y : array of shape (rows,)
             Labels of two values.
         sample_weight : array of shape (rows,), optional

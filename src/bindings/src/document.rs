@@ -3,7 +3,7 @@
 use contracts::{
     Code,
     catalogue::{self, Entry},
-    identity::{self, written},
+    identity::{self, canonical::MAX_BYTES, written},
 };
 use pyo3::{prelude::*, types::PyBytes};
 
@@ -28,6 +28,12 @@ impl<'a, 'py> FromPyObject<'a, 'py> for PyEntry {
 #[pyfunction]
 pub(crate) fn documents() -> Vec<&'static str> {
     catalogue::ALL.iter().map(|entry| entry.name).collect()
+}
+
+/// Bytes of the largest document that is read.
+#[pyfunction]
+pub(crate) const fn largest_document() -> usize {
+    MAX_BYTES
 }
 
 /// The JSON Schema of a document, as JSON text.

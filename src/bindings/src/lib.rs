@@ -40,7 +40,7 @@ mod _native {
     #[pymodule_export]
     use crate::array::look_numpy_up;
     #[pymodule_export]
-    use crate::document::{as_json, canonical, documents, schema};
+    use crate::document::{as_json, canonical, documents, largest_document, schema};
     #[pymodule_export]
     use crate::factory::{PyFactory, PyRow, check_platform_run, check_principal, release, scope};
     #[pymodule_export]

@@ -7,7 +7,7 @@ use contracts::{Code, Failure, Problems, names::ColumnName};
 use factory::bundle::LoadedModel;
 use ndarray::{Array2, ShapeBuilder};
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyTypeError, prelude::*};
 
 use crate::{
     array::{Rows, with_view},
@@ -18,6 +18,8 @@ use crate::{
 
 /// Name of the table of features in refusals.
 const TABLE: &str = "features";
+/// What to do instead of sending a loaded model to another process.
+const UNPICKLED: &str = "a loaded model is not pickled: open the factory in each process and load the bundle there, which verifies it";
 
 /// A model with its bundle.
 #[pyclass(frozen, module = "model_factory._native", name = "LoadedModel")]
@@ -50,6 +52,12 @@ impl PyLoadedModel {
             self.model.predict_proba(view)
         }))?;
         Ok(scores.into_pyarray(py))
+    }
+
+    /// Refuses to be pickled, which asks for a `TypeError`: what was verified here would have to be taken on trust there.
+    #[allow(clippy::unused_self, reason = "Python calls it as a method")]
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(UNPICKLED))
     }
 }
 

@@ -6,7 +6,8 @@
 //!   ("parquet", [path])                       ──► paths   ──┘
 //! ```
 //!
-//! Invariant: what an Arrow producer raises never reaches the caller in its own words, which may hold values.
+//! Invariants: what an Arrow producer raises never reaches the caller in its own words, which may hold values; a
+//! stream is opened when it is read, so that of two queries of one connection none runs while the other is open.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,11 +27,10 @@ use crate::{array::Vector, failure::Result};
 
 /// A table as the Python package hands it over.
 pub(crate) enum PyTable<'py> {
-    Stream(AnyRecordBatch),
+    /// An Arrow producer, that was asked for nothing yet.
+    Stream(Bound<'py, PyAny>),
     Columns(Vec<PyColumn<'py>>),
     Parquet(Vec<PathBuf>),
-    /// An Arrow producer, of this type, that gives no record batches: it is one column, or fails.
-    Other(String),
 }
 
 /// Name, kind, values, and which of them are missing.
@@ -76,12 +76,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for PyTable<'py> {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let (kind, table): (String, Bound<'py, PyAny>) = object.extract()?;
         match kind.as_str() {
-            "stream" => match table.extract() {
-                Ok(stream) => Ok(Self::Stream(stream)),
-                // An interrupt stays what it is.
-                Err(error) if !error.is_instance_of::<PyException>(table.py()) => Err(error),
-                Err(_) => Ok(Self::Other(table.get_type().name()?.to_string())),
-            },
+            "stream" => Ok(Self::Stream(table)),
             "columns" => Ok(Self::Columns(table.extract()?)),
             "parquet" => Ok(Self::Parquet(table.extract()?)),
             _ => Err(PyTypeError::new_err("expected a stream, columns or paths of Parquet files")),
@@ -108,7 +103,7 @@ impl PyTable<'_> {
         };
         match self {
             Self::Stream(stream) => {
-                let reader = stream.into_reader()?;
+                let reader = opened(&stream, name)?.into_reader()?;
                 // A producer may be a query that runs now, and may ask for the interpreter itself.
                 let read = py.detach(|| {
                     let schema = reader.schema();
@@ -119,9 +114,20 @@ impl PyTable<'_> {
             }
             Self::Columns(columns) => Ok(vec![batch(columns, name)?]),
             Self::Parquet(_) => Err(unreadable("paths of files").into()),
-            Self::Other(kind) => {
-                Err(Failure::at(Code::ParameterInvalid, name, "a table of named columns", kind).into())
-            }
+        }
+    }
+}
+
+/// The record batches of an Arrow producer. Refuses with `PARAMETER_INVALID` one that gives none: it is one column, or
+/// fails.
+fn opened(producer: &Bound<'_, PyAny>, name: &str) -> Result<AnyRecordBatch> {
+    match producer.extract() {
+        Ok(stream) => Ok(stream),
+        // An interrupt stays what it is.
+        Err(error) if !error.is_instance_of::<PyException>(producer.py()) => Err(error.into()),
+        Err(_) => {
+            let kind = producer.get_type().name()?.to_string();
+            Err(Failure::at(Code::ParameterInvalid, name, "a table of named columns", kind).into())
         }
     }
 }

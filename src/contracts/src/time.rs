@@ -16,6 +16,9 @@ pub(crate) const PATTERN: &str =
 /// What a moment looks like, as refusals say it.
 pub(crate) const FORM: &str = "RFC 3339 in UTC, such as 2018-08-15T00:00:00Z";
 
+/// Which moments there are, as refusals say it: what nanoseconds in 64 bits reach.
+const RANGE: &str = "a moment from the year 1678 to 2262-04-11";
+
 /// A moment in UTC, with nanoseconds, between the years 1678 and 2262.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -44,23 +47,25 @@ impl FromStr for Timestamp {
 
     /// Reads RFC 3339 with `Z`. A naive time, another offset and a leap second are refused.
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = || {
-            Failure::at(
-                Code::DocumentInvalid,
-                "timestamp",
-                FORM,
-                format!("a string of {} characters", text.chars().count()),
-            )
-            .with_hint("Write times in UTC with a Z; a naive time has no meaning.")
+        let refuse = |expected, found| Failure::at(Code::DocumentInvalid, "timestamp", expected, found);
+        let of_another_form = || {
+            let found = match text.parse::<jiff::Timestamp>() {
+                Ok(_) if !text.ends_with(['Z', 'z']) => "a time with an offset".to_owned(),
+                Err(_) if text.parse::<jiff::civil::DateTime>().is_ok() => "a time without a zone".to_owned(),
+                _ => format!("a string of {} characters", text.chars().count()),
+            };
+            refuse(FORM, found).with_hint("Write times in UTC with a Z; a naive time has no meaning.")
         };
         let bytes = text.as_bytes();
         let shape =
             bytes.len() >= 20 && bytes[10] == b'T' && bytes.ends_with(b"Z") && &bytes[17..19] != b"60";
         if !shape {
-            return Err(refuse());
+            return Err(of_another_form());
         }
-        let moment: jiff::Timestamp = text.parse().map_err(|_| refuse())?;
-        i64::try_from(moment.as_nanosecond()).map(Self).map_err(|_| refuse())
+        let moment: jiff::Timestamp = text.parse().map_err(|_| of_another_form())?;
+        i64::try_from(moment.as_nanosecond())
+            .map(Self)
+            .map_err(|_| refuse(RANGE, "one outside of it".to_owned()))
     }
 }
 
@@ -136,6 +141,22 @@ mod tests {
             "2018-02-30T00:00:00Z",
         ] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_with_a_time() {
+        for (bad, expected, found) in [
+            ("2263-01-01T00:00:00Z", RANGE, "one outside of it"),
+            ("2999-01-01T00:00:00Z", RANGE, "one outside of it"),
+            ("1677-01-01T00:00:00Z", RANGE, "one outside of it"),
+            ("2018-08-15T00:00:00+01:00", FORM, "a time with an offset"),
+            ("2018-08-15T00:00:00", FORM, "a time without a zone"),
+            ("2018-08-15", FORM, "a time without a zone"),
+            ("yesterday", FORM, "a string of 9 characters"),
+        ] {
+            let detail = bad.parse::<Timestamp>().unwrap_err().detail;
+            assert_eq!(detail, format!("timestamp should be {expected}, found {found}"), "{bad}");
         }
     }
 }

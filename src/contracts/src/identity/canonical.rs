@@ -41,7 +41,7 @@ pub(super) fn check_size(bytes: &[u8]) -> Result<()> {
     if bytes.len() <= MAX_BYTES {
         return Ok(());
     }
-    Err(refuse(format!("a document has at most {MAX_BYTES} bytes, found {}", bytes.len())))
+    Err(refuse(format!("a document has at most {MAX_BYTES} bytes, and this has more")))
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {

@@ -274,9 +274,19 @@ impl Columns {
             let count = filling.not_finite;
             strange.require(count == 0, pointer(table, name), "finite numbers", format!("{count} others"));
         }
-        strange.refuse(Code::NonFiniteInput, table).map_err(|failure| {
-            failure.with_hint("Write a missing value as null; NaN and infinities are not taken.")
-        })
+        // Advice that ends in the refusal of nulls above would send whoever follows it in a circle.
+        let nulls_help = self
+            .numbers
+            .iter()
+            .filter(|(_, filling)| filling.not_finite > 0)
+            .all(|(name, _)| self.wanted.numbers.get(name).copied().unwrap_or_default());
+        let hint = if nulls_help {
+            "Write a missing value as null; NaN and infinities are not taken."
+        } else {
+            "Fill or drop these rows before building: a column that a window or a weight is computed of takes no nulls \
+             either."
+        };
+        strange.refuse(Code::NonFiniteInput, table).map_err(|failure| failure.with_hint(hint))
     }
 
     /// A column of identifiers; where there is no row at all they are numbers.

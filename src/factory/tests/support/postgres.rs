@@ -135,6 +135,18 @@ impl Server {
         run(self.control().args(["-m", "immediate", "stop"]));
     }
 
+    /// Stops it, to run as a standby that follows nobody from now on.
+    pub fn stand_by(&self) {
+        self.stop();
+        fs::write(self.folder.join("data/standby.signal"), "").unwrap();
+        self.run();
+    }
+
+    /// Ends its time as a standby.
+    pub fn promote(&self) {
+        run(self.control().args(["-w", "promote"]));
+    }
+
     fn control(&self) -> Command {
         let mut command = self.owner.command(&self.binaries.join("pg_ctl"));
         command.arg("-D").arg(self.folder.join("data"));

@@ -143,6 +143,9 @@ fn numbers_that_are_not_finite_are_refused() {
             let array: ArrayRef = Arc::new(Float64Array::from(numbers));
             let failure = refused(|events| with(events, name, Some(Arc::clone(&array))), same);
             assert_refusal(&failure, Code::NonFiniteInput, &format!("events/{name}"));
+            // Nulls are taken of the plain feature alone, so that nulls are advised there alone.
+            assert_eq!(failure.hint().contains("as null"), name == "distance", "{}", failure.hint());
+            assert_eq!(failure.hint().contains("Fill or drop"), name == "amount", "{}", failure.hint());
         }
     }
 }

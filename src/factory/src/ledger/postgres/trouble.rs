@@ -13,6 +13,9 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 const MISSING_DATABASE: &str = "Create the database that the ledger's URL names, in UTF-8 and with a role that may CREATE in \
     it (createdb, or CREATE DATABASE), or mend the name at the end of the URL.";
 
+/// What is said of a server that can be read alone.
+const READ_ONLY: &str = "it takes no writes: a standby, or set read-only";
+
 /// What is left of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -63,9 +66,15 @@ fn lost(error: &tokio_postgres::Error) -> Failure {
     }
     while let Some(inner) = cause {
         if let Some(inner) = inner.downcast_ref::<io::Error>() {
-            return match inner.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(_) => unavailable(&format!("{words}, the server could not prove who it is")).lasting(),
-                None => unavailable(&format!("{words}, {}", inner.kind())),
+            return match inner.get_ref() {
+                Some(own) if own.is::<rustls::Error>() => {
+                    unavailable(&format!("{words}, the server could not prove who it is")).lasting()
+                }
+                // The client's own words, not the system's: it asks each server whether it takes writes.
+                Some(_) if inner.kind() == io::ErrorKind::PermissionDenied => {
+                    unavailable(&format!("{words}, {READ_ONLY}")).lasting()
+                }
+                _ => unavailable(&format!("{words}, {}", inner.kind())),
             };
         }
         cause = inner.source();
@@ -104,16 +113,16 @@ fn code(state: &SqlState) -> Code {
     }
 }
 
-/// Whether somebody has to give who asks a right, or make the database: most often the URL names another than is meant,
-/// and whoever waited would wait for good.
+/// Whether somebody has to give who asks a right, make the database, or let it be written to: most often the URL names
+/// another than is meant, such as a standby, and whoever waited would wait for good.
 fn is_lasting(state: &SqlState) -> bool {
-    matches!(state.code(), "42501" | "3D000") || state.code().starts_with("28")
+    matches!(state.code(), "25006" | "42501" | "3D000") || state.code().starts_with("28")
 }
 
 /// In words, by the class of the SQLSTATE.
 fn meaning(state: &SqlState) -> &'static str {
     match state.code() {
-        "25006" => "it takes no writes: a standby, or set read-only",
+        "25006" => READ_ONLY,
         "3D000" => "there is no such database",
         "42501" => "the role lacks a right",
         "53100" => "its disk is full",

@@ -304,6 +304,29 @@ fn a_server_that_stops_loses_nothing_and_serves_again() {
     server.end();
 }
 
+/// A standby takes no writes, however long anybody waits for it.
+#[test]
+fn a_standby_is_not_waited_for() {
+    let Some(_) = server() else { return };
+    let server: &'static Server = Box::leak(Box::new(Server::of_a_test().unwrap()));
+    let database = server.database(None);
+    let ledger = PostgresLedger::open(&database.url()).unwrap();
+    server.stand_by();
+    let of_open = ledger.submit(&submission(1, "request-1", false)).unwrap_err();
+    for failure in [of_open, refused(&database.url())] {
+        assert_eq!(failure.code, Code::LedgerUnavailable);
+        assert!(failure.detail.contains("a standby, or set read-only"), "{failure}");
+        assert!(!failure.retryable(), "{failure}");
+    }
+    server.promote();
+    ledger.submit(&submission(1, "request-1", false)).unwrap();
+    let write = "CREATE TABLE another (number bigint)";
+    let refusal = ledger.transact(Purpose::Read, |open| open.batch(write)).unwrap_err();
+    assert!(refusal.detail.contains("25006") && !refusal.retryable(), "{refusal}");
+    drop((ledger, database));
+    server.end();
+}
+
 /// Who accepts and then says nothing is waited for as long as the URL says.
 #[test]
 fn a_server_that_says_nothing_is_not_waited_for() {
