@@ -125,9 +125,10 @@ def train(factory: mf.Factory, dataset: mf.Dataset | list[mf.Dataset], **changes
 
 
 def objects(root: Path) -> list[str]:
-    """Every object and every staged file of a factory, by its key."""
+    """Every object and every staged file of a factory, by its key; that which names its ledger is always there."""
     store = root / "objects"
-    return sorted(str(path.relative_to(store)) for path in store.rglob("*") if path.is_file())
+    found = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+    return sorted(found - {"registry/ledger"})
 
 
 def damage(root: Path, uri: str) -> None:

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod dataset;
 pub mod evaluate;
 pub mod failpoint;
+mod founding;
 pub mod fsck;
 pub mod gate;
 pub mod guard;

@@ -12,7 +12,7 @@ use contracts::{
     identity::ids::{BundleId, TrainRunId},
     identity::recipe,
     measurements::Measurements,
-    names::{ColumnName, Name, ObjectKey, PlatformRunId, Principal, RequestId},
+    names::{ColumnName, Name, PlatformRunId, Principal, RequestId},
     resolution::BundleResolution,
     run_receipt::RunReceipt,
     scope::TargetScope,
@@ -24,13 +24,14 @@ use crate::{
     bundle::{self, LoadedModel},
     clock::SystemClock,
     dataset::{self, Built, DatasetSpec, Sources},
+    founding,
     fsck::{self, Checkup},
     keys::Keys,
     layout,
     ledger::{self, Absent, Admission, AnchoredLedger, Run, State},
     line::Line,
     registry::EmbeddedRegistry,
-    store::{self, Batch, LocalStore, Location, Put, RemoteStore, Store},
+    store::{self, Batch, LocalStore, Location, RemoteStore, Store},
     verify::{self, Verified},
     watch::{Stage, Watch},
 };
@@ -95,16 +96,13 @@ impl Factory {
             }
         };
         let clock = Arc::new(SystemClock);
-        let founding = store.get(&founding_key()?)?;
         // What was made once is not made again: its ledger was moved, lost or mistyped.
-        let absent = if founding.is_some() { Absent::Refuse } else { absent };
+        let absent = if founding::is_made(&*store)? { Absent::Refuse } else { absent };
         let ledger = ledger::open(&ledger, absent, clock.clone())?;
-        if let Some(founding) = &founding {
-            require_founding(founding, &*ledger)?;
-        }
+        founding::check(&*store, &*ledger)?;
         let keys = Arc::new(admitted(&keys, &*ledger, absent)?);
         if absent == Absent::Make {
-            found(&*store, &*ledger)?;
+            founding::make(&*store, &*ledger)?;
         }
         let registry =
             Arc::new(EmbeddedRegistry::new(store.clone(), clock.clone(), keys.clone(), ledger.clone()));
@@ -271,35 +269,6 @@ impl Factory {
     pub fn fsck(&self) -> Result<Checkup> {
         fsck::fsck(&self.line)
     }
-}
-
-/// Where a store says which ledger it has: another one would give its runs other histories, and no receipt of theirs
-/// would fit those that stand.
-fn founding_key() -> Result<ObjectKey> {
-    ObjectKey::new("registry/ledger")
-}
-
-/// Says in the store which ledger it has, once that has a first signer.
-fn found(store: &dyn Store, ledger: &dyn AnchoredLedger) -> Result<()> {
-    let Some(founding) = ledger.founding()? else { return Ok(()) };
-    let key = founding_key()?;
-    if store.put_if_absent(&key, founding.to_string().as_bytes())? == Put::Created {
-        return Ok(());
-    }
-    // Somebody else made the same factory at the same time, or another ledger.
-    require_founding(&store.get(&key)?.unwrap_or_default(), ledger)
-}
-
-fn require_founding(founding: &[u8], ledger: &dyn AnchoredLedger) -> Result<()> {
-    let own = ledger.founding()?.map(|founding| founding.to_string());
-    if own.is_some_and(|own| own.as_bytes() == founding) { Ok(()) } else { Err(another_ledger()) }
-}
-
-fn another_ledger() -> Failure {
-    let expected = "the ledger that this factory was made with";
-    Failure::at(Code::SourceUnreadable, "ledger", expected, "another one, or one that was emptied").with_hint(
-        "Name the ledger that belongs to these objects, or bring it back from where it was moved or copied to.",
-    )
 }
 
 /// The keys in a folder, once the ledger admitted who signs with them. A factory that nobody signed for yet gets a key of

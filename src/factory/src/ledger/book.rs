@@ -137,6 +137,13 @@ impl<B: Backend> Ledger for B {
         })
     }
 
+    fn founding(&self) -> Result<Option<Digest<Founding>>> {
+        self.read(|transaction| {
+            let known = rows::signers(transaction, Lock::None)?;
+            known.first().map(|row| row.digest()?.to_string().parse()).transpose()
+        })
+    }
+
     fn verify(&self) -> Result<Head> {
         self.read(|transaction| {
             transaction.check()?;
@@ -193,13 +200,6 @@ impl<B: Backend> Signers for B {
     fn signers(&self) -> Result<Vec<PublicKey>> {
         self.read(|transaction| {
             rows::signers(transaction, Lock::None)?.iter().map(SignerRow::signer).collect()
-        })
-    }
-
-    fn founding(&self) -> Result<Option<Digest<Founding>>> {
-        self.read(|transaction| {
-            let known = rows::signers(transaction, Lock::None)?;
-            known.first().map(|row| row.digest()?.to_string().parse()).transpose()
         })
     }
 

@@ -149,6 +149,10 @@ pub trait Ledger: Send + Sync {
     /// The events of a run from the first.
     fn events(&self, id: &TrainRunId) -> Result<Vec<Event>>;
 
+    /// What tells this ledger from every other: the digest of the first signer's row, with the moment at which it came;
+    /// none in a factory that is being made.
+    fn founding(&self) -> Result<Option<Digest<Founding>>>;
+
     /// Computes every hash, digest and fold again; `LEDGER_CORRUPT` names the first run that is wrong.
     fn verify(&self) -> Result<Head>;
 }

@@ -12,10 +12,6 @@ pub trait Signers: Send + Sync {
     /// Everyone who signed here, in the order in which they came; nobody in a factory that is being made.
     fn signers(&self) -> Result<Vec<PublicKey>>;
 
-    /// What tells this ledger from every other: the digest of the first signer's row, with the moment at which it came;
-    /// none in a factory that is being made.
-    fn founding(&self) -> Result<Option<Digest<Founding>>>;
-
     /// Admits a signer: the first one, who came last, or one that trusts who came last. So a key that was replaced signs no
     /// more where it stands still, and of keys that work side by side each trusts the others.
     ///
