@@ -13,7 +13,6 @@ use contracts::{Code, Failure, Problems, Result, names::ColumnName};
 
 use super::{
     ids::{Ids, Texts},
-    labels,
     rows::Values,
 };
 
@@ -37,7 +36,13 @@ pub(super) struct Wanted {
     pub(super) times: BTreeSet<ColumnName>,
     /// Columns of numbers, each with whether a null may stand in it.
     pub(super) numbers: BTreeMap<ColumnName, bool>,
+    /// What to do about text where one of those is.
+    pub(super) instead_of_text: &'static str,
 }
+
+/// What to do about text where a feature is expected.
+pub(super) const NUMBERED: &str = "Number the texts by a list of your own, 0, 1, 2 and so on, that training and scoring share; \
+                                   a feature of such numbers may be named in categorical_features.";
 
 /// What a column is read as.
 #[derive(Debug, Clone, Copy)]
@@ -103,20 +108,9 @@ impl Wanted {
                 "Convert the times to UTC: .dt.tz_convert(\"UTC\") in pandas, \
                      .dt.convert_time_zone(\"UTC\") in polars.",
             ),
-            (false, false) if texts => failure.with_hint(self.instead_of_text()),
+            (false, false) if texts => failure.with_hint(self.instead_of_text),
             (false, false) => failure,
         })
-    }
-
-    /// What to do about text where numbers are expected.
-    fn instead_of_text(&self) -> &'static str {
-        if self.table == labels::TABLE {
-            "Write 1 for a positive and 0 for a negative label, or whole numbers of your own that positive_values and \
-             negative_values name."
-        } else {
-            "Number the texts by a list of your own, 0, 1, 2 and so on, that training and scoring share; a feature of \
-             such numbers may be named in categorical_features."
-        }
     }
 
     fn takes(&self, kind: Kind, data_type: &DataType) -> bool {

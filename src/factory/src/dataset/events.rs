@@ -6,7 +6,7 @@ use contracts::{Code, Failure, Result, names::ColumnName};
 use rayon::prelude::*;
 
 use super::{
-    columns::{Columns, Wanted},
+    columns::{Columns, NUMBERED, Wanted},
     ids::{Ids, NOWHERE},
     spec::DatasetSpec,
 };
@@ -43,6 +43,7 @@ pub(super) fn wanted(spec: &DatasetSpec) -> Wanted {
         ids,
         times: [spec.event_time.clone()].into(),
         numbers: spec.number_columns(),
+        instead_of_text: NUMBERED,
     }
 }
 

@@ -16,7 +16,7 @@ use kernels::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    columns::{Columns, Wanted},
+    columns::{Columns, NUMBERED, Wanted},
     events::{self, EventIndex, Events},
     features::{Features, infinite, refuse_infinite},
     ids::Ids,
@@ -51,6 +51,7 @@ pub fn compute_features(
         ids,
         times: [spec.event_time.clone()].into(),
         numbers: numbers.clone(),
+        instead_of_text: NUMBERED,
     };
     let asserted = match (&spec.labels, labels, &spec.event_id) {
         (Some(of), Some(labels), Some(event_id)) => Some((of, labels, event_id)),
@@ -141,6 +142,7 @@ pub fn resolve_labels(spec: &ResolveSpec, events: &Source, labels: &Source) -> R
         ids: [event_id.clone()].into(),
         times: [event_time.clone()].into(),
         numbers: [].into(),
+        instead_of_text: NUMBERED,
     };
     let mut columns = read(events, &wanted)?;
     let index = EventIndex::new(event_id, columns.take_ids(event_id)?)?;
@@ -198,6 +200,7 @@ pub fn asof_join(spec: &AsofSpec, events: &Source, facts: &Source) -> Result<Vec
         ids: [id.clone()].into(),
         times: times.into_iter().collect(),
         numbers: [].into(),
+        instead_of_text: NUMBERED,
     };
     let moments = [Some(spec.event_time.clone()), spec.known_by.clone()].into_iter().flatten().collect();
     let mut of_events = read(events, &wanted(events::TABLE, &spec.key, moments))?;

@@ -26,6 +26,8 @@ pub(super) fn wanted(labels: &LabelSpec, naive_times_are_utc: bool) -> Wanted {
         ids: [labels.event_id.clone()].into(),
         times: [labels.effective_time.clone(), labels.observed_time.clone()].into(),
         numbers: [(labels.value.clone(), false)].into(),
+        instead_of_text: "Write 1 for a positive and 0 for a negative label, or whole numbers of your own that \
+                          positive_values and negative_values name.",
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use contracts::{Code, Failure, Result};
 
-use super::local::Staged;
+use super::staging::Staged;
 
 /// Bytes on their way to the store that gave the draft.
 #[derive(Debug)]

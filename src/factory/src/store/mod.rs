@@ -4,11 +4,13 @@
 //! pinned. Invariants: no reader ever sees part of an object; an object never changes; the same bytes put
 //! twice are one object; other bytes under a key that is taken are a typed violation.
 
+mod beneath;
 mod draft;
 mod local;
 mod location;
 mod remembered;
 mod remote;
+mod staging;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test says what it expects")]
 mod suite_tests;
@@ -19,9 +21,10 @@ use std::{fs::File, io};
 use contracts::{Failure, Result, names::ObjectKey};
 use rustix::fs::Mode;
 
+pub(crate) use beneath::trouble;
 pub use draft::Draft;
 pub use local::LocalStore;
-pub(crate) use local::{create_durably, trouble};
+pub(crate) use local::create_durably;
 pub use location::{Bucket, Location, Service};
 pub(crate) use remembered::Remembered;
 pub use remote::RemoteStore;

@@ -17,7 +17,8 @@ use std::{
 
 use contracts::{Result, names::ObjectKey};
 
-use super::{Place, beneath::trouble};
+use super::Place;
+use crate::store::beneath::trouble;
 
 /// Threads that wait for the disk at the same time, at the most.
 pub(super) const MOST_AT_ONCE: usize = 16;

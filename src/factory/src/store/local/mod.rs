@@ -15,9 +15,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the store is who touches files")]
 
-mod beneath;
 mod lasting;
-mod staging;
 
 use std::{
     fs::{self, File},
@@ -32,19 +30,17 @@ use rustix::{
     io::Errno,
 };
 
-pub(super) use self::staging::Staged;
-pub(crate) use self::{beneath::trouble, lasting::create_durably};
-use self::{
-    beneath::{
-        OBJECT, duplicate, foreign, kind, open_folder, open_or_create, overlapping, segments, split, walk,
-    },
-    lasting::{Lasting, at_once},
-    staging::{STAGING, Staging},
-};
+pub(crate) use self::lasting::create_durably;
+use self::lasting::{Lasting, at_once};
 use super::{
     Listing, Object, Put, Store,
+    beneath::{
+        OBJECT, duplicate, foreign, kind, open_folder, open_or_create, overlapping, segments, split, trouble,
+        walk,
+    },
     draft::{Draft, Kept},
     private,
+    staging::{self, STAGING, Staged, Staging},
 };
 use crate::failpoint::{Failpoint, hit};
 

@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::super::Listing;
+use super::Listing;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Not blocking, so that opening a pipe that someone left in the store returns at once.

@@ -46,9 +46,9 @@ impl Staging {
 
 /// A temporary file; its name goes away with it, unless the process dies first.
 #[derive(Debug)]
-pub(in crate::store) struct Staged<'a> {
+pub(super) struct Staged<'a> {
     pub(super) folder: BorrowedFd<'a>,
-    pub(in crate::store) file: File,
+    pub(super) file: File,
     pub(super) name: String,
 }
 
