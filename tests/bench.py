@@ -125,7 +125,7 @@ def train(factory: mf.Factory, dataset: mf.Dataset | list[mf.Dataset], **changes
 
 
 def objects(root: Path) -> list[str]:
-    """Every object and every staged file of a factory, by its key; that which names its ledger is always there."""
+    """Every object and every staged file of a factory, by its key, without what always names its ledger."""
     store = root / "objects"
     found = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
     return sorted(found - {"registry/ledger"})
