@@ -102,6 +102,31 @@ fn trust_is_given_and_taken_by_public_keys() {
 }
 
 #[test]
+fn blank_lines_around_a_key_are_no_part_of_it() {
+    let own = folder();
+    let keys = Keys::make(own.path()).unwrap();
+    fs::create_dir(own.path().join(TRUSTED)).unwrap();
+    fs::copy(own.path().join(PUBLIC), own.path().join(TRUSTED).join("own.pem")).unwrap();
+    for name in [PRIVATE, PUBLIC, "trusted/own.pem"] {
+        let path = own.path().join(name);
+        let text = fs::read_to_string(&path).unwrap().replace('\n', "\r\n");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, format!("\n{text}\n \n")).unwrap();
+    }
+    assert_eq!(Keys::open(own.path()).unwrap().signer(), keys.signer());
+}
+
+/// Which of the files it is must be said: a folder of trusted keys may hold many.
+#[test]
+fn a_trusted_key_of_another_form_is_named_with_its_folder() {
+    let own = folder();
+    fs::create_dir(own.path().join(TRUSTED)).unwrap();
+    fs::write(own.path().join(TRUSTED).join("a.pem"), "no key").unwrap();
+    let failure = Keys::open(own.path()).unwrap_err();
+    assert!(failure.detail.starts_with("trusted/a.pem "), "{}", failure.detail);
+}
+
+#[test]
 fn keys_of_another_form_are_refused() {
     let own = folder();
     fs::write(own.path().join(PRIVATE), "-----BEGIN PRIVATE KEY-----\n").unwrap();
