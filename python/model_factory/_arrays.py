@@ -158,9 +158,9 @@ def _check_values(array: NDArray[Any], place: str) -> None:
         return
     if array.dtype.kind != "O":
         _refuse(place, f"an array of {array.dtype}")
-    others = sorted({kind.__name__ for kind in set(map(type, array.flat)) if not _is_number(kind)})
+    others = {kind for kind in set(map(type, array.flat)) if not _is_number(kind)}
     if others:
-        _refuse(place, f"objects, among them of type {', '.join(others[:3])}")
+        _refuse(place, _shown.types(others))
 
 
 def _is_number(kind: type) -> bool:

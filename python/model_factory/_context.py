@@ -48,6 +48,11 @@ class Defaults:
         _native.check_platform_run(_arguments.text(self.platform_run_id, "platform_run_id"))
         _arguments.principal(self.principal, "principal")
 
+    def acting(self, actor: str | None, reason: str) -> tuple[str, str]:
+        """Take who acts, the principal unless somebody else is named, and why."""
+        named = self.principal if actor is None else _arguments.principal(actor, "actor")
+        return named, _arguments.text(reason, "reason")
+
     @property
     def run_config(self) -> str:
         """What jobs name the configuration by that they are for, as JSON."""

@@ -8,8 +8,12 @@ escapes that JSON has for them, so that inside of a JSON text the value stays th
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-__all__ = ["line", "lines"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["line", "lines", "types"]
 
 # What contracts' `Reason` refuses, and halves of surrogate pairs, which no encoding has.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -18,6 +22,11 @@ _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udf
 def line(text: str) -> str:
     """Give text as one line."""
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def types(kinds: Iterable[type]) -> str:
+    """Name the types of objects of which some do not fit, the first three of them."""
+    return f"objects, among them of type {', '.join(sorted({kind.__name__ for kind in kinds})[:3])}"
 
 
 def lines(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from model_factory import _arguments, _arrays, _native
+from model_factory import _arguments, _arrays, _native, _shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,13 +165,11 @@ def _texts(array: NDArray[Any], mask: NDArray[np.bool_] | None, place: str) -> l
         None if text is None or (mask is not None and mask[row]) else text
         for row, text in enumerate(array.tolist())
     ]
-    others = sorted({type(text).__name__ for text in texts if not isinstance(text, (str, type(None)))})
+    others = {type(text) for text in texts if not isinstance(text, (str, type(None)))}
     if others:
         hint = 'Give the column a type, such as by astype("float64"), "int64" or "datetime64[ns]".'
-        found = f"objects, among them of type {', '.join(others[:3])}"
-        raise _native.refusal(
-            "COLUMN_TYPE_INVALID", place, "numbers, booleans or times of one type, or text", found, hint=hint
-        )
+        expected = "numbers, booleans or times of one type, or text"
+        raise _native.refusal("COLUMN_TYPE_INVALID", place, expected, _shown.types(others), hint=hint)
     for row, text in enumerate(texts):
         if text is not None and _arguments.half_pair(text) is not None:
             found = f"half of a surrogate pair in row {row}, counted from 0"

@@ -133,7 +133,11 @@ class Registry:
             ``NO_ACTIVE_BUNDLE`` where there is none to return to, ``ACTOR_NOT_ALLOWED``,
             ``FOUR_EYES_VIOLATION``, ``SCOPE_CONFLICT``.
         """
-        return _event(self._native.rollback(_arguments.text(scope, "scope"), *self._who(actor, reason)))
+        return _event(
+            self._native.rollback(
+                _arguments.text(scope, "scope"), *self._context.defaults.acting(actor, reason)
+            )
+        )
 
     def history(self, scope: str) -> list[dict[str, Any]]:
         """Give the scope's events, oldest first, checked as a chain."""
@@ -176,12 +180,7 @@ class Registry:
     def _act(self, bundle: Bundle | str, actor: str | None, reason: str) -> tuple[str, str, str, str]:
         """Give scope, bundle, actor and reason as the native verbs take them."""
         found = bundle if isinstance(bundle, Bundle) else self.find(bundle)
-        return found.scope, found.id, *self._who(actor, reason)
-
-    def _who(self, actor: str | None, reason: str) -> tuple[str, str]:
-        own = self._context.defaults.principal
-        named = own if actor is None else _arguments.principal(actor, "actor")
-        return named, _arguments.text(reason, "reason")
+        return found.scope, found.id, *self._context.defaults.acting(actor, reason)
 
 
 def _event(text: str) -> dict[str, Any]:

@@ -277,8 +277,7 @@ class Run:
         RegistryError
             ``ACTOR_NOT_ALLOWED`` for somebody whom the governance profile does not let request runs.
         """
-        who = self._context.defaults.principal if actor is None else _arguments.principal(actor, "actor")
-        self._context.native.cancel(self.id, who, _arguments.text(reason, "reason"))
+        self._context.native.cancel(self.id, *self._context.defaults.acting(actor, reason))
         return self.refresh()
 
     def allow_retries(self, reason: str, *, actor: str | None = None) -> Run:
@@ -302,8 +301,7 @@ class Run:
         RegistryError
             ``ACTOR_NOT_ALLOWED`` for somebody whom the governance profile does not let publish.
         """
-        who = self._context.defaults.principal if actor is None else _arguments.principal(actor, "actor")
-        self._context.native.allow_retries(self.id, who, _arguments.text(reason, "reason"))
+        self._context.native.allow_retries(self.id, *self._context.defaults.acting(actor, reason))
         return self.refresh()
 
     def raise_refusal(self) -> None:

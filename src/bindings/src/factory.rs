@@ -25,7 +25,7 @@ use contracts::{
 use factory::{
     Factory, Place,
     dataset::{DatasetSpec, Sources},
-    ledger::{Event, PUBLISH_RETRIES, Progress, Run, State},
+    ledger::{Event, Run, State},
     store::{self, Location, Store},
 };
 use pyo3::prelude::*;
@@ -315,7 +315,7 @@ impl PyRow {
     /// All of it, with its request, until when it rests, and how often it may still be published.
     fn text(&self) -> Result<String> {
         let request: Value = canonical::read(&self.0.request)?;
-        let (rests_until, retries_left) = (self.0.rests_until(), retries_left(self.0.progress));
+        let (rests_until, retries_left) = (self.0.rests_until(), self.0.progress.attempts_left());
         Ok(json(&RunView { run: &self.0, rests_until, retries_left, request })?)
     }
 }
@@ -327,12 +327,6 @@ struct RunView<'a> {
     rests_until: Option<Timestamp>,
     retries_left: Option<u64>,
     request: Value,
-}
-
-/// Publish attempts that workers will still begin of a publication that is pending: the first and its retries.
-fn retries_left(progress: Progress) -> Option<u64> {
-    let left = (PUBLISH_RETRIES + 1).saturating_sub(progress.publish_attempts);
-    (progress.state == State::PublishPending).then_some(left)
 }
 
 #[derive(Serialize)]

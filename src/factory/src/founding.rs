@@ -15,9 +15,9 @@ fn key() -> Result<ObjectKey> {
     ObjectKey::new("registry/ledger")
 }
 
-/// Whether a factory was made here before.
-pub(crate) fn is_made(store: &dyn Store) -> Result<bool> {
-    store.size(&key()?).map(|size| size.is_some())
+/// What names the ledger here; nothing where no factory was made yet.
+pub(crate) fn named(store: &dyn Store) -> Result<Option<Vec<u8>>> {
+    store.get(&key()?)
 }
 
 /// Names the ledger, once it has a first signer.
@@ -26,13 +26,13 @@ pub(crate) fn make(store: &dyn Store, ledger: &dyn Ledger) -> Result<()> {
     match store.put_if_absent(&key()?, founding.to_string().as_bytes())? {
         Put::Created => Ok(()),
         // Somebody else made the same factory at the same time, or one with another ledger.
-        Put::Exists => check(store, ledger),
+        Put::Exists => check(named(store)?.as_deref(), ledger),
     }
 }
 
-/// Refuses with `SOURCE_UNREADABLE` another ledger than the one that a store names; one that names none takes any.
-pub(crate) fn check(store: &dyn Store, ledger: &dyn Ledger) -> Result<()> {
-    let Some(named) = store.get(&key()?)? else { return Ok(()) };
+/// Refuses with `SOURCE_UNREADABLE` another ledger than the one that is [`named`]; any goes where none is.
+pub(crate) fn check(named: Option<&[u8]>, ledger: &dyn Ledger) -> Result<()> {
+    let Some(named) = named else { return Ok(()) };
     let own = ledger.founding()?.map(|founding| founding.to_string());
     if own.is_some_and(|own| own.as_bytes() == named) {
         return Ok(());

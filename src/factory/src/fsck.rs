@@ -92,7 +92,11 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
     // A row that cannot be read is one finding; what else does not hold is looked for all the same.
     let runs = line.ledger.runs(None, u32::MAX);
     checkup.note("I7", "ledger", runs.as_ref().map(drop).map_err(Clone::clone));
-    checkup.note("I7", "ledger", founding::check(&*line.store, &*line.ledger));
+    checkup.note(
+        "I7",
+        "ledger",
+        founding::named(&*line.store).and_then(|named| founding::check(named.as_deref(), &*line.ledger)),
+    );
     let mut owners = BTreeSet::new();
     for run in runs.unwrap_or_default() {
         checkup.runs += 1;

@@ -97,9 +97,10 @@ impl Factory {
         };
         let clock = Arc::new(SystemClock);
         // What was made once is not made again: its ledger was moved, lost or mistyped.
-        let absent = if founding::is_made(&*store)? { Absent::Refuse } else { absent };
+        let named = founding::named(&*store)?;
+        let absent = if named.is_some() { Absent::Refuse } else { absent };
         let ledger = ledger::open(&ledger, absent, clock.clone())?;
-        founding::check(&*store, &*ledger)?;
+        founding::check(named.as_deref(), &*ledger)?;
         let keys = Arc::new(admitted(&keys, &*ledger, absent)?);
         if absent == Absent::Make {
             founding::make(&*store, &*ledger)?;

@@ -102,13 +102,14 @@ impl Claimed<'_> {
 
     /// The whole line, from wherever the ledger's evidence ends.
     fn full(&self) -> Result<()> {
-        self.require_unjudged()?;
+        let request = self.request()?;
+        self.require_unjudged(&request)?;
         let judged_before = self.line.ledger.events(self.lease.run_id())?;
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
         let candidate = match judged_before.iter().rev().find(evaluated) {
             Some(event) => Candidate::from_evidence(&evidence_of(event)?)?,
-            None => Candidate { champion: self.champion()?, ..self.train_and_evaluate()? },
+            None => Candidate { champion: self.champion(&request)?, ..self.train_and_evaluate(request)? },
         };
         // The ledger pins whom the candidate has to beat before a receipt is written: whoever carries the run on
         // writes the same receipt, whatever was promoted in the meantime.
@@ -140,8 +141,8 @@ impl Claimed<'_> {
 
     /// Refuses with `LEDGER_CORRUPT` a run that has a receipt, which is written once the ledger holds its verdict: a ledger
     /// that does not is older than its objects, and what it would make of the run could not stand beside the receipt.
-    fn require_unjudged(&self) -> Result<()> {
-        let folder = layout::run(&self.request()?.platform_run_id, self.lease.run_id())?;
+    fn require_unjudged(&self, request: &TrainBuildRequest) -> Result<()> {
+        let folder = layout::run(&request.platform_run_id, self.lease.run_id())?;
         let found = self.line.store.list(&folder)?.keys;
         let receipt = found.iter().find(|key| last_segment(key).starts_with(layout::RECEIPT));
         receipt.map_or(Ok(()), |key| {
@@ -173,8 +174,7 @@ impl Claimed<'_> {
     }
 
     /// The scope's ACTIVE bundle, where the profile asks the candidate to beat it.
-    fn champion(&self) -> Result<Option<Reference<ModelBundle>>> {
-        let request = self.request()?;
+    fn champion(&self, request: &TrainBuildRequest) -> Result<Option<Reference<ModelBundle>>> {
         let profile = store::read_document(&*self.line.store, &request.governance_profile)?;
         if profile.champion_comparison.is_none() {
             return Ok(None);
@@ -183,10 +183,10 @@ impl Claimed<'_> {
         Ok(history.active().map(|event| event.bundle.clone()))
     }
 
-    fn train_and_evaluate(&self) -> Result<Candidate> {
+    fn train_and_evaluate(&self, request: Checked<TrainBuildRequest>) -> Result<Candidate> {
         let store = &*self.line.store;
         let mut seconds = BTreeMap::new();
-        let admitted: Admitted = admit(store, self.request()?)?;
+        let admitted: Admitted = admit(store, request)?;
         let (resolved, plan) = self.timed(Stage::Resolve, &mut seconds, || resolve(store, &admitted))?;
         // Guards write nothing: the plan becomes durable while they look, and stands before anything names it.
         let (written, guarded) = thread::scope(|scope| {

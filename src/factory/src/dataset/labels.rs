@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Name of the table of assertions in refusals.
-pub(super) const TABLE: &str = "labels";
+const TABLE: &str = "labels";
 /// Code of a positive label.
 pub(super) const POSITIVE: u8 = 1;
 /// Code of a negative label.

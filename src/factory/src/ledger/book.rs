@@ -24,7 +24,7 @@ use super::{
     rows,
     run::{Lease, Move, RequestRow, Run, corrupt, earlier},
     signer::{Founding, SignerRow},
-    state::State,
+    state::{PUBLISH_RETRIES, State},
 };
 
 /// How many runs are checked at a time, so that a ledger of any length fits in memory.
@@ -110,7 +110,7 @@ impl<B: Backend> Ledger for B {
 
     fn allow_retries(&self, id: &TrainRunId, detail: Value) -> Result<Run> {
         self.write(|transaction| {
-            let allowed = |run: &Run| run.progress.has_every_retry();
+            let allowed = |run: &Run| run.progress.attempts_left() == Some(PUBLISH_RETRIES + 1);
             decide(transaction, id, allowed, |before, now| before.retries_allowed(detail.clone(), now))
         })
     }

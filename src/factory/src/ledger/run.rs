@@ -277,7 +277,7 @@ impl Run {
     /// Until when the run rests before any worker takes it up again; none where nothing kept the last one from
     /// succeeding, or where none will, since its retries are used up.
     pub fn rests_until(&self) -> Option<Timestamp> {
-        let rests = self.reason.is_some() && !self.progress.has_no_retry();
+        let rests = self.reason.is_some() && self.progress.attempts_left() != Some(0);
         match u32::try_from(self.progress.rest_seconds()) {
             Ok(seconds @ 1..) if rests => Some(later(self.updated_at, seconds)),
             _ => None,
