@@ -25,6 +25,8 @@ from tests import postgres
 ROUNDS = 3
 OURS, THEIRS = 1_600, 120
 """Pieces of work of all processes together, in one round."""
+WORK = {"cycle": "cycle", "queue": "cycle", "submit": "submit"}
+"""Ours, and what MLflow does that is like it."""
 LISTED, TRACKED = 100_000, 1_500
 """Runs that are listed: ours, and MLflow's, scaled up as if time grew no faster than their number."""
 FEW, MANY = 10_000, 1_000_000
@@ -111,20 +113,20 @@ def places(parent: Path = data.OUTPUT) -> Iterator[dict[str, tuple[str, str]]]:
 
 
 def ledger(processes: int) -> list[Outcome]:
-    """Submissions and whole runs, each a durable transaction or five, by so many processes at once."""
+    """Submissions and whole runs, each a durable transaction or several, by so many processes at once."""
     binary = [str(program())]
     peer = [sys.executable, "-m", "benches.tracking"]
     outcomes = []
     numbers = itertools.count(0, 1_000_000)
     with places() as found:
-        for (name, (place, url)), work in itertools.product(found.items(), ("cycle", "submit")):
+        for (name, (place, url)), work in itertools.product(found.items(), WORK):
             ours = Side(Timing("model_factory"), binary, place, OURS)
             theirs = Side(Timing(f"mlflow on {name}"), peer, url, THEIRS)
             seconds: list[float] = []
             for _ in range(ROUNDS):
                 first = next(numbers)
                 seconds += ours.run(work, processes, first)
-                theirs.run(work, processes, first)
+                theirs.run(WORK[work], processes, first)
             rates = [1 / each.timing.median for each in (ours, theirs)]
             usual, slow = np.quantile(seconds, (0.5, 0.99)) * 1e3
             note = (

@@ -183,8 +183,10 @@ class Factory:
         )
         request |= {"intent_kind": intent, "publish_allowed": publish, "supersedes": supersedes}
         request["request_id"] = _requests.request_id(request) if request_id is None else request_id
-        run_id = self._submitted(request)
-        run = self.work(run_id) or self.run(run_id)
+        written = _written("train_request", request, "request")
+        with reporting(self._context.progress) as report:
+            run_id = self._context.native.train(written, self.defaults.worker, progress=report)
+        run = Run.read(self._context, run_id)
         run.raise_refusal()
         run.raise_held()
         return run
@@ -223,13 +225,8 @@ class Factory:
         InputAdmissionError, ResolutionError
             With the code of what is wrong with it; nothing is recorded then.
         """
-        return Run.read(self._context, self._submitted(request))
-
-    def _submitted(self, request: Given) -> str:
-        """Admit a request; give the run's id."""
-        name = "train_request"
-        run_id, _ = self._context.native.submit(_written(name, request, "request"))
-        return run_id
+        run_id, _ = self._context.native.submit(_written("train_request", request, "request"))
+        return Run.read(self._context, run_id)
 
     def work(self, run_id: str | None = None, *, once: bool = True) -> Run | None:
         """Carry out the run that has waited longest, or only the given one.

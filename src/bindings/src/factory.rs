@@ -146,6 +146,15 @@ impl PyFactory {
         Ok((admission.run.run_id.to_string(), admission.fresh))
     }
 
+    /// Admits a request and carries its run as far as it goes; gives the run's id.
+    #[pyo3(signature = (request, worker, *, progress = None))]
+    fn train(&self, py: Python<'_>, request: &str, worker: Parsed<Name>, progress: Report) -> Result<String> {
+        let request = Checked::<TrainBuildRequest>::parse(request.as_bytes())?;
+        let run =
+            watch(py, self.threads, progress, |watched| self.factory.train(request, &worker.0, watched))?;
+        Ok(run.to_string())
+    }
+
     /// Carries out one run, or only the given one; gives its id, or none where nothing is to do.
     #[pyo3(signature = (worker, only = None, *, progress = None))]
     fn work(

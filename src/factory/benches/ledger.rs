@@ -30,7 +30,7 @@ use contracts::{
 };
 use factory::{
     clock::SystemClock,
-    ledger::{self, Absent, Ledger, Move, State, Submission},
+    ledger::{self, Absent, Lease, Ledger, Move, State, Submission},
 };
 use serde_json::{Value, json};
 
@@ -49,6 +49,7 @@ fn main() {
     let told = match work.as_str() {
         "submit" => json!(timed(first, count, |number| submit(&*ledger, number))),
         "cycle" => json!(timed(first, count, |number| cycle(&*ledger, &worker, number))),
+        "queue" => json!(timed(first, count, |number| queue(&*ledger, &worker, number))),
         "fill" => json!(timed(first, count, |number| fill(&*ledger, number))),
         "look" => look(&*ledger, &worker, first, count),
         _ => panic!("no work of this name"),
@@ -71,23 +72,34 @@ fn submit(ledger: &dyn Ledger, number: u64) {
     assert!(ledger.submit(&submission(number)).unwrap().fresh);
 }
 
-/// A run from open to close, in the transactions that the line makes of it. Others may carry out the run that this one
-/// submits, while it carries out one of theirs.
+/// A run from open to close, in the transactions that the line makes of one that is trained as it is asked for.
 fn cycle(ledger: &dyn Ledger, worker: &Name, number: u64) {
+    let (admission, lease) = ledger.submit_and_claim(&submission(number), worker, LEASE_SECONDS).unwrap();
+    assert!(admission.fresh);
+    close(ledger, &lease.unwrap());
+}
+
+/// The same of one that is left for workers to claim: others may carry it out, while this one carries out one of theirs.
+fn queue(ledger: &dyn Ledger, worker: &Name, number: u64) {
     submit(ledger, number);
     let lease = loop {
         if let Some(lease) = ledger.claim(worker, LEASE_SECONDS, None).unwrap() {
             break lease;
         }
     };
-    ledger.advance(&lease, State::EvalReady, None, evidence(5)).unwrap();
+    close(ledger, &lease);
+}
+
+/// What is reported of a claimed run that passes and is published.
+fn close(ledger: &dyn Ledger, lease: &Lease) {
+    ledger.advance(lease, State::EvalReady, None, evidence(5)).unwrap();
     let passed = [
         Move::to(State::Pass, None, evidence(8)),
         Move::to(State::PublishPending, None, evidence(8)),
         Move::begin_publish(),
     ];
-    ledger.report(&lease, &passed).unwrap();
-    let run = ledger.advance(&lease, State::Published, None, evidence(9)).unwrap();
+    ledger.report(lease, &passed).unwrap();
+    let run = ledger.advance(lease, State::Published, None, evidence(9)).unwrap();
     assert_eq!((run.progress.state, run.events), (State::Published, 7));
 }
 

@@ -25,7 +25,7 @@ use crate::{
     admission::admit,
     failpoint::{self, Failpoint},
     layout,
-    ledger::{Admission, Run, Submission},
+    ledger::{Admission, Lease, Run, Submission},
     line::{LEASE_SECONDS, Line},
     run, store,
     watch::Watch,
@@ -45,13 +45,42 @@ pub struct Worked {
 impl Line {
     /// Admits a request and records it; the same request, run or restart gives the same run.
     pub fn submit(&self, request: Checked<TrainBuildRequest>) -> Result<Admission> {
+        self.recorded(request, |submission| self.ledger.submit(submission))
+    }
+
+    /// Admits a request and carries its run as far as it goes: [`submit`](Self::submit) and [`work`](Self::work) on that
+    /// run, but a run that the request makes is claimed as it is recorded. Gives the run.
+    pub fn train(
+        &self,
+        request: Checked<TrainBuildRequest>,
+        worker: &Name,
+        watch: &dyn Watch,
+    ) -> Result<TrainRunId> {
+        self.keys.require_signer()?;
+        let (admission, lease) = self.recorded(request, |submission| {
+            self.ledger.submit_and_claim(submission, worker, LEASE_SECONDS)
+        })?;
+        let run = admission.run.run_id;
+        match lease {
+            Some(lease) => self.carry_out(&lease, watch).failure.map_or(Ok(()), Err)?,
+            None => self.work(worker, Some(&run), watch).map(drop)?,
+        }
+        Ok(run)
+    }
+
+    /// Admits a request, keeps it, and has it recorded.
+    fn recorded<T>(
+        &self,
+        request: Checked<TrainBuildRequest>,
+        record: impl FnOnce(&Submission) -> Result<T>,
+    ) -> Result<T> {
         let admitted = admit(&*self.store, request)?;
         let request = admitted.request();
         self.require_superseded(request)?;
         let payload_hash = request.payload_hash()?;
         let key = layout::by_content(&request.platform_run_id, "train_requests", &request.digest())?;
         store::write_document(&*self.store, &key, request)?;
-        let admission = self.ledger.submit(&Submission {
+        let recorded = record(&Submission {
             request_id: request.request_id.clone(),
             payload_hash,
             run_id: admitted.run().clone(),
@@ -61,7 +90,7 @@ impl Line {
             requester: request.requester_principal.clone(),
         })?;
         failpoint::hit(Failpoint::AfterSubmit)?;
-        Ok(admission)
+        Ok(recorded)
     }
 
     /// A correction names a run that there is.
@@ -99,15 +128,20 @@ impl Line {
         watch: &dyn Watch,
     ) -> Result<Option<Worked>> {
         self.keys.require_signer()?;
-        let Some(lease) = self.ledger.claim(worker, LEASE_SECONDS, only)? else { return Ok(None) };
+        let lease = self.ledger.claim(worker, LEASE_SECONDS, only)?;
+        Ok(lease.map(|lease| self.carry_out(&lease, watch)))
+    }
+
+    /// Carries a claimed run as far as it goes.
+    fn carry_out(&self, lease: &Lease, watch: &dyn Watch) -> Worked {
         let run_id = lease.run_id().clone();
-        let done = failpoint::hit(Failpoint::AfterClaim).and_then(|()| run::carry_out(self, &lease, watch));
+        let done = failpoint::hit(Failpoint::AfterClaim).and_then(|()| run::carry_out(self, lease, watch));
         let (run, failure) = match (self.ledger.run(&run_id), done.err()) {
             (Ok(run), failure) => (Some(run), failure),
             // Why it stopped says more than why nobody knows where it is.
             (Err(away), failure) => (None, failure.or(Some(away))),
         };
-        Ok(Some(Worked { run_id, run, failure }))
+        Worked { run_id, run, failure }
     }
 
     /// Stops a run for good, for somebody who may ask for it: FAIL with `RUN_CANCELLED`, whoever carries it out.

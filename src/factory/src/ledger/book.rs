@@ -35,27 +35,17 @@ const LOOK: u32 = 4;
 impl<B: Backend> Ledger for B {
     fn submit(&self, submission: &Submission) -> Result<Admission> {
         submission.check()?;
-        self.write(|transaction| {
-            let (request, known) =
-                rows::request_and_run(transaction, &submission.request_id, &submission.run_id)?;
-            if let Some(request) = request {
-                return again(transaction, submission, &request);
-            }
-            let now = transaction.now()?;
-            let fresh = known.is_none();
-            let (run, event) = match known {
-                None => Run::admit(submission, now)?,
-                Some(before) => before.join(submission, now)?,
-            };
-            if fresh {
-                rows::insert_run(transaction, &run)?;
-            } else {
-                rows::update_run(transaction, &run, run.progress.epoch)?;
-            }
-            rows::insert_event(transaction, &event)?;
-            rows::insert_request(transaction, &RequestRow::new(submission, &event))?;
-            Ok(Admission { run, fresh })
-        })
+        self.write(|transaction| admit(transaction, submission, None).map(|(admission, _)| admission))
+    }
+
+    fn submit_and_claim(
+        &self,
+        submission: &Submission,
+        worker: &Name,
+        seconds: u32,
+    ) -> Result<(Admission, Option<Lease>)> {
+        submission.check()?;
+        self.write(|transaction| admit(transaction, submission, Some((worker, seconds))))
     }
 
     fn claim(&self, worker: &Name, seconds: u32, only: Option<&TrainRunId>) -> Result<Option<Lease>> {
@@ -215,6 +205,40 @@ impl<B: Backend> Signers for B {
             row.map_or(Ok(()), |row| rows::insert_signer(transaction, &row))
         })
     }
+}
+
+/// Admits a request: the run that it makes or joins and, where a worker asks and the run is a fresh one, its lease.
+///
+/// A run that was there may be held, rest or be over, and a claim of its own says so.
+fn admit(
+    transaction: &mut dyn Transaction,
+    submission: &Submission,
+    worker: Option<(&Name, u32)>,
+) -> Result<(Admission, Option<Lease>)> {
+    let (request, known) = rows::request_and_run(transaction, &submission.request_id, &submission.run_id)?;
+    if let Some(request) = request {
+        return again(transaction, submission, &request).map(|admission| (admission, None));
+    }
+    let now = transaction.now()?;
+    let (mut run, asked) = match &known {
+        None => Run::admit(submission, now)?,
+        Some(before) => before.join(submission, now)?,
+    };
+    let claimed = match (&known, worker) {
+        (None, Some((worker, seconds))) => Lease::take(&run, worker, seconds, now)?,
+        _ => None,
+    };
+    if let Some((lease, _)) = &claimed {
+        run = lease.run().clone();
+    }
+    match &known {
+        None => rows::insert_run(transaction, &run)?,
+        Some(before) => rows::update_run(transaction, &run, before.progress.epoch)?,
+    }
+    rows::insert_event(transaction, &asked)?;
+    rows::insert_request(transaction, &RequestRow::new(submission, &asked))?;
+    let lease = claimed.map(|(lease, event)| rows::insert_event(transaction, &event).map(|()| lease));
+    Ok((Admission { run, fresh: known.is_none() }, lease.transpose()?))
 }
 
 /// The answer to a request id that was used before.

@@ -85,6 +85,12 @@ impl Event {
         after: &Progress,
         news: News,
     ) -> Result<Self> {
+        if !is_plain(&news.detail) {
+            return Err(Failure::new(
+                Code::InternalError,
+                "the detail of an event holds fractions or odd names",
+            ));
+        }
         let mut event = Self {
             run_id: run_id.clone(),
             sequence: previous.map_or(1, |(sequence, _)| sequence + 1),
@@ -118,14 +124,45 @@ impl Event {
         }
     }
 
-    /// The detail in canonical text.
+    /// The detail in canonical text, which is how a plain one is written.
     pub(super) fn detail_text(&self) -> Result<String> {
-        let bytes = canonical::to_bytes(&self.detail)?;
-        String::from_utf8(bytes).map_err(|_| Failure::new(Code::InternalError, "canonical JSON is UTF-8"))
+        serde_json::to_string(&self.detail)
+            .map_err(|error| Failure::new(Code::InternalError, format!("no canonical form: {error}")))
     }
 
+    /// Every event is hashed as it is made and each time that it is read, so that its fields are written in canonical order
+    /// at once.
     fn computed_hash(&self) -> Result<Digest<Self>> {
-        recipe::derive("ledger_event.v1", self)
+        #[derive(Serialize)]
+        struct Hashed<'a> {
+            detail: &'a Value,
+            epoch: u64,
+            kind: EventKind,
+            mode: Mode,
+            previous: Option<Digest<Event>>,
+            publish_allowed: bool,
+            reason: Option<Code>,
+            recorded_at: Timestamp,
+            run_id: &'a TrainRunId,
+            sequence: u64,
+            state: State,
+        }
+        let Self { run_id, sequence, kind, state, mode, epoch, .. } = self;
+        let Self { publish_allowed, recorded_at, reason, detail, previous, .. } = self;
+        let hashed = Hashed {
+            detail,
+            epoch: *epoch,
+            kind: *kind,
+            mode: *mode,
+            previous: *previous,
+            publish_allowed: *publish_allowed,
+            reason: *reason,
+            recorded_at: *recorded_at,
+            run_id,
+            sequence: *sequence,
+            state: *state,
+        };
+        recipe::derive_in_order("ledger_event.v1", &hashed)
     }
 
     /// The step of the state machine that this event records.
@@ -140,6 +177,17 @@ impl Event {
             EventKind::Cancelled => Some(Step::Cancel),
             EventKind::RetriesAllowed => Some(Step::AllowRetries),
         }
+    }
+}
+
+/// Whether a value's text is canonical as it is written: whole numbers that every reader keeps, and names in ASCII, whose
+/// order all agree on.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => number.as_i64().is_some_and(|n| n.unsigned_abs() <= canonical::MAX_INTEGER),
+        Value::Array(values) => values.iter().all(is_plain),
+        Value::Object(fields) => fields.iter().all(|(name, value)| name.is_ascii() && is_plain(value)),
     }
 }
 
@@ -231,6 +279,34 @@ mod tests {
             history()[1].hash.to_string(),
             "sha256:d3cece3eebd38e8aeae8c9ea82803d592e76a61db6a46a8fcf332a60a02c00ed"
         );
+    }
+
+    #[test]
+    fn what_is_written_in_order_is_canonical() {
+        let odd = "\"\\\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f} ä\u{e000}\u{1f600}";
+        let detail =
+            json!({ "b": [odd, -1, canonical::MAX_INTEGER, null, true], "a": { "z": {}, "Z": [] }, "": odd });
+        let mut event = history().remove(1);
+        event.detail = detail;
+        assert_eq!(event.detail_text().unwrap().as_bytes(), canonical::to_bytes(&event.detail).unwrap());
+        assert_eq!(event.computed_hash().unwrap(), recipe::derive("ledger_event.v1", &event).unwrap());
+    }
+
+    #[test]
+    fn a_detail_whose_text_would_not_be_canonical_is_refused() {
+        for detail in
+            [json!(0.5), json!({ "ä": 1 }), json!([{ "a": canonical::MAX_INTEGER + 1 }]), json!(u64::MAX)]
+        {
+            let news = News {
+                kind: EventKind::Claimed,
+                recorded_at: Timestamp::from_nanoseconds(0),
+                reason: None,
+                detail,
+            };
+            let run_id = &history()[0].run_id;
+            let refused = Event::following(run_id, None, &Progress::admitted(false), news).unwrap_err();
+            assert_eq!(refused.code, Code::InternalError);
+        }
     }
 
     #[test]

@@ -98,6 +98,15 @@ pub trait Ledger: Send + Sync {
     /// is allowed.
     fn submit(&self, submission: &Submission) -> Result<Admission>;
 
+    /// Admits a request and, where that makes a run, claims it for the worker in the same transaction: nobody else sees it
+    /// before. A run that was there is claimed by a claim of its own.
+    fn submit_and_claim(
+        &self,
+        submission: &Submission,
+        worker: &Name,
+        seconds: u32,
+    ) -> Result<(Admission, Option<Lease>)>;
+
     /// Takes the run that has waited longest, or only the given one, for so many seconds, [`LONGEST_LEASE`] at the most;
     /// `None` where nothing is to be done. A run that something kept from succeeding rests before it is taken again,
     /// longer each time, unless it is the given one.

@@ -38,17 +38,15 @@ fn the_worker() {
     let manifest: Reference<DatasetManifest> = serde_json::from_str(&manifest).unwrap();
     let bench =
         Bench { factory: Factory::of(line(Path::new(&root), &clock)), payments: payments(), manifest };
-    if let Err(failure) = submit_and_work(&bench) {
+    if let Err(failure) = train(&bench) {
         std::fs::write(Path::new(&root).join("failure"), failure.code.as_str()).unwrap();
     }
 }
 
-fn submit_and_work(bench: &Bench) -> contracts::Result<TrainRunId> {
+fn train(bench: &Bench) -> contracts::Result<TrainRunId> {
     let config = crate::support::place::quick_config(bench);
     let request = bench.request_with(config, crate::support::place::quick_profile());
-    let run = bench.factory.submit(Bench::checked(request))?.run.run_id;
-    bench.factory.work(&worker(), Some(&run), &Silent)?;
-    Ok(run)
+    bench.factory.train(Bench::checked(request), &worker(), &Silent)
 }
 
 fn die_at(place: &Place, fault: &str) -> bool {
@@ -82,7 +80,7 @@ fn undisturbed() -> &'static (Files, TrainRunId) {
     static UNDISTURBED: OnceLock<(Files, TrainRunId)> = OnceLock::new();
     UNDISTURBED.get_or_init(|| {
         let place = Place::new();
-        let run = submit_and_work(&place).unwrap();
+        let run = train(&place).unwrap();
         assert_eq!(place.run(&run).progress.state, State::Published);
         (built(&place), run)
     })
@@ -100,7 +98,7 @@ fn carry_on(place: &Place, fault: &str) -> u64 {
         assert!(place.factory.work(&other, None, &Silent).unwrap().is_none(), "{fault}: the lease holds");
     }
     place.clock.advance(31);
-    let again = submit_and_work(place).unwrap();
+    let again = train(place).unwrap();
     assert_eq!(again, *run, "{fault}");
     while place.factory.work(&worker(), None, &Silent).unwrap().is_some() {}
     let row = place.run(run);

@@ -34,6 +34,64 @@ fn the_run_that_waited_longest_is_claimed_first(bench: &Bench) {
     assert_eq!(order, [3, 1, 2].map(|number| submission(number, "request-0", false).run_id));
 }
 
+/// At once or one after the other: the same run, lease and history.
+fn a_run_can_be_claimed_as_it_is_submitted(bench: &Bench) {
+    let asked = submission(1, "request-1", true);
+    let (admission, lease) = bench.ledger.submit_and_claim(&asked, &worker("worker-1"), 60).unwrap();
+    let lease = lease.unwrap();
+    assert!(admission.fresh);
+    assert_eq!(admission.run, *lease.run());
+
+    let apart = bench.another();
+    apart.submit(1, true);
+    assert_eq!(apart.claim(), lease);
+    let events = bench.ledger.events(lease.run_id()).unwrap();
+    assert_eq!(kinds(&events), [EventKind::Submitted, EventKind::Claimed]);
+    assert_eq!(events, apart.ledger.events(lease.run_id()).unwrap());
+    assert_eq!(bench.ledger.verify().unwrap(), apart.ledger.verify().unwrap());
+    bench.advance(&lease, State::EvalReady).unwrap();
+}
+
+/// Whether another holds it, it rests or is over: a claim of its own says so, and the request is recorded before.
+fn a_run_that_was_there_is_not_claimed_as_it_is_submitted(bench: &Bench) {
+    let queued = bench.submit(1, false);
+    let (name, joins) = (worker("worker-1"), submission(1, "request-x", true));
+    let (admission, lease) = bench.ledger.submit_and_claim(&joins, &name, 60).unwrap();
+    assert_eq!((admission.fresh, lease), (false, None));
+    assert_eq!(admission.run, bench.ledger.run(&queued.run_id).unwrap());
+    assert!(admission.run.progress.publish_allowed && admission.run.holder.is_none());
+    let (again, lease) = bench.ledger.submit_and_claim(&joins, &name, 60).unwrap();
+    assert_eq!((again, lease), (admission, None));
+}
+
+fn of_many_that_ask_for_a_run_and_claim_it_one_holds_it(bench: &Bench) {
+    const RUNS: u64 = 50;
+    let start = Barrier::new(8);
+    let held: usize = thread::scope(|scope| {
+        let askers: Vec<_> = (0..8)
+            .map(|asker| {
+                let (bench, start) = (&bench, &start);
+                scope.spawn(move || {
+                    let ledger = bench.open();
+                    let name = worker(&format!("worker-{asker}"));
+                    start.wait();
+                    let asked = (0..RUNS).map(|number| {
+                        let request = submission(number, &format!("request-{number}-{asker}"), false);
+                        let (admission, lease) = ledger.submit_and_claim(&request, &name, 60).unwrap();
+                        assert_eq!(admission.fresh, lease.is_some());
+                        lease
+                    });
+                    asked.flatten().map(|lease| ledger.heartbeat(&lease).unwrap()).count()
+                })
+            })
+            .collect();
+        askers.into_iter().map(|asker| asker.join().unwrap()).sum()
+    });
+    assert_eq!(held, RUNS as usize);
+    let head = bench.ledger.verify().unwrap();
+    assert_eq!((head.runs, head.events), (RUNS, RUNS * 9));
+}
+
 fn workers_with_connections_of_their_own_claim_each_run_once(bench: &Bench) {
     const RUNS: u64 = 200;
     for number in 0..RUNS {
@@ -123,6 +181,9 @@ fn a_clock_that_is_set_back_keeps_the_order_of_events(bench: &Bench) {
 }
 
 on_each_database!(
+    a_run_can_be_claimed_as_it_is_submitted,
+    a_run_that_was_there_is_not_claimed_as_it_is_submitted,
+    of_many_that_ask_for_a_run_and_claim_it_one_holds_it,
     a_claim_finds_what_the_state_machine_lets_it_take,
     the_run_that_waited_longest_is_claimed_first,
     workers_with_connections_of_their_own_claim_each_run_once,
