@@ -110,11 +110,11 @@ impl<T: Into<Self>> From<Option<T>> for Cell {
     }
 }
 
-/// A row that was found, its cells by the names of their columns.
+/// A row that was found, its cells by the places of their columns.
 pub(super) trait Columns {
-    fn text(&self, column: &str) -> Result<Option<String>, Unreadable>;
+    fn text(&self, place: usize) -> Result<Option<&str>, Unreadable>;
 
-    fn integer(&self, column: &str) -> Result<Option<i64>, Unreadable>;
+    fn integer(&self, place: usize) -> Result<Option<i64>, Unreadable>;
 }
 
 /// The cell is not there or holds something of another type.

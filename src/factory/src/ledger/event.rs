@@ -124,12 +124,6 @@ impl Event {
         }
     }
 
-    /// The detail in canonical text, which is how a plain one is written.
-    pub(super) fn detail_text(&self) -> Result<String> {
-        serde_json::to_string(&self.detail)
-            .map_err(|error| Failure::new(Code::InternalError, format!("no canonical form: {error}")))
-    }
-
     /// Every event is hashed as it is made and each time that it is read, so that its fields are written in canonical order
     /// at once.
     fn computed_hash(&self) -> Result<Digest<Self>> {
@@ -178,6 +172,12 @@ impl Event {
             EventKind::RetriesAllowed => Some(Step::AllowRetries),
         }
     }
+}
+
+/// A detail in canonical text, which is how a plain one is written.
+pub(super) fn detail_text(detail: &Value) -> Result<String> {
+    serde_json::to_string(detail)
+        .map_err(|error| Failure::new(Code::InternalError, format!("no canonical form: {error}")))
 }
 
 /// Whether a value's text is canonical as it is written: whole numbers that every reader keeps, and names in ASCII, whose
@@ -288,7 +288,10 @@ mod tests {
             json!({ "b": [odd, -1, canonical::MAX_INTEGER, null, true], "a": { "z": {}, "Z": [] }, "": odd });
         let mut event = history().remove(1);
         event.detail = detail;
-        assert_eq!(event.detail_text().unwrap().as_bytes(), canonical::to_bytes(&event.detail).unwrap());
+        assert_eq!(
+            detail_text(&event.detail).unwrap().as_bytes(),
+            canonical::to_bytes(&event.detail).unwrap()
+        );
         assert_eq!(event.computed_hash().unwrap(), recipe::derive("ledger_event.v1", &event).unwrap());
     }
 

@@ -10,11 +10,44 @@ use super::{
     anchor::AnchorRow,
     cells::{Cells, FromCells, RunId, Unchecked},
     database::{Cell, Lock, Query, Transaction},
-    event::Event,
+    event::{Event, detail_text},
     run::{RequestRow, Run, lease_lost},
     signer::SignerRow,
     state::State,
 };
+
+/// A SELECT of rows, their columns in the order in which `cells` takes them.
+macro_rules! select {
+    (runs $rest:literal) => {
+        concat!(
+            "SELECT run_id, run_key, state, mode, epoch, publish_allowed, full_attempts, publish_attempts, worker,
+                lease_expires, reason, submitted_at, updated_at, events, head, request, digest
+            FROM runs ",
+            $rest
+        )
+    };
+    (events $rest:literal) => {
+        concat!(
+            "SELECT run_id, sequence, kind, state, mode, epoch, publish_allowed, recorded_at, reason, detail,
+                previous, hash
+            FROM events ",
+            $rest
+        )
+    };
+    (requests $rest:literal) => {
+        concat!(
+            "SELECT run_id, request_id, payload_hash, requester, publish_allowed, submitted_at, sequence, digest
+            FROM requests ",
+            $rest
+        )
+    };
+    (anchors $rest:literal) => {
+        concat!("SELECT scope, sequence, event, digest FROM anchors ", $rest)
+    };
+    (signers $rest:literal) => {
+        concat!("SELECT sequence, key, admitted_at, digest FROM signers ", $rest)
+    };
+}
 
 fn all<T: FromCells>(
     transaction: &mut dyn Transaction,
@@ -40,8 +73,8 @@ fn one<T: FromCells>(
 /// Rows of a listing from which on other threads help to check them.
 const MANY: usize = 1_000;
 
-const RUN: &str = "SELECT * FROM runs WHERE run_id = $1";
-const REQUEST: &str = "SELECT * FROM requests WHERE request_id = $1";
+const RUN: &str = select!(runs "WHERE run_id = $1");
+const REQUEST: &str = select!(requests "WHERE request_id = $1");
 
 /// A run's row. A write locks it, so that it stays as it was read until the write is over.
 pub(super) fn run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Option<Run>> {
@@ -73,13 +106,12 @@ pub(super) fn request_and_run(
 
 /// What waits for a worker; the conditions on the state are those of the index `runs_waiting`, word for word. They
 /// name the states that are done, since an index by state would be taken for a list of those that wait.
-pub(super) const WAITING: &str = "SELECT * FROM runs
-    WHERE state NOT IN ('FAIL', 'PUBLISHED')
+pub(super) const WAITING: &str = select!(runs "WHERE state NOT IN ('FAIL', 'PUBLISHED')
       AND (state <> 'PASS' OR publish_allowed = 1)
       AND (state <> 'PUBLISH_PENDING' OR publish_attempts <= 3)
       AND (updated_at, run_id) > ($1, $2)
     ORDER BY updated_at, run_id
-    LIMIT $3";
+    LIMIT $3");
 
 /// Runs that a worker could take up, held or not, the one that has waited longest first; those after the given one.
 pub(super) fn waiting_after(
@@ -93,13 +125,11 @@ pub(super) fn waiting_after(
 }
 
 /// What earned a receipt, as the index `runs_at_rest` has it, word for word.
-pub(super) const AT_REST_SINCE: &str = "SELECT * FROM runs
-    WHERE state NOT IN ('QUEUED', 'RUNNING', 'EVAL_READY', 'PUBLISH_PENDING') AND updated_at >= $1
-    ORDER BY updated_at";
-pub(super) const LATEST_AT_REST: &str = "SELECT * FROM runs
-    WHERE state NOT IN ('QUEUED', 'RUNNING', 'EVAL_READY', 'PUBLISH_PENDING')
+pub(super) const AT_REST_SINCE: &str = select!(runs "WHERE state NOT IN ('QUEUED', 'RUNNING', 'EVAL_READY', 'PUBLISH_PENDING') AND updated_at >= $1
+    ORDER BY updated_at");
+pub(super) const LATEST_AT_REST: &str = select!(runs "WHERE state NOT IN ('QUEUED', 'RUNNING', 'EVAL_READY', 'PUBLISH_PENDING')
     ORDER BY updated_at DESC
-    LIMIT 1";
+    LIMIT 1");
 
 /// Runs at rest on which something happened since a moment, in that order.
 pub(super) fn at_rest_since(transaction: &mut dyn Transaction, moment: Timestamp) -> Result<Vec<Run>> {
@@ -111,10 +141,10 @@ pub(super) fn latest_at_rest(transaction: &mut dyn Transaction) -> Result<Option
     one(transaction, (LATEST_AT_REST, Lock::None), &[])
 }
 
-pub(super) const LATEST: &str = "SELECT * FROM runs ORDER BY submitted_at DESC, run_id LIMIT $1";
+pub(super) const LATEST: &str = select!(runs "ORDER BY submitted_at DESC, run_id LIMIT $1");
 /// Two texts rather than one with a condition on its parameter, which no index could serve.
 pub(super) const LATEST_IN_STATE: &str =
-    "SELECT * FROM runs WHERE state = $1 ORDER BY submitted_at DESC, run_id LIMIT $2";
+    select!(runs "WHERE state = $1 ORDER BY submitted_at DESC, run_id LIMIT $2");
 
 /// The latest runs, their rows compared with their digests, where there are many on all threads.
 pub(super) fn latest(
@@ -137,17 +167,17 @@ pub(super) fn latest(
 
 /// Runs in the order of their ids, from the first after the given one.
 pub(super) fn runs_after(transaction: &mut dyn Transaction, previous: &str, limit: u32) -> Result<Vec<Run>> {
-    let sql = "SELECT * FROM runs WHERE run_id > $1 ORDER BY run_id LIMIT $2";
+    let sql = select!(runs "WHERE run_id > $1 ORDER BY run_id LIMIT $2");
     all(transaction, (sql, Lock::None), &[previous.into(), Cell::Integer(limit.into())])
 }
 
 pub(super) fn events(transaction: &mut dyn Transaction, id: &TrainRunId) -> Result<Vec<Event>> {
-    let sql = "SELECT * FROM events WHERE run_id = $1 ORDER BY sequence";
+    let sql = select!(events "WHERE run_id = $1 ORDER BY sequence");
     all(transaction, (sql, Lock::None), &[id.as_str().into()])
 }
 
 pub(super) fn requests(transaction: &mut dyn Transaction, id: &TrainRunId) -> Result<Vec<RequestRow>> {
-    let sql = "SELECT * FROM requests WHERE run_id = $1 ORDER BY sequence";
+    let sql = select!(requests "WHERE run_id = $1 ORDER BY sequence");
     all(transaction, (sql, Lock::None), &[id.as_str().into()])
 }
 
@@ -220,7 +250,7 @@ pub(super) fn insert_event(transaction: &mut dyn Transaction, event: &Event) -> 
         event.publish_allowed.into(),
         event.recorded_at.into(),
         event.reason.map(Code::as_str).into(),
-        event.detail_text()?.into(),
+        detail_text(&event.detail)?.into(),
         event.previous.map(|previous| previous.to_string()).into(),
         event.hash.to_string().into(),
     ];
@@ -249,11 +279,11 @@ pub(super) fn anchor(
     scope: &str,
     lock: Lock,
 ) -> Result<Option<AnchorRow>> {
-    one(transaction, ("SELECT * FROM anchors WHERE scope = $1", lock), &[scope.into()])
+    one(transaction, (select!(anchors "WHERE scope = $1"), lock), &[scope.into()])
 }
 
 pub(super) fn anchors(transaction: &mut dyn Transaction) -> Result<Vec<AnchorRow>> {
-    all(transaction, ("SELECT * FROM anchors ORDER BY scope", Lock::None), &[])
+    all(transaction, (select!(anchors "ORDER BY scope"), Lock::None), &[])
 }
 
 pub(super) fn insert_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) -> Result<()> {
@@ -269,7 +299,7 @@ pub(super) fn update_anchor(transaction: &mut dyn Transaction, row: &AnchorRow) 
 
 /// Everyone who signs for the factory, the first one first.
 pub(super) fn signers(transaction: &mut dyn Transaction, lock: Lock) -> Result<Vec<SignerRow>> {
-    all(transaction, ("SELECT * FROM signers ORDER BY sequence", lock), &[])
+    all(transaction, (select!(signers "ORDER BY sequence"), lock), &[])
 }
 
 pub(super) fn insert_signer(transaction: &mut dyn Transaction, row: &SignerRow) -> Result<()> {

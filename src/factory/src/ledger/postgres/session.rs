@@ -371,12 +371,12 @@ impl Transaction for Open<'_> {
 }
 
 impl Columns for Row {
-    fn text(&self, column: &str) -> Result<Option<String>, Unreadable> {
-        self.try_get(column).map_err(|_| Unreadable)
+    fn text(&self, place: usize) -> Result<Option<&str>, Unreadable> {
+        self.try_get(place).map_err(|_| Unreadable)
     }
 
-    fn integer(&self, column: &str) -> Result<Option<i64>, Unreadable> {
-        self.try_get(column).map_err(|_| Unreadable)
+    fn integer(&self, place: usize) -> Result<Option<i64>, Unreadable> {
+        self.try_get(place).map_err(|_| Unreadable)
     }
 }
 

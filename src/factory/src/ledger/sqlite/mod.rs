@@ -186,12 +186,13 @@ impl Transaction for Open<'_> {
 }
 
 impl Columns for Row<'_> {
-    fn text(&self, column: &str) -> Result<Option<String>, Unreadable> {
-        self.get(column).map_err(|_| Unreadable)
+    fn text(&self, place: usize) -> Result<Option<&str>, Unreadable> {
+        let cell = self.get_ref(place).map_err(|_| Unreadable)?;
+        cell.as_str_or_null().map_err(|_| Unreadable)
     }
 
-    fn integer(&self, column: &str) -> Result<Option<i64>, Unreadable> {
-        self.get(column).map_err(|_| Unreadable)
+    fn integer(&self, place: usize) -> Result<Option<i64>, Unreadable> {
+        self.get(place).map_err(|_| Unreadable)
     }
 }
 
