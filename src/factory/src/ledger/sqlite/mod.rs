@@ -30,7 +30,7 @@ use rusqlite::{
     Connection, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
 
 use self::{
     link::{Link, let_go_of_inherited},
@@ -213,22 +213,24 @@ fn files(path: &Path) -> io::Result<(PathBuf, File)> {
     create_durably(folder)?;
     let folder = folder.canonicalize()?;
     let path = folder.join(name);
-    private_file(&path)?;
-    let lock = private_file(&path.with_added_extension("lock"))?;
+    match private_files().create_new(true).open(&path) {
+        // Not opened: a process that closes a file lets go of every lock that it has on it, also of those of a connection
+        // that it opened before. Whoever closes the ledger elsewhere would then take the log away under that.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK)?;
+        }
+        made => drop(made?),
+    }
+    let lock = private_files().create(true).truncate(false).open(path.with_added_extension("lock"))?;
     File::open(folder)?.sync_all()?;
     Ok((path, lock))
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+fn private_files() -> OpenOptions {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(no_follow);
+    options
 }
 
 fn is_read_only(error: &io::Error) -> bool {
