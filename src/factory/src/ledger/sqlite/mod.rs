@@ -33,7 +33,7 @@ use rusqlite::{
 use rustix::fs::{Access, FlockOperation};
 
 use self::{
-    link::{Link, let_go_of_inherited},
+    link::{AtWork, Link, let_go_of_inherited},
     trouble::{beside, of_room, trouble, unavailable},
 };
 use super::{
@@ -71,7 +71,8 @@ impl SqliteLedger {
         if absent == Absent::Refuse && !path.is_file() {
             return Err(versions::none());
         }
-        let_go_of_inherited()?;
+        let at_work = AtWork::begin()?;
+        let_go_of_inherited(&at_work);
         let writer = match files(&path) {
             Ok((path, lock)) => Some(begin(&path, lock, absent).map_err(|failure| of_room(&path, failure))?),
             Err(error) if is_read_only(&error) && path.is_file() => {
@@ -126,7 +127,10 @@ impl Backend for SqliteLedger {
         };
         let found = match &self.writer {
             Some(writer) => writer.with(|connection, _| read(connection)),
-            None => read(&mut read_only(&self.path)?),
+            None => {
+                let _at_work = AtWork::begin()?;
+                read(&mut read_only(&self.path)?)
+            }
         };
         found.map_err(|failure| of_room(&self.path, failure))
     }
