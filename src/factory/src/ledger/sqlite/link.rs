@@ -23,6 +23,7 @@ use std::{
 use contracts::{Code, Failure, Result};
 use rusqlite::{Connection, config::DbConfig};
 
+use super::place::Place;
 use crate::opener::Opener;
 
 /// The process that works with SQLite, above [`THREADS`], and how many of its threads do: a fork finds both as they were in
@@ -65,14 +66,15 @@ fn links() -> MutexGuard<'static, Vec<Weak<Link>>> {
 /// What is open of a ledger; none once a fork let go of it.
 pub(super) struct Link {
     opener: Opener,
+    place: Place,
     open: Mutex<Option<(Connection, File)>>,
 }
 
 impl Link {
-    /// Of a connection and the lock file beside it.
-    pub(super) fn of(connection: Connection, lock: File) -> Arc<Self> {
+    /// Of a connection, the place of its files, and the lock file beside them.
+    pub(super) fn of(connection: Connection, place: Place, lock: File) -> Arc<Self> {
         let opener = Opener::this_process();
-        let link = Arc::new(Self { opener, open: Mutex::new(Some((connection, lock))) });
+        let link = Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock))) });
         let mut links = links();
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(&link));
@@ -88,6 +90,11 @@ impl Link {
             return Err(Failure::new(Code::InternalError, "a ledger that this process let go of"));
         };
         work(connection, lock)
+    }
+
+    /// Refuses files that were moved or replaced since they were opened.
+    pub(super) fn require_in_place(&self) -> Result<()> {
+        self.place.require()
     }
 
     /// Closes what this process inherited.

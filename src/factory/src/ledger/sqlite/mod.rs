@@ -8,11 +8,13 @@
 //! once it is acknowledged; writers of all processes wait in the kernel's queue for the lock file, since
 //! SQLite's own waiting is unfair and fails under load; time is read once the lock is held, so that the order
 //! of times is the order of writes on one clock. Where the file or its folder cannot be written to, such as in
-//! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork.
+//! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork, and
+//! only while it stands where it stood.
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
 mod link;
+mod place;
 mod schema;
 mod trouble;
 
@@ -34,6 +36,7 @@ use rustix::fs::{Access, FlockOperation};
 
 use self::{
     link::{AtWork, Link, let_go_of_inherited},
+    place::{Place, identity},
     trouble::{beside, of_room, trouble, unavailable},
 };
 use super::{
@@ -96,17 +99,21 @@ fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
     let held = Held::wait(&lock)?;
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
+    let file = identity(path)?;
     schema::missing(&connection, absent)?;
     configure(&connection)?;
     schema::migrate(&mut connection, schema::MIGRATIONS)?;
+    let place = Place::of(path, file)?;
     drop(held);
-    Ok(Link::of(connection, lock))
+    Ok(Link::of(connection, place, lock))
 }
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let written = self.writer()?.with(|connection, lock| {
+        let writer = self.writer()?;
+        let written = writer.with(|connection, lock| {
             let held = Held::wait(lock)?;
+            writer.require_in_place()?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
             let mut open = Open { transaction, clock: &*self.clock };
@@ -126,11 +133,11 @@ impl Backend for SqliteLedger {
             query(&mut Open { transaction, clock: &*self.clock })
         };
         let found = match &self.writer {
-            Some(writer) => writer.with(|connection, _| read(connection)),
-            None => {
-                let _at_work = AtWork::begin()?;
-                read(&mut read_only(&self.path)?)
-            }
+            Some(writer) => writer.with(|connection, _| {
+                writer.require_in_place()?;
+                read(connection)
+            }),
+            None => AtWork::begin().and_then(|_at_work| read(&mut read_only(&self.path)?)),
         };
         found.map_err(|failure| of_room(&self.path, failure))
     }
