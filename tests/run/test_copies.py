@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import model_factory as mf
-from model_factory.errors import ExecutionError
+from model_factory.errors import ExecutionError, InputAdmissionError
 from tests.bench import SCOPE, config, governance, objects, opened, train
 
 
@@ -107,3 +107,34 @@ def test_a_run_is_cancelled_again_beside_its_receipt(root: Path, built: tuple[Pa
     run.cancel("not needed")
     assert run.cancel("not needed any more").state == "FAIL"
     assert factory.fsck()["findings"] == []
+
+
+def test_objects_that_are_not_those_of_the_ledger_are_refused(
+    root: Path, built: tuple[Path, mf.Dataset], tmp_path: Path
+) -> None:
+    factory = opened(root)
+    run = asked(factory, built[1])
+    parts: dict[str, Any] = {"ledger": root / "ledger.sqlite", "keys": root / "keys"}
+    mistyped = tmp_path / "mistyped"
+    for make in (True, False, True):
+        with pytest.raises(InputAdmissionError) as failure:
+            opened(mistyped, make=make, **parts)
+        assert (failure.value.code, failure.value.problems[0]["pointer"]) == ("SOURCE_UNREADABLE", "root")
+        (mistyped / "objects").mkdir(parents=True, exist_ok=True)
+    assert objects(mistyped) == []
+    assert opened(root, **parts).run(run.id).state == "QUEUED"
+
+
+def test_objects_that_lost_the_name_of_their_ledger_get_no_other(
+    published: tuple[Path, mf.Dataset, str], copied: Callable[[Path], Path]
+) -> None:
+    root = copied(published[0])
+    name = root / "objects/registry/ledger"
+    named = name.read_bytes()
+    name.unlink()
+    with pytest.raises(InputAdmissionError) as failure:
+        opened(root, ledger=root / "mistyped.sqlite")
+    assert failure.value.code == "SOURCE_UNREADABLE"
+    assert not (root / "mistyped.sqlite").exists()
+    assert opened(root).run(published[2]).state == "PUBLISHED"
+    assert name.read_bytes() == named

@@ -95,7 +95,8 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
     checkup.note(
         "I7",
         "ledger",
-        founding::named(&*line.store).and_then(|named| founding::check(named.as_deref(), &*line.ledger)),
+        founding::named(&*line.store)
+            .and_then(|named| founding::check(named.as_deref(), &*line.store, &*line.ledger)),
     );
     let mut owners = BTreeSet::new();
     for run in runs.unwrap_or_default() {
