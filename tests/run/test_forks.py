@@ -297,3 +297,29 @@ def test_a_worker_serves_in_a_child(root: Path, published: tuple[Path, mf.Datase
 
     assert forked(served) == f"run {run.id}"
     assert run.refresh().state == "PUBLISHED"
+
+
+def test_a_fork_beside_a_thread_at_work_opens_a_ledger_or_is_refused_and_never_waits(root: Path) -> None:
+    """What other threads held of SQLite's own locks in that moment nobody gives back in the child."""
+    _idle, busy = opened(root), opened(root)
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            busy.runs()
+
+    def tried() -> str:
+        try:
+            return str(len(opened(root).runs()))
+        except ExecutionError as failure:
+            return f"{failure.code}: {failure.hint}"
+
+    runs = str(len(busy.runs()))
+    working = threading.Thread(target=look)
+    working.start()
+    try:
+        said = {forked(tried) for _ in range(40)}
+    finally:
+        done.set()
+        working.join()
+    assert said <= {runs, AT_WORK}

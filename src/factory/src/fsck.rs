@@ -95,14 +95,18 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
     checkup.note(
         "I7",
         "ledger",
-        founding::named(&*line.store).and_then(|named| founding::check(named.as_deref(), &*line.ledger)),
+        founding::named(&*line.store)
+            .and_then(|named| founding::check(named.as_deref(), &*line.store, &*line.ledger)),
     );
     let mut owners = BTreeSet::new();
     for run in runs.unwrap_or_default() {
         checkup.runs += 1;
         let subject = run.run_id.to_string();
         let request = Checked::<TrainBuildRequest>::parse(&run.request);
-        owners.extend(request.iter().map(|request| request.platform_run_id.clone()));
+        if let Ok(request) = &request {
+            owners.insert(request.platform_run_id.clone());
+            checkup.note("I7", &subject, line.require_receipts_earned(&request.platform_run_id, &run.run_id));
+        }
         checkup.note("I1", &subject, request.and_then(|request| check_request(line, &request)));
         checkup.note("I1", &subject, check_evidence(line, &run));
         checkup.note("I7", &subject, check_receipts(line, &run.run_id));

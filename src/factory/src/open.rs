@@ -59,8 +59,8 @@ pub struct Factory {
 }
 
 impl Factory {
-    /// Opens the factory at a place; refuses with `SOURCE_UNREADABLE` one that holds none, or whose objects have another
-    /// ledger.
+    /// Opens the factory at a place; refuses with `SOURCE_UNREADABLE` one that holds none, whose objects have another
+    /// ledger, or whose ledger has other objects.
     ///
     /// In a folder everything stands below it, unless named elsewhere: the objects, the SQLite ledger, and the keys. A
     /// key folder that who writes to the root cannot write to is safer. What writers that died left staged is collected.
@@ -98,11 +98,12 @@ impl Factory {
         let clock = Arc::new(SystemClock);
         // What was made once is not made again: its ledger was moved, lost or mistyped.
         let named = founding::named(&*store)?;
-        let absent = if named.is_some() { Absent::Refuse } else { absent };
-        let ledger = ledger::open(&ledger, absent, clock.clone())?;
-        founding::check(named.as_deref(), &*ledger)?;
-        let keys = Arc::new(admitted(&keys, &*ledger, absent)?);
-        if absent == Absent::Make {
+        let is_made = named.is_some() || founding::is_made(&*store)?;
+        let of_parts = if is_made { Absent::Refuse } else { absent };
+        let ledger = ledger::open(&ledger, of_parts, clock.clone())?;
+        founding::check(named.as_deref(), &*store, &*ledger)?;
+        let keys = Arc::new(admitted(&keys, &*ledger, of_parts)?);
+        if absent == Absent::Make && named.is_none() {
             founding::make(&*store, &*ledger)?;
         }
         let registry =

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use contracts::{
     Checked, Code, Failure, Result,
     identity::ids::TrainRunId,
-    names::ObjectKey,
+    names::{ObjectKey, PlatformRunId},
     run_receipt::{Evidence, RunOutcome, RunReceipt},
     schema::SchemaVersion,
     signature::Signature,
@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use crate::{
     failpoint::{self, Failpoint},
-    keys, layout,
+    keys,
+    layout::{self, last_segment},
     ledger::{Event, State, Step},
     line::Line,
 };
@@ -93,6 +94,31 @@ impl Line {
             earned.push((layout::receipt(&request.platform_run_id, run, state)?, receipt));
         }
         Ok(earned)
+    }
+
+    /// Refuses with `LEDGER_CORRUPT` a run with a receipt that it has not earned. A receipt is written once the ledger holds
+    /// what it says: a ledger that does not is older than its objects, and what it would make of the run could not stand
+    /// beside the receipt.
+    pub(crate) fn require_receipts_earned(&self, owner: &PlatformRunId, run: &TrainRunId) -> Result<()> {
+        let mut standing = self.store.list(&layout::run(owner, run)?)?.keys;
+        standing.retain(|key| last_segment(key).starts_with(layout::RECEIPT));
+        if standing.is_empty() {
+            return Ok(());
+        }
+        // Read after that: what stood there a moment ago was in the ledger before.
+        let earned = self.earned_receipts(run)?;
+        match standing.iter().find(|standing| earned.iter().all(|(key, _)| key != *standing)) {
+            None => Ok(()),
+            Some(key) => {
+                let expected = "a receipt of what the ledger says of its run";
+                Err(Failure::at(
+                    Code::LedgerCorrupt,
+                    key.as_str(),
+                    expected,
+                    "one that the ledger knows nothing of",
+                ))
+            }
+        }
     }
 
     /// Whether what a run has earned and is not there is still to come: whoever carries the run on settles it, and a run

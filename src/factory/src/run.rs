@@ -33,7 +33,6 @@ use crate::{
     failpoint::{self, Failpoint},
     gate::{self, Judged},
     guard::guard,
-    layout::{self, last_segment},
     ledger::{Event, EventKind, Lease, Mode, Move, Run, State},
     line::{LEASE_SECONDS, Line},
     publish::publish,
@@ -103,7 +102,7 @@ impl Claimed<'_> {
     /// The whole line, from wherever the ledger's evidence ends.
     fn full(&self) -> Result<()> {
         let request = self.request()?;
-        self.require_unjudged(&request)?;
+        self.line.require_receipts_earned(&request.platform_run_id, self.lease.run_id())?;
         let judged_before = self.line.ledger.events(self.lease.run_id())?;
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
@@ -137,23 +136,6 @@ impl Claimed<'_> {
                 self.publish(&bundle)
             }
         }
-    }
-
-    /// Refuses with `LEDGER_CORRUPT` a run that has a receipt, which is written once the ledger holds its verdict: a ledger
-    /// that does not is older than its objects, and what it would make of the run could not stand beside the receipt.
-    fn require_unjudged(&self, request: &TrainBuildRequest) -> Result<()> {
-        let folder = layout::run(&request.platform_run_id, self.lease.run_id())?;
-        let found = self.line.store.list(&folder)?.keys;
-        let receipt = found.iter().find(|key| last_segment(key).starts_with(layout::RECEIPT));
-        receipt.map_or(Ok(()), |key| {
-            let expected = "a run whose verdict the ledger holds";
-            Err(Failure::at(
-                Code::LedgerCorrupt,
-                key.as_str(),
-                expected,
-                "one that it takes for not judged yet",
-            ))
-        })
     }
 
     /// Records the PASS and, where publishing is allowed, that it begins: then there is nothing to wait for between.
@@ -205,6 +187,7 @@ impl Claimed<'_> {
 
     /// Publishing what passed before: judged again from the evidence, never trained.
     fn publish_only(&self) -> Result<()> {
+        self.line.require_receipts_earned(&self.request()?.platform_run_id, self.lease.run_id())?;
         let evidence = latest_evidence(&self.line.ledger.events(self.lease.run_id())?)?;
         match gate::confirm(&*self.line.store, &evidence)? {
             Judged::Fail { .. } => Err(Failure::new(Code::PublishNotEligible, "the gate said FAIL")),

@@ -15,7 +15,7 @@ use contracts::{
     Checked, Code, Failure, Result,
     governance_profile::{Allowed, Roles},
     identity::ids::TrainRunId,
-    names::{Name, Principal},
+    names::{Name, PlatformRunId, Principal},
     reason::Reason,
     train_request::TrainBuildRequest,
 };
@@ -146,11 +146,12 @@ impl Line {
 
     /// Stops a run for good, for somebody who may ask for it: FAIL with `RUN_CANCELLED`, whoever carries it out.
     ///
-    /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let request runs, and with `INVALID_TRANSITION` a run
-    /// that was judged already.
+    /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let request runs, with `INVALID_TRANSITION` a run that
+    /// was judged already, and with `LEDGER_CORRUPT` one that was by what stands in the store.
     pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &Reason) -> Result<Run> {
         self.keys.require_signer()?;
-        self.require_decider(run, actor, |roles| (&roles.request, "request or cancel a run"))?;
+        let owner = self.require_decider(run, actor, |roles| (&roles.request, "request or cancel a run"))?;
+        self.require_receipts_earned(&owner, run)?;
         let evidence = self.evidence(run)?;
         let reason = reason.as_str();
         let failure = format!("{actor} stopped it: {reason}");
@@ -174,18 +175,18 @@ impl Line {
         })
     }
 
-    /// Refuses a decision about a run that its profile does not let this principal take.
+    /// Refuses a decision about a run that its profile does not let this principal take; gives whose run it is.
     fn require_decider(
         &self,
         run: &TrainRunId,
         actor: &Principal,
         role: impl Fn(&Roles) -> (&Allowed, &str),
-    ) -> Result<()> {
+    ) -> Result<PlatformRunId> {
         let request = Checked::<TrainBuildRequest>::parse(&self.ledger.run(run)?.request)?;
         let profile = store::read_document(&*self.store, &request.governance_profile)?;
         let (allowed, what) = role(&profile.roles);
         if allowed.allows(actor) {
-            return Ok(());
+            return Ok(request.platform_run_id.clone());
         }
         let detail = format!("the governance profile does not let this principal {what}");
         Err(Failure::new(Code::ActorNotAllowed, detail))

@@ -10,7 +10,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fmt::Display,
+    fs::{self, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -33,6 +36,8 @@ use crate::store::{LocalStore, Store};
 pub(super) const PUBLIC: &str = "signing.pub.pem";
 /// The folder of the keys that are trusted: each file in it whose name ends in `.pem`.
 pub(super) const TRUSTED: &str = "trusted";
+/// Bytes that are read of a file: many more than a key has.
+const MOST_BYTES: u64 = 1 << 16;
 
 impl Keys {
     /// Reads a key folder. One with public keys alone verifies and does not sign; one that is empty, or not there, does
@@ -87,11 +92,11 @@ impl Keys {
 fn trusted_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| unreadable(folder, &error))?,
+        entries => entries.map_err(|error| unreadable(folder, &error.kind()))?,
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        let path = entry.map_err(|error| unreadable(folder, &error.kind()))?.path();
         if path.extension().is_some_and(|kind| kind == "pem") {
             files.push(path);
         }
@@ -102,17 +107,24 @@ fn trusted_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The text of a file; none where there is no file. Links are followed: secrets are often mounted so.
 fn read(path: &Path) -> Result<Option<String>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(path, &error)),
-        // Blank lines around what editors and secret stores hold are no part of a key.
-        Ok(bytes) => Ok(Some(format!("{}\n", String::from_utf8_lossy(&bytes).trim()))),
+    // Whoever opens a pipe waits for somebody to write into it, and may wait for ever.
+    let at_once = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| unreadable(path, &error.kind()))?,
+    };
+    if !file.metadata().map_err(|error| unreadable(path, &error.kind()))?.is_file() {
+        return Err(unreadable(path, &"something else than a file"));
     }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error.kind()))?;
+    // Blank lines around what editors and secret stores hold are no part of a key.
+    Ok(Some(format!("{}\n", String::from_utf8_lossy(&bytes).trim())))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
+fn unreadable(path: &Path, why: &dyn Display) -> Failure {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Failure::at(Code::SigningKeyUnavailable, name, "a readable key", error.kind().to_string())
+    Failure::at(Code::SigningKeyUnavailable, name, "a readable key", why.to_string())
 }
 
 fn public_key(path: &Path) -> Result<PublicKey> {

@@ -141,6 +141,26 @@ fn keys_of_another_form_are_refused() {
 }
 
 /// A key is changed by moving its public half to the trusted ones; to forget that would make it nobody's.
+/// A pipe without a writer keeps who opens it, and a device may never end.
+#[test]
+fn what_is_no_file_is_refused_and_never_waited_for() {
+    for name in [PRIVATE, PUBLIC, "trusted/other.pem"] {
+        let own = folder();
+        Keys::make(own.path()).unwrap();
+        fs::create_dir(own.path().join(TRUSTED)).unwrap();
+        let path = own.path().join(name);
+        for device in ["/dev/zero", "/dev/null"] {
+            fs::remove_file(&path).unwrap_or_default();
+            std::os::unix::fs::symlink(device, &path).unwrap();
+            assert_eq!(code(Keys::open(own.path())), Code::SigningKeyUnavailable, "{name}");
+        }
+        fs::remove_file(&path).unwrap();
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        assert_eq!(code(Keys::open(own.path())), Code::SigningKeyUnavailable, "{name}");
+    }
+}
+
 #[test]
 fn a_key_is_replaced_in_two_steps() {
     let own = folder();

@@ -5,19 +5,56 @@
 //! elsewhere would take the log away under it, with all that the fork commits from then on. So what is inherited serves
 //! nobody, and is let go of before anything is opened.
 //!
+//! SQLite also has locks within a process, for memory that all connections share. A fork inherits those that other threads
+//! held in that moment, and nobody ever gives them back there: then it has to leave SQLite alone, for good.
+//!
 //! Invariant: letting go changes nothing outside of this process. A connection looks at its file as it is closed only to
 //! tidy the log up, which it is told to leave to others; the lock of the lock file is its opener's until that gives it back.
 
 use std::{
     fs::File,
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    mem, process,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use contracts::{Code, Failure, Result};
 use rusqlite::{Connection, config::DbConfig};
 
+use super::place::Place;
 use crate::opener::Opener;
+
+/// The process that works with SQLite, above [`THREADS`], and how many of its threads do: a fork finds both as they were in
+/// the moment of the fork.
+static AT_WORK: AtomicU64 = AtomicU64::new(0);
+
+/// The bits of [`AT_WORK`] that count threads.
+const THREADS: u64 = u32::MAX as u64;
+
+/// A thread's work with SQLite: whoever opens, uses or closes a connection has one meanwhile.
+pub(super) struct AtWork(());
+
+impl AtWork {
+    /// Begins it; refuses in a process that was forked while another thread was at work.
+    pub(super) fn begin() -> Result<Self> {
+        let this = u64::from(process::id()) << THREADS.count_ones();
+        let one_more = |before: u64| match (before & !THREADS == this, before & THREADS) {
+            (true, _) => Some(before + 1),
+            (false, 0) => Some(this + 1),
+            (false, _) => None,
+        };
+        let begun = AT_WORK.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        begun.map(|_| Self(())).map_err(|_| at_work())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// Every link of this process, and those that it inherited.
 static LINKS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
@@ -29,14 +66,15 @@ fn links() -> MutexGuard<'static, Vec<Weak<Link>>> {
 /// What is open of a ledger; none once a fork let go of it.
 pub(super) struct Link {
     opener: Opener,
+    place: Place,
     open: Mutex<Option<(Connection, File)>>,
 }
 
 impl Link {
-    /// Of a connection and the lock file beside it.
-    pub(super) fn of(connection: Connection, lock: File) -> Arc<Self> {
+    /// Of a connection, the place of its files, and the lock file beside them.
+    pub(super) fn of(connection: Connection, place: Place, lock: File) -> Arc<Self> {
         let opener = Opener::this_process();
-        let link = Arc::new(Self { opener, open: Mutex::new(Some((connection, lock))) });
+        let link = Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock))) });
         let mut links = links();
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(&link));
@@ -46,6 +84,7 @@ impl Link {
     /// Works with the connection while no other thread does.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Connection, &File) -> Result<T>) -> Result<T> {
         self.opener.require(Code::LedgerUnavailable, "ledger")?;
+        let _at_work = AtWork::begin()?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((connection, lock)) = &mut *open else {
             return Err(Failure::new(Code::InternalError, "a ledger that this process let go of"));
@@ -53,38 +92,39 @@ impl Link {
         work(connection, lock)
     }
 
-    /// Closes what this process inherited; refuses where a thread of its opener was at work with it.
-    fn let_go(&self) -> Result<()> {
-        let mut open = match self.open.try_lock() {
-            Ok(open) => open,
-            Err(TryLockError::Poisoned(open)) => open.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(at_work()),
-        };
+    /// Refuses files that were moved or replaced since they were opened.
+    pub(super) fn require_in_place(&self) -> Result<()> {
+        self.place.require()
+    }
+
+    /// Closes what this process inherited.
+    fn let_go(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((connection, _)) = open.take()
             && connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_err()
         {
             mem::forget(connection);
         }
-        Ok(())
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if !self.opener.is_this_process() && self.let_go().is_err() {
-            // In the middle of a transaction that is another process's to end.
-            mem::forget(self.open.get_mut().map(Option::take));
+        match AtWork::begin() {
+            Ok(_at_work) if self.opener.is_this_process() => drop(self.open.get_mut().map(Option::take)),
+            Ok(_at_work) => self.let_go(),
+            // Whatever it was in the middle of is another process's to end.
+            Err(_) => mem::forget(self.open.get_mut().map(Option::take)),
         }
     }
 }
 
 /// Lets go of every link that this process inherited.
-pub(super) fn let_go_of_inherited() -> Result<()> {
+pub(super) fn let_go_of_inherited(_: &AtWork) {
     let mut links = links();
     let inherited = |link: &Arc<Link>| !link.opener.is_this_process();
-    links.iter().filter_map(Weak::upgrade).filter(inherited).try_for_each(|link| link.let_go())?;
+    links.iter().filter_map(Weak::upgrade).filter(inherited).for_each(|link| link.let_go());
     links.retain(|link| link.upgrade().is_some_and(|link| !inherited(&link)));
-    Ok(())
 }
 
 fn at_work() -> Failure {

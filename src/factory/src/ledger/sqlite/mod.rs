@@ -8,11 +8,13 @@
 //! once it is acknowledged; writers of all processes wait in the kernel's queue for the lock file, since
 //! SQLite's own waiting is unfair and fails under load; time is read once the lock is held, so that the order
 //! of times is the order of writes on one clock. Where the file or its folder cannot be written to, such as in
-//! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork.
+//! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork, and
+//! only while it stands where it stood.
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
 mod link;
+mod place;
 mod schema;
 mod trouble;
 
@@ -30,10 +32,11 @@ use rusqlite::{
     Connection, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
 
 use self::{
-    link::{Link, let_go_of_inherited},
+    link::{AtWork, Link, let_go_of_inherited},
+    place::{Place, identity},
     trouble::{beside, of_room, trouble, unavailable},
 };
 use super::{
@@ -71,7 +74,8 @@ impl SqliteLedger {
         if absent == Absent::Refuse && !path.is_file() {
             return Err(versions::none());
         }
-        let_go_of_inherited()?;
+        let at_work = AtWork::begin()?;
+        let_go_of_inherited(&at_work);
         let writer = match files(&path) {
             Ok((path, lock)) => Some(begin(&path, lock, absent).map_err(|failure| of_room(&path, failure))?),
             Err(error) if is_read_only(&error) && path.is_file() => {
@@ -95,17 +99,21 @@ fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
     let held = Held::wait(&lock)?;
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
+    let file = identity(path)?;
     schema::missing(&connection, absent)?;
     configure(&connection)?;
     schema::migrate(&mut connection, schema::MIGRATIONS)?;
+    let place = Place::of(path, file)?;
     drop(held);
-    Ok(Link::of(connection, lock))
+    Ok(Link::of(connection, place, lock))
 }
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let written = self.writer()?.with(|connection, lock| {
+        let writer = self.writer()?;
+        let written = writer.with(|connection, lock| {
             let held = Held::wait(lock)?;
+            writer.require_in_place()?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
             let mut open = Open { transaction, clock: &*self.clock };
@@ -125,8 +133,11 @@ impl Backend for SqliteLedger {
             query(&mut Open { transaction, clock: &*self.clock })
         };
         let found = match &self.writer {
-            Some(writer) => writer.with(|connection, _| read(connection)),
-            None => read(&mut read_only(&self.path)?),
+            Some(writer) => writer.with(|connection, _| {
+                writer.require_in_place()?;
+                read(connection)
+            }),
+            None => AtWork::begin().and_then(|_at_work| read(&mut read_only(&self.path)?)),
         };
         found.map_err(|failure| of_room(&self.path, failure))
     }
@@ -214,22 +225,24 @@ fn files(path: &Path) -> io::Result<(PathBuf, File)> {
     create_durably(folder)?;
     let folder = folder.canonicalize()?;
     let path = folder.join(name);
-    private_file(&path)?;
-    let lock = private_file(&path.with_added_extension("lock"))?;
+    match private_files().create_new(true).open(&path) {
+        // Not opened: a process that closes a file lets go of every lock that it has on it, also of those of a connection
+        // that it opened before. Whoever closes the ledger elsewhere would then take the log away under that.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK)?;
+        }
+        made => drop(made?),
+    }
+    let lock = private_files().create(true).truncate(false).open(path.with_added_extension("lock"))?;
     File::open(folder)?.sync_all()?;
     Ok((path, lock))
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+fn private_files() -> OpenOptions {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(no_follow);
+    options
 }
 
 fn is_read_only(error: &io::Error) -> bool {

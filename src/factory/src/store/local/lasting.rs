@@ -28,7 +28,7 @@ pub(super) const MOST_AT_ONCE: usize = 16;
 pub(super) struct Lasting(Mutex<BTreeSet<FolderId>>);
 
 /// Device and inode of a folder: the same for every descriptor of it.
-type FolderId = (u64, u64);
+pub(super) type FolderId = (u64, u64);
 
 impl Lasting {
     /// The folders that have to be synced so that these places last, and those that last once they are.

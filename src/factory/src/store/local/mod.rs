@@ -8,6 +8,7 @@
 //! Flows in: objects under keys. Flows out: the whole object. Invariants: an object gets its name only
 //! when its bytes are durable; an acknowledged object has a durable name, whoever gave it; nothing outside
 //! the root is reached, since each segment is opened beneath the one before without following links.
+//! A folder that was moved or replaced since it was opened serves nobody: what it were given nobody would find at its place.
 //! Objects are private to the user (0600): they can hold personal data.
 //!
 //! A put waits for the disk twice, however many objects it has: for their bytes (`staging`), and for their names, which
@@ -20,7 +21,7 @@ mod lasting;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -31,7 +32,7 @@ use rustix::{
 };
 
 pub(crate) use self::lasting::create_durably;
-use self::lasting::{Lasting, at_once};
+use self::lasting::{FolderId, Lasting, at_once};
 use super::{
     Listing, Object, Put, Store,
     beneath::{
@@ -52,6 +53,7 @@ const PIECE_BYTES: usize = 1 << 18;
 pub struct LocalStore {
     root: PathBuf,
     folder: OwnedFd,
+    identity: FolderId,
     staging: Staging,
     lasting: Lasting,
 }
@@ -73,8 +75,15 @@ impl LocalStore {
         let root = std::path::absolute(root).map_err(trouble)?;
         create_durably(&root).map_err(trouble)?;
         let root = fs::canonicalize(root).map_err(trouble)?;
-        let folder = File::open(&root).map_err(trouble)?.into();
-        Ok(Self { root, folder, staging: Staging::default(), lasting: Lasting::default() })
+        let folder = File::open(&root).map_err(trouble)?;
+        let identity = folder.metadata().map(|found| (found.dev(), found.ino())).map_err(trouble)?;
+        Ok(Self {
+            root,
+            folder: folder.into(),
+            identity,
+            staging: Staging::default(),
+            lasting: Lasting::default(),
+        })
     }
 
     /// Whether this folder is there to hold a store.
@@ -95,8 +104,27 @@ impl LocalStore {
         staging::collect(&self.folder)
     }
 
+    /// Refuses with `STORE_UNAVAILABLE` where the folder is not at its place any more, to which it may be brought back, and
+    /// with `STORE_CORRUPT` where another stands there.
+    fn require_in_place(&self) -> Result<()> {
+        let root = self.root.display();
+        match fs::metadata(&self.root) {
+            Ok(found) if (found.dev(), found.ino()) == self.identity => Ok(()),
+            Ok(_) => {
+                let detail = format!("{root} is another folder than the one that is open here");
+                Err(Failure::new(Code::StoreCorrupt, detail).with_hint(
+                    "It was replaced while it was open. Open the factory again, once the objects that belong to its ledger are \
+                     in place: docs/reliability.md, Copies.",
+                ))
+            }
+            Err(error) => Err(trouble(&error, &format!("look at the store's folder {root}"), None)
+                .with_hint("Bring it back to where it was moved from.")),
+        }
+    }
+
     /// The folder of a key, or `None` where there is none.
     fn folder_of(&self, key: &ObjectKey) -> Result<Option<OwnedFd>> {
+        self.require_in_place()?;
         let mut folder = duplicate(&self.folder, key)?;
         for segment in segments(split(key).0) {
             match open_folder(&folder, segment, Some(key))? {
@@ -206,6 +234,7 @@ impl Store for LocalStore {
         let puts =
             places.iter().zip(staged).map(|(place, staged)| place.name(staged)).collect::<Result<_>>()?;
         self.lasting.sync(&places)?;
+        self.require_in_place()?;
         Ok(puts)
     }
 
@@ -224,6 +253,7 @@ impl Store for LocalStore {
         staged.file.sync_all().map_err(|error| trouble(&error, "sync", Some(key)))?;
         let put = place.name(Some(staged))?;
         self.lasting.sync(&[place])?;
+        self.require_in_place()?;
         Ok(put)
     }
 
@@ -252,6 +282,7 @@ impl Store for LocalStore {
     }
 
     fn list(&self, prefix: &ObjectKey) -> Result<Listing> {
+        self.require_in_place()?;
         let mut found = Listing::default();
         match self.walk_from(prefix, &mut found) {
             // The way to it leads elsewhere, or through an object.

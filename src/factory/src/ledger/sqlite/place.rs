@@ -1,0 +1,78 @@
+//! Whether the files of a ledger that is open still stand where they stood.
+//!
+//! What is open stays so, also where its file was moved, deleted or replaced, as by bringing back a copy under a worker: who
+//! opens the ledger next has another file, and would never see what is acknowledged here. SQLite keeps a log and an index
+//! of it beside the ledger, by name, and two that have other ones of those damage the ledger that they share.
+//!
+//! Flows in: the ledger's path, once a connection has its files. Flows out: nothing, while they are in place.
+
+#![allow(clippy::disallowed_methods, reason = "the ledger's files are looked at here")]
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use contracts::{Code, Failure, Result};
+
+use super::trouble::{beside, unavailable};
+
+/// The ledger's file, SQLite's log and the index of that.
+const ENDS: [&str; 3] = ["", "-wal", "-shm"];
+
+/// Where the files of an open ledger stand.
+pub(super) struct Place(Vec<(PathBuf, Identity)>);
+
+/// What tells a file from every other that stands while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    /// Of a ledger that was opened when its file was this one.
+    pub(super) fn of(path: &Path, opened: Identity) -> Result<Self> {
+        let stands = |end| {
+            let path = beside(path, end);
+            identity(&path).map(|found| (path, found))
+        };
+        let place = Self(ENDS.into_iter().map(stands).collect::<Result<_>>()?);
+        match place.0.first() {
+            Some((_, found)) if *found == opened => Ok(place),
+            _ => Err(replaced(path)),
+        }
+    }
+
+    /// Refuses with `LEDGER_UNAVAILABLE` a file that is not there, which may be brought back, and with `LEDGER_CORRUPT` one
+    /// in whose place another stands.
+    pub(super) fn require(&self) -> Result<()> {
+        self.0.iter().try_for_each(
+            |(path, file)| {
+                if identity(path)? == *file { Ok(()) } else { Err(replaced(path)) }
+            },
+        )
+    }
+}
+
+/// What tells the file at a path from every other.
+pub(super) fn identity(path: &Path) -> Result<Identity> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Identity { device: found.dev(), inode: found.ino() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let detail = format!("{} is open here, and not at its place any more", path.display());
+            Err(Failure::new(Code::LedgerUnavailable, detail)
+                .with_hint("Bring it back to where it was moved from. What was deleted is open here until this process ends."))
+        }
+        Err(error) => Err(unavailable(&path.display().to_string(), error)),
+    }
+}
+
+fn replaced(path: &Path) -> Failure {
+    let detail = format!("{} is another file than the one that is open here", path.display());
+    Failure::new(Code::LedgerCorrupt, detail).with_hint(
+        "It was replaced while it was open. Open the factory again, once the ledger that belongs to its objects is in place: \
+         docs/reliability.md, Copies.",
+    )
+}

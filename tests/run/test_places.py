@@ -1,0 +1,150 @@
+"""What is open is moved, deleted or replaced: nothing is acknowledged that nobody would find at its place."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import model_factory as mf
+from model_factory.errors import ExecutionError, ModelFactoryError
+from tests.bench import config, objects, opened
+from tests.faults.places import request
+
+# Asks for what SQLite asks for where it takes a ledger's log away: the bytes that stand for its readers.
+ALONE = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as ledger:
+    try:
+        fcntl.lockf(ledger, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    except OSError:
+        print("others have it open")
+    else:
+        print("nobody has it open")
+"""
+
+
+@pytest.fixture
+def root(published: tuple[Path, mf.Dataset, str], copied: Callable[[Path], Path]) -> Path:
+    return copied(published[0])
+
+
+def submit(factory: mf.Factory, dataset: mf.Dataset, seed: int) -> mf.Run:
+    """Ask for a run of its own."""
+    whole = config(
+        feature_definition_set={"feature_set_id": "cards", "feature_set_version": "1"},
+        label={"family": "card_fraud"},
+    )
+    return factory.submit(request(factory, dataset, seed, whole))
+
+
+def refused(work: Callable[[], object]) -> ExecutionError:
+    with pytest.raises(ExecutionError) as failure:
+        work()
+    return failure.value
+
+
+def replaced(path: Path, aside: Path) -> None:
+    """Put a copy in the place of a file or folder, as who brings a backup back does."""
+    copy = aside.with_name(f"{aside.name}.copy")
+    if path.is_dir():
+        shutil.copytree(path, copy)
+    else:
+        shutil.copy(path, copy)
+    path.rename(aside)
+    copy.rename(path)
+
+
+def test_a_ledger_that_is_opened_twice_stays_open_for_others(root: Path) -> None:
+    """Who closes a file lets go of its locks on it, and the next to close the ledger takes its log away."""
+    both = [opened(root), opened(root)]
+    assert [len(factory.runs()) for factory in both] == [1, 1]
+    command = [sys.executable, "-c", ALONE, str(root / "ledger.sqlite")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert said == "others have it open\n"
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_ledger_that_was_moved_is_away_until_it_is_back(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path, end: str
+) -> None:
+    factory = opened(root)
+    file = root / f"ledger.sqlite{end}"
+    file.rename(tmp_path / "moved")
+    for work in (lambda: submit(factory, published[1], 3), factory.runs, factory.work):
+        failure = refused(work)
+        assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", True)
+        assert file.name in str(failure)
+    (tmp_path / "moved").rename(file)
+    run = submit(factory, published[1], 3)
+    assert opened(root).runs()[0].id == run.id
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_ledger_that_was_replaced_is_refused_until_it_is_opened_again(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path, end: str
+) -> None:
+    factory = opened(root)
+    replaced(root / f"ledger.sqlite{end}", tmp_path / "aside")
+    for work in (lambda: submit(factory, published[1], 3), factory.runs, factory.work):
+        assert refused(work).code == "LEDGER_CORRUPT"
+
+
+def test_objects_that_were_moved_are_away_until_they_are_back(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path
+) -> None:
+    factory = opened(root)
+    run = submit(factory, published[1], 3)
+    (root / "objects").rename(tmp_path / "moved")
+    failure = refused(lambda: factory.work(run.id))
+    assert (failure.code, failure.retryable) == ("STORE_UNAVAILABLE", True)
+    assert run.refresh().state == "QUEUED"
+    (tmp_path / "moved").rename(root / "objects")
+    factory.work(run.id)
+    assert run.refresh().state == "PUBLISHED"
+    assert factory.fsck()["findings"] == []
+
+
+def test_objects_that_were_replaced_get_nothing_that_is_acknowledged(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path
+) -> None:
+    factory = opened(root)
+    run = submit(factory, published[1], 3)
+    replaced(root / "objects", tmp_path / "aside")
+    before = objects(root)
+    uses: list[Callable[[], object]] = [
+        lambda: submit(factory, published[1], 4),
+        lambda: factory.work(run.id),
+        lambda: factory.registry.history("prod/card/primary"),
+    ]
+    assert {refused(use).code for use in uses} == {"STORE_CORRUPT"}
+    assert objects(root) == before
+    # Nothing was made of it in the ledger either, and who opens the factory again carries the run on.
+    again = opened(root)
+    assert again.run(run.id).state == "QUEUED"
+    again.work(run.id)
+    assert again.run(run.id).state == "PUBLISHED"
+    assert again.fsck()["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "code"), [("objects", "STORE_CORRUPT"), ("ledger.sqlite", "LEDGER_CORRUPT")]
+)
+def test_a_worker_ends_where_another_stands_in_the_place_of_what_it_has_open(
+    root: Path, published: tuple[Path, mf.Dataset, str], part: str, code: str
+) -> None:
+    factory = opened(root)
+    submit(factory, published[1], 3)
+    aside = root.with_name("aside")
+
+    def tell(_: mf.News) -> None:
+        if not aside.exists():
+            replaced(root / part, aside)
+
+    with pytest.raises(ModelFactoryError) as failure:
+        factory.worker().serve(tell)
+    assert failure.value.code == code
