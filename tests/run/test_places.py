@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,11 @@ def test_a_worker_ends_where_another_stands_in_the_place_of_what_it_has_open(
         if not aside.exists():
             replaced(root / part, aside)
 
+    worker = factory.worker()
+    # One that does not end fails the test, and does not hang it.
+    impatient = threading.Timer(60, worker.stop)
+    impatient.start()
     with pytest.raises(ModelFactoryError) as failure:
-        factory.worker().serve(tell)
+        worker.serve(tell)
+    impatient.cancel()
     assert failure.value.code == code
