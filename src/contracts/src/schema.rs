@@ -247,6 +247,10 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
 
 /// Everything that a schema has against a value.
 fn found_by(validator: &Validator, value: &Value) -> Vec<Problem> {
+    // Whether there is anything is said much sooner than what it is.
+    if validator.is_valid(value) {
+        return Vec::new();
+    }
     let mut problems: Vec<_> = validator.iter_errors(value).flat_map(|error| explain(&error)).collect();
     // Form and meaning of a moment are two rules of one place.
     problems.dedup();

@@ -96,5 +96,5 @@ fn with_feature(failure: Failure, features: &[ColumnName]) -> Failure {
 
 /// The rows of one window as a learner takes them.
 fn frame(window: &Window) -> Result<Frame<'_>> {
-    Frame::new(window.rows.features.view(), &window.positive, window.rows.weights.as_deref())
+    Frame::new(window.features.view(), &window.positive, window.rows.weights.as_deref())
 }

@@ -27,7 +27,7 @@ use crate::{
     gate::Passed,
     keys::{self, Keys},
     layout,
-    store::{self, Store},
+    store::Store,
 };
 
 /// A bundle whose run passed the gate and whose document is in the store.
@@ -63,7 +63,7 @@ impl Publishable {
 pub fn assemble(store: &dyn Store, keys: &Keys, passed: Passed) -> Result<Publishable> {
     let plan = passed.plan();
     let candidate = passed.candidate();
-    let record = store::read_document(store, &candidate.execution_record)?;
+    let record = passed.record();
     let missing_allowed = plan.training_config.model.family() == "gradient_boosting";
     let categorical = plan.training_config.model.categorical_features();
     let input = |name: &ColumnName| InputColumn {

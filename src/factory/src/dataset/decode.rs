@@ -1,7 +1,8 @@
 //! One verified partition as columns, held strictly against its manifest.
 
 use arrow_array::{
-    Array, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray, types::Int64Type,
+    Array, ArrowPrimitiveType, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray,
+    TimestampNanosecondArray, types::Int64Type,
 };
 use arrow_schema::Schema;
 use bytes::Bytes;
@@ -107,7 +108,7 @@ pub(super) fn decode(
         })?;
         let mut part = Part::new(needed);
         while let Some(batch) = guarded(damaged, || reader.next().transpose().map_err(Into::into))? {
-            part.append(needed, &batch).map_err(|(column, expected)| {
+            part.append(needed, batch).map_err(|(column, expected)| {
                 invalid(&format!("{place}/{}", column.name), expected, "other values")
             })?;
         }
@@ -161,20 +162,34 @@ impl Part {
         }
     }
 
-    fn append<'a>(&mut self, needed: &Needed<'a>, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
-        append_ids(&mut self.event_ids, needed.event_id, batch)?;
-        append_times(&mut self.event_time, needed.event_time, batch)?;
-        append_times(&mut self.feature_asof, needed.feature_asof, batch)?;
-        self.label.extend(booleans(needed.label, batch)?.iter());
-        self.label_outcome.extend(outcomes(needed.label_outcome, batch)?);
-        self.label_observed_time.extend(times(needed.label_observed_time, batch)?.iter());
+    /// Takes a batch over. Numbers and times are moved where nobody else holds them: most of a partition is those, and a
+    /// row group is one batch.
+    fn append<'a>(&mut self, needed: &Needed<'a>, batch: RecordBatch) -> Result<(), Wrong<'a>> {
+        append_ids(&mut self.event_ids, needed.event_id, &batch)?;
+        self.label.extend(array::<BooleanArray>(needed.label, &batch)?.iter());
+        self.label_outcome.extend(outcomes(needed.label_outcome, &batch)?);
+        let observed: &TimestampNanosecondArray = array(needed.label_observed_time, &batch)?;
+        self.label_observed_time.extend(observed.iter());
         for (ids, column) in self.entities.iter_mut().zip(&needed.entities) {
-            append_ids(ids, column, batch)?;
+            append_ids(ids, column, &batch)?;
         }
-        let numbers = self.features.iter_mut().zip(&needed.features);
-        let numbers = numbers.chain(self.slices.iter_mut().zip(&needed.slices));
-        for (values, column) in numbers.chain(self.weights.iter_mut().zip(&needed.weight)) {
-            append_numbers(values, column, batch)?;
+        let times =
+            [(&mut self.event_time, needed.event_time), (&mut self.feature_asof, needed.feature_asof)];
+        let times =
+            times.map(|(to, column)| Ok((to, array::<TimestampNanosecondArray>(column, &batch)?.clone())));
+        let features = self.features.iter_mut().zip(&needed.features);
+        let slices = self.slices.iter_mut().zip(&needed.slices);
+        let numbers = features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight));
+        let numbers = numbers
+            .map(|(to, column)| Ok((to, *column, array::<Float64Array>(column, &batch)?.clone())))
+            .collect::<Result<Vec<_>, Wrong<'a>>>()?;
+        drop(batch);
+        for appended in times {
+            let (to, times) = appended?;
+            append(to, times);
+        }
+        for (to, column, numbers) in numbers {
+            append_numbers(to, column, numbers)?;
         }
         Ok(())
     }
@@ -201,21 +216,14 @@ fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Resu
     found.ok_or((column, "the type that the manifest says"))
 }
 
-fn times<'a, 'b>(
-    column: &'a Column,
-    batch: &'b RecordBatch,
-) -> Result<&'b TimestampNanosecondArray, Wrong<'a>> {
-    array(column, batch)
-}
-
-/// Of a column that its schema, which was compared with the manifest's, lets hold no null.
-fn append_times<'a>(to: &mut Vec<i64>, column: &'a Column, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
-    to.extend_from_slice(times(column, batch)?.values());
-    Ok(())
-}
-
-fn booleans<'a, 'b>(column: &'a Column, batch: &'b RecordBatch) -> Result<&'b BooleanArray, Wrong<'a>> {
-    array(column, batch)
+/// Adds an array's values, which are moved where they are the first and nobody else holds them.
+fn append<T: ArrowPrimitiveType>(to: &mut Vec<T::Native>, array: PrimitiveArray<T>) {
+    let (_, values, _) = array.into_parts();
+    if to.is_empty() {
+        *to = values.into();
+    } else {
+        to.extend_from_slice(&values);
+    }
 }
 
 fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutcome>, Wrong<'a>> {
@@ -235,7 +243,7 @@ fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutc
 fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
     match ids {
         Ids::Int(values) => {
-            let array: &arrow_array::PrimitiveArray<Int64Type> = array(column, batch)?;
+            let array: &PrimitiveArray<Int64Type> = array(column, batch)?;
             values.extend_from_slice(array.values());
         }
         Ids::Text(texts) => {
@@ -246,24 +254,38 @@ fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Res
     Ok(())
 }
 
-fn append_numbers<'a>(
-    values: &mut Vec<f64>,
-    column: &'a Column,
-    batch: &RecordBatch,
-) -> Result<(), Wrong<'a>> {
-    let array: &Float64Array = array(column, batch)?;
+fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: Float64Array) -> Result<(), Wrong<'a>> {
+    let infinite = Err((column, "finite numbers, or null"));
     if array.null_count() == 0 {
-        let numbers = array.values();
         // Without a branch for each number, so that several are looked at together.
-        if !numbers.iter().fold(true, |finite, number| finite & number.is_finite()) {
-            return Err((column, "finite numbers, or null"));
+        if !array.values().iter().fold(true, |finite, number| finite & number.is_finite()) {
+            return infinite;
         }
-        values.extend_from_slice(numbers);
+        append(to, array);
         return Ok(());
     }
     if array.iter().flatten().any(|value| !value.is_finite()) {
-        return Err((column, "finite numbers, or null"));
+        return infinite;
     }
-    values.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
+    to.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_moved_where_they_are_the_first_and_nobody_else_holds_them() {
+        let array = Float64Array::from(vec![1.0, 2.0]);
+        let (moved, shared) = (array.values().as_ptr(), array.clone());
+        let mut values = Vec::new();
+        append(&mut values, shared);
+        assert_ne!(values.as_ptr(), moved);
+        values.clear();
+        append(&mut values, array);
+        assert_eq!(values.as_ptr(), moved);
+        append(&mut values, Float64Array::from(vec![3.0]));
+        assert_eq!(values, [1.0, 2.0, 3.0]);
+    }
 }

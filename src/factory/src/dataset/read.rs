@@ -8,7 +8,6 @@ use contracts::{
     names::ColumnName,
 };
 use kernels::Progress;
-use ndarray::{Array2, ArrayView1, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     events::pick,
     ids::Ids,
     meter::Meter,
-    table::Table,
+    table::{Features, Table},
 };
 use crate::store::{self, Store};
 
@@ -31,7 +30,7 @@ pub struct Selection {
     pub slices: Vec<ColumnName>,
 }
 
-/// Reads all rows of the manifests as one table, in the order of the event ids.
+/// Reads all rows of the manifests as one table, in the order of the event ids, and their features.
 ///
 /// Refuses with `DATASET_EMPTY` (no manifest), `FEATURE_SCHEMA_INCOMPATIBLE` (a feature that is not there, or
 /// ids or weights that differ between manifests), `COLUMN_MISSING` (an entity or slice that is not there),
@@ -42,7 +41,7 @@ pub fn read(
     manifests: &[Checked<DatasetManifest>],
     selection: &Selection,
     progress: &dyn Progress,
-) -> Result<Table> {
+) -> Result<(Table, Features)> {
     let mut tasks = Vec::new();
     for manifest in manifests {
         let needed = needed(manifest, selection)?;
@@ -115,7 +114,8 @@ fn require_alike<'a>(mut all: impl Iterator<Item = &'a Needed<'a>>) -> Result<()
     Err(Failure::at(Code::FeatureSchemaIncompatible, "dataset_manifests", asked, "a mixture"))
 }
 
-fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<Table> {
+fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<(Table, Features)> {
+    let groups = parts.iter().map(|part| part.event_time.len()).collect();
     let ids = joined_ids(&mut parts, |part| &mut part.event_ids);
     let order = Order::of(&ids);
     let event_ids = order.of_ids(ids);
@@ -124,7 +124,9 @@ fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<Table> {
         let found = format!("{repeated} repetitions");
         return Err(Failure::at(Code::DuplicateEvent, "dataset_manifests", "each event once", found));
     }
-    let features = features(&mut parts, (event_ids.len(), selection.features.len()), &order);
+    let columns = (0..selection.features.len())
+        .map(|index| parts.iter_mut().map(|part| std::mem::take(&mut part.features[index])).collect())
+        .collect();
     let mut entities = BTreeMap::new();
     for (index, name) in selection.entities.iter().enumerate() {
         let ids = order.of_ids(joined_ids(&mut parts, |part| &mut part.entities[index]));
@@ -135,18 +137,18 @@ fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<Table> {
         slices.insert(name.clone(), order.of_values(joined(&mut parts, |part| &mut part.slices[index])));
     }
     let weights: Option<Vec<Vec<f64>>> = parts.iter_mut().map(|part| part.weights.take()).collect();
-    Ok(Table {
+    let table = Table {
         event_ids,
         event_time: order.of_values(joined(&mut parts, |part| &mut part.event_time)),
         feature_asof: order.of_values(joined(&mut parts, |part| &mut part.feature_asof)),
         label: order.of_values(joined(&mut parts, |part| &mut part.label)),
         label_outcome: order.of_values(joined(&mut parts, |part| &mut part.label_outcome)),
         label_observed_time: order.of_values(joined(&mut parts, |part| &mut part.label_observed_time)),
-        features,
         entities,
         slices,
         weights: weights.map(|weights| order.of_values(weights.concat())),
-    })
+    };
+    Ok((table, Features { columns, groups, order: order.rows }))
 }
 
 /// Brings columns into the order of the event ids.
@@ -168,27 +170,6 @@ impl Order {
     fn of_values<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
         self.rows.as_ref().map(|rows| pick(&values, rows)).unwrap_or(values)
     }
-}
-
-/// The features of all rows; each column is let go of once it stands in the array.
-fn features(parts: &mut [Part], (rows, columns): (usize, usize), order: &Order) -> Array2<f64> {
-    let stretches: Vec<Vec<Vec<f64>>> = (0..columns)
-        .map(|index| parts.iter_mut().map(|part| std::mem::take(&mut part.features[index])).collect())
-        .collect();
-    let mut features = Array2::zeros((rows, columns).f());
-    features.axis_iter_mut(Axis(1)).into_par_iter().zip(stretches).for_each(|(mut column, stretches)| {
-        if let Some(order) = &order.rows {
-            let values = stretches.concat();
-            column.iter_mut().zip(order).for_each(|(to, &row)| *to = values[row as usize]);
-            return;
-        }
-        for stretch in stretches {
-            let (mut head, rest) = column.split_at(Axis(0), stretch.len());
-            head.assign(&ArrayView1::from(&stretch));
-            column = rest;
-        }
-    });
-    features
 }
 
 /// Takes a column out of every part, so that its memory is free once it stands in the table.

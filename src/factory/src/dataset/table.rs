@@ -1,9 +1,10 @@
-//! A dataset in memory, as training, guards and evaluation take it.
+//! A dataset in memory, as training, guards and evaluation take it: what each row says of itself, and its features.
 
 use std::collections::BTreeMap;
 
 use contracts::names::ColumnName;
-use ndarray::{Array2, ShapeBuilder};
+use ndarray::{Array2, Axis, ShapeBuilder};
+use rayon::prelude::*;
 
 use super::{events::pick, ids::Ids};
 
@@ -25,7 +26,7 @@ impl LabelOutcome {
     pub(super) const ALL: [Self; 4] = [Self::Known, Self::Censored, Self::Conflict, Self::Immature];
 }
 
-/// Rows of one or more datasets as columns, in the order of the event ids.
+/// Rows of one or more datasets as columns, in the order of the event ids, without their features.
 ///
 /// Invariants: all columns have one length; event ids are distinct and rise; a label is `Some` exactly where its
 /// outcome is `Known`. All times are nanoseconds since the epoch, UTC.
@@ -43,8 +44,6 @@ pub struct Table {
     pub label_outcome: Vec<LabelOutcome>,
     /// When the label became known.
     pub label_observed_time: Vec<Option<i64>>,
-    /// Rows x columns in Fortran order, columns as they were asked for; NaN is missing.
-    pub features: Array2<f64>,
     /// By name: entities numbered from 0 in the order in which they are first seen.
     pub entities: BTreeMap<ColumnName, Vec<u32>>,
     /// By name: numbers that group rows; NaN is missing.
@@ -59,37 +58,9 @@ impl Table {
         self.event_time.len()
     }
 
-    /// Cuts out the rows named, in the order named, one table for each window; entities keep their numbers.
-    ///
-    /// A feature is let go of as soon as it is cut, so that no more than one stands in memory twice.
+    /// The rows named, in the order named; entities keep their numbers.
     #[must_use]
-    pub fn cut<const N: usize>(mut self, windows: [&[u32]; N]) -> [Self; N] {
-        let features = std::mem::take(&mut self.features);
-        let (rows, columns) = features.dim();
-        let mut cut = windows.map(|rows| self.picked(rows, columns));
-        drop(self);
-        let by_column = features.reversed_axes();
-        let by_column = if by_column.is_standard_layout() {
-            by_column
-        } else {
-            by_column.as_standard_layout().into_owned()
-        };
-        let (mut values, first) = by_column.into_raw_vec_and_offset();
-        values.drain(..first.unwrap_or_default());
-        for column in (0..columns).rev() {
-            let from = &values[column * rows..];
-            for (table, rows) in cut.iter_mut().zip(windows) {
-                let places = table.features.column_mut(column).into_iter().zip(rows);
-                places.for_each(|(value, &row)| *value = from[row as usize]);
-            }
-            values.truncate(column * rows);
-            values.shrink_to_fit();
-        }
-        cut
-    }
-
-    /// The rows named, all features zero: zeros take no memory before they are written over.
-    fn picked(&self, rows: &[u32], features: usize) -> Self {
+    pub fn pick(&self, rows: &[u32]) -> Self {
         Self {
             event_ids: self.event_ids.select(rows),
             event_time: pick(&self.event_time, rows),
@@ -97,11 +68,71 @@ impl Table {
             label: pick(&self.label, rows),
             label_outcome: pick(&self.label_outcome, rows),
             label_observed_time: pick(&self.label_observed_time, rows),
-            features: Array2::zeros((rows.len(), features).f()),
             entities: picked(&self.entities, rows),
             slices: picked(&self.slices, rows),
             weights: self.weights.as_ref().map(|weights| pick(weights, rows)),
         }
+    }
+}
+
+/// The features of a [`Table`]'s rows, as they were decoded, until windows are cut out of them; NaN is missing.
+///
+/// Joining row groups first would write each value once more, into memory that the system has to clear for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// By column as asked for, then by row group.
+    pub(super) columns: Vec<Vec<Vec<f64>>>,
+    /// Rows of each group.
+    pub(super) groups: Vec<usize>,
+    /// For each row of the table its place among all groups' rows; none where that is the same.
+    pub(super) order: Option<Vec<u32>>,
+}
+
+impl Features {
+    /// Cuts out the rows named, in the order named: for each window rows x columns in Fortran order.
+    ///
+    /// A feature is let go of as soon as it is cut, so that no more than one for each thread stands in memory twice.
+    #[must_use]
+    pub fn cut<const N: usize>(self, windows: [&[u32]; N]) -> [Array2<f64>; N] {
+        let places = windows.map(|rows| self.places(rows));
+        // Zeros take no memory before they are written over.
+        let mut cut = windows.map(|rows| Array2::zeros((rows.len(), self.columns.len()).f()));
+        let mut targets: Vec<Vec<_>> = self.columns.iter().map(|_| Vec::with_capacity(N)).collect();
+        for (window, places) in cut.iter_mut().zip(&places) {
+            for (column, target) in targets.iter_mut().zip(window.axis_iter_mut(Axis(1))) {
+                column.push((target, places));
+            }
+        }
+        targets.into_par_iter().zip(self.columns).for_each(|(targets, groups)| {
+            for (target, places) in targets {
+                let values = target.into_iter().zip(places);
+                values.for_each(|(value, &(group, row))| *value = groups[group as usize][row as usize]);
+            }
+        });
+        cut
+    }
+
+    /// Group and place within it of each of these rows.
+    fn places(&self, rows: &[u32]) -> Vec<(u32, u32)> {
+        let ends: Vec<usize> = self
+            .groups
+            .iter()
+            .scan(0, |end, rows| {
+                *end += rows;
+                Some(*end)
+            })
+            .collect();
+        // Most rows stand in the group of the row before.
+        let (mut group, mut present) = (0, 0..0);
+        let place = |&row: &u32| {
+            let place = self.order.as_ref().map_or(row, |order| order[row as usize]) as usize;
+            if !present.contains(&place) {
+                group = ends.partition_point(|end| *end <= place);
+                present = ends[group] - self.groups[group]..ends[group];
+            }
+            (group as u32, (place - present.start) as u32)
+        };
+        rows.iter().map(place).collect()
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) fn between(
         .map(|(index, name)| {
             drift(
                 name.clone(),
-                &train.of.rows.features.column(index).to_vec(),
-                &test.of.rows.features.column(index).to_vec(),
+                &train.of.features.column(index).to_vec(),
+                &test.of.features.column(index).to_vec(),
             )
         })
         .collect::<Result<Vec<_>>>()?;

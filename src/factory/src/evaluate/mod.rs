@@ -35,7 +35,7 @@ struct ScoredWindow<'a> {
 
 impl<'a> ScoredWindow<'a> {
     fn new(split: SplitName, window: &'a Window, model: &Model) -> Result<Self> {
-        let scores = model.predict_proba(window.rows.features.view())?.to_vec();
+        let scores = model.predict_proba(window.features.view())?.to_vec();
         Ok(Self { split, of: window, scores })
     }
 }
@@ -123,7 +123,7 @@ fn standing<T: Artifact>(store: &dyn Store, uri: ObjectKey) -> Result<Reference<
 /// Median microseconds to score one row alone.
 fn latency(model: &Model, test: &Window) -> Result<Option<f64>> {
     let mut microseconds = Vec::new();
-    for row in test.rows.features.rows().into_iter().take(LATENCY_ROWS) {
+    for row in test.features.rows().into_iter().take(LATENCY_ROWS) {
         let watch = Stopwatch::start();
         model.predict_proba(row.insert_axis(ndarray::Axis(0)))?;
         microseconds.push(watch.seconds() * 1e6);

@@ -13,6 +13,7 @@ use contracts::{
     Checked, Code, Failure, Reference, Result,
     bundle::ModelBundle,
     eval_report::EvalReport,
+    execution_record::ExecutionRecord,
     gate_receipt::{Eligibility, GateReceipt, PublishEligibility, Verdict},
     governance_profile::GovernanceProfile,
     names::ObjectKey,
@@ -33,6 +34,7 @@ use crate::{
 pub struct Passed {
     candidate: Candidate,
     plan: Checked<ResolvedTrainPlan>,
+    record: Checked<ExecutionRecord>,
     receipt: Reference<GateReceipt>,
     eligibility: Reference<PublishEligibility>,
     unwritten: Batch,
@@ -47,6 +49,11 @@ impl Passed {
     /// The plan that was carried out.
     pub fn plan(&self) -> &Checked<ResolvedTrainPlan> {
         &self.plan
+    }
+
+    /// What the fit did, as it was read for the verdict.
+    pub(crate) fn record(&self) -> &Checked<ExecutionRecord> {
+        &self.record
     }
 
     /// The receipt.
@@ -82,6 +89,7 @@ pub enum Judged {
 /// What the gate reads, each part by its digest.
 struct Exhibits {
     plan: Checked<ResolvedTrainPlan>,
+    record: Checked<ExecutionRecord>,
     report: Checked<EvalReport>,
     profile: Checked<GovernanceProfile>,
     champion: Option<Champion>,
@@ -94,7 +102,7 @@ struct Exhibits {
 pub fn judge(store: &dyn Store, candidate: Candidate) -> Result<Judged> {
     let exhibits = read(store, &candidate)?;
     let receipt = receipt(&candidate, &exhibits)?;
-    let (mut verdict, batch) = verdict(candidate, exhibits.plan, &receipt)?;
+    let (mut verdict, batch) = verdict(candidate, exhibits, &receipt)?;
     match &mut verdict {
         Judged::Pass(passed) => passed.unwritten = batch,
         Judged::Fail { .. } => batch.write(store)?,
@@ -116,7 +124,7 @@ pub fn confirm(store: &dyn Store, evidence: &Evidence) -> Result<Judged> {
             "judging the evidence again gives another receipt than the stored one",
         ));
     }
-    let (verdict, _) = verdict(candidate, exhibits.plan, &receipt)?;
+    let (verdict, _) = verdict(candidate, exhibits, &receipt)?;
     let stored = present(evidence.publish_eligibility.as_ref(), "publish_eligibility")?;
     store::read_document(store, &stored)?;
     let eligibility = match &verdict {
@@ -153,7 +161,7 @@ fn read(store: &dyn Store, candidate: &Candidate) -> Result<Exhibits> {
         ));
     }
     let champion = candidate.champion.as_ref().map(|reference| champion(store, reference)).transpose()?;
-    Ok(Exhibits { plan, report, profile, champion })
+    Ok(Exhibits { plan, record, report, profile, champion })
 }
 
 /// The bundle to beat with its own report, each read by its digest.
@@ -197,9 +205,10 @@ fn receipt(candidate: &Candidate, exhibits: &Exhibits) -> Result<Checked<GateRec
 /// The verdict that a receipt says, with receipt and eligibility as they are to be written.
 fn verdict(
     candidate: Candidate,
-    plan: Checked<ResolvedTrainPlan>,
+    exhibits: Exhibits,
     receipt: &Checked<GateReceipt>,
 ) -> Result<(Judged, Batch)> {
+    let Exhibits { plan, record, .. } = exhibits;
     let key =
         |name: &str| -> Result<ObjectKey> { layout::of_run(&plan.platform_run_id, &plan.train_run_id, name) };
     let mut batch = Batch::default();
@@ -215,7 +224,14 @@ fn verdict(
     let eligibility = batch.add_document(key("publish_eligibility.json")?, &eligibility);
     let verdict = if passed {
         let unwritten = Batch::default();
-        Judged::Pass(Box::new(Passed { candidate, plan, receipt: receipt_ref, eligibility, unwritten }))
+        Judged::Pass(Box::new(Passed {
+            candidate,
+            plan,
+            record,
+            receipt: receipt_ref,
+            eligibility,
+            unwritten,
+        }))
     } else {
         Judged::Fail { receipt: receipt_ref, eligibility }
     };

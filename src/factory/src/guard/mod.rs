@@ -53,9 +53,9 @@ pub fn guard(
     let mut audit = Audit::default();
     let plan = resolved.plan();
     documents::check(plan, clock.now(), &mut audit)?;
-    let table = dataset::read(store, resolved.manifests(), &windows::selection(plan), progress)?;
+    let (table, features) = dataset::read(store, resolved.manifests(), &windows::selection(plan), progress)?;
     rows::check(plan, &table, &mut audit)?;
-    let windows = windows::split(plan, &table, &mut audit)?;
-    rows::check_features(plan, &table, &windows, &mut audit)?;
-    Ok(Guarded { windows: windows.cut(table), audit: audit.0, resolved })
+    let windows = windows::split(plan, &table, &mut audit)?.cut(table, features);
+    rows::check_features(plan, &windows.train, &mut audit)?;
+    Ok(Guarded { windows, audit: audit.0, resolved })
 }

@@ -4,10 +4,7 @@ use contracts::{Code, Failure, Result, resolved_plan::ResolvedTrainPlan};
 use kernels::metric::{Scored, separates};
 use rayon::prelude::*;
 
-use super::{
-    Audit,
-    windows::{Chosen, Windows},
-};
+use super::{Audit, Window};
 use crate::dataset::Table;
 
 /// Labels are known by the cut, and features know nothing from after their event.
@@ -57,26 +54,16 @@ fn check_times(cut: i64, table: &Table, audit: &mut Audit) -> Result<()> {
 }
 
 /// No single feature may separate the training rows as only the label itself would.
-pub(super) fn check_features(
-    plan: &ResolvedTrainPlan,
-    table: &Table,
-    windows: &Windows<Chosen>,
-    audit: &mut Audit,
-) -> Result<()> {
+pub(super) fn check_features(plan: &ResolvedTrainPlan, train: &Window, audit: &mut Audit) -> Result<()> {
     let limit = plan.governance_profile.leakage_policy.max_single_feature_auc;
-    let rows = &windows.train.rows;
-    let positive = windows.train.positive(table);
     let suspects = (0..plan.features.len())
         .into_par_iter()
         .map(|index| {
-            let column = table.features.column(index);
             // A missing value ranks below all others, so that missingness that tells the label is seen too.
-            let values: Vec<_> = rows
-                .iter()
-                .map(|&row| column[row as usize])
-                .map(|value| if value.is_nan() { f64::MIN } else { value })
-                .collect();
-            let suspected = separates(&Scored::new(&values, &positive, None)?, limit)?;
+            let values = train.features.column(index);
+            let values: Vec<_> =
+                values.iter().map(|&value| if value.is_nan() { f64::MIN } else { value }).collect();
+            let suspected = separates(&Scored::new(&values, &train.positive, None)?, limit)?;
             Ok(suspected.then(|| plan.features[index].clone()))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -97,8 +84,6 @@ mod tests {
 
     use std::collections::BTreeMap;
 
-    use ndarray::Array2;
-
     use super::*;
     use crate::dataset::{Ids, LabelOutcome};
 
@@ -112,7 +97,6 @@ mod tests {
             label: vec![Some(true), None],
             label_outcome: vec![LabelOutcome::Known, LabelOutcome::Censored],
             label_observed_time: vec![Some(CUT), None],
-            features: Array2::zeros((2, 0)),
             entities: BTreeMap::new(),
             slices: BTreeMap::new(),
             weights: None,

@@ -9,15 +9,18 @@ use contracts::{
     training_config::UnknownLabels,
 };
 use kernels::metric::{EntityDays, KnownPositives};
+use ndarray::Array2;
 
 use super::Audit;
-use crate::dataset::{Selection, Table};
+use crate::dataset::{Features, Selection, Table};
 
 /// One window: rows in canonical order, all with a known label.
 #[derive(Debug)]
 pub struct Window {
     /// The rows.
     pub rows: Table,
+    /// Rows x columns in Fortran order, columns in the order of the plan's; NaN is missing.
+    pub features: Array2<f64>,
     /// Whether each is positive.
     pub positive: Vec<bool>,
     /// How many there are, and how many were left out.
@@ -56,22 +59,22 @@ impl Chosen {
 }
 
 impl Windows<Chosen> {
-    /// Cuts the windows out of the table, of which nothing else is left.
-    pub(super) fn cut(self, table: Table) -> Windows {
+    /// Cuts the windows out of the table and its features, of which nothing else is left.
+    #[allow(clippy::needless_pass_by_value, reason = "what no window holds is not kept")]
+    pub(super) fn cut(self, table: Table, features: Features) -> Windows {
         let Self { train, validation, test } = self;
-        let positive = |chosen: &Chosen| chosen.positive(&table);
-        let of_train = (positive(&train), train.counts);
-        let of_validation = validation.as_ref().map(positive);
-        let of_test = (positive(&test), test.counts);
         let stops: &[u32] = validation.as_ref().map_or(&[], |chosen| &chosen.rows);
-        let [fitted, stopping, judging] = table.cut([&train.rows, stops, &test.rows]);
-        let window = |rows, (positive, counts)| Window { rows, positive, counts };
+        let [fitted, stopping, judging] = features.cut([&train.rows, stops, &test.rows]);
+        let window = |chosen: Chosen, features| Window {
+            rows: table.pick(&chosen.rows),
+            features,
+            positive: chosen.positive(&table),
+            counts: chosen.counts,
+        };
         Windows {
-            train: window(fitted, of_train),
-            validation: of_validation
-                .zip(validation)
-                .map(|(positive, chosen)| window(stopping, (positive, chosen.counts))),
-            test: window(judging, of_test),
+            train: window(train, fitted),
+            validation: validation.map(|chosen| window(chosen, stopping)),
+            test: window(test, judging),
         }
     }
 }

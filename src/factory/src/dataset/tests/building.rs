@@ -111,7 +111,7 @@ fn unknown_labels_are_null_and_never_negative() {
     assert_eq!(proof.dataset_fingerprint, built.manifest.dataset_fingerprint);
     let orphans = proof.checks.iter().find(|check| check.check.as_str() == "orphan_assertions_left_out");
     assert_eq!(orphans.unwrap().rows, 1);
-    let table = read(&place.store, &[built.manifest], &Selection::default(), &Silent).unwrap();
+    let (table, _) = read_whole(&place.store, &[built.manifest], &Selection::default()).unwrap();
     assert_eq!(table.label, [Some(true), Some(false), None, None, None, None]);
     assert_eq!(table.label_outcome, [Known, Known, Censored, Conflict, Immature, Censored]);
     assert_eq!(table.label_observed_time, [Some(old), Some(old + DAY), None, None, None, None]);
@@ -194,8 +194,8 @@ fn a_rate_knows_only_what_was_observed_by_the_event() {
     let place = Place::new();
     let built = place.build(&spec, Source::Batches(vec![events]), Source::Batches(vec![labels])).unwrap();
     let selection = Selection { features: vec![column("rate")], ..Selection::default() };
-    let table = read(&place.store, &[built.manifest], &selection, &Silent).unwrap();
-    assert_eq!(table.features.column(0).to_vec(), [0.0, 0.0, 1.0]);
+    let (table, features) = read_whole(&place.store, &[built.manifest], &selection).unwrap();
+    assert_eq!(features.column(0).to_vec(), [0.0, 0.0, 1.0]);
     assert_eq!(table.feature_asof, table.event_time);
 }
 

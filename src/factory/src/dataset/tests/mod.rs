@@ -18,12 +18,14 @@ use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array,
 };
 use contracts::{
-    Failure, Result,
+    Checked, Failure, Result,
+    dataset_manifest::DatasetManifest,
     feature::{Aggregate, Definition, Feature, FeatureSetName},
     names::{ColumnName, Name, ObjectKey, PlatformRunId, Span},
     time::{DAY, Timestamp},
 };
 use kernels::{Rng, progress::Silent};
+use ndarray::Array2;
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
@@ -34,6 +36,18 @@ pub(super) const HOUR: i64 = DAY / 24;
 /// 2020-01-01T00:00:00Z.
 pub(super) const START: i64 = 18_262 * DAY;
 pub(super) const DAYS: i64 = 20;
+
+/// All rows of manifests, and their features: rows x columns.
+pub(super) fn read_whole(
+    store: &dyn Store,
+    manifests: &[Checked<DatasetManifest>],
+    selection: &Selection,
+) -> Result<(Table, Array2<f64>)> {
+    let (table, features) = read(store, manifests, selection, &Silent)?;
+    let all: Vec<u32> = (0..table.rows() as u32).collect();
+    let [features] = features.cut([&all]);
+    Ok((table, features))
+}
 
 pub(super) fn column(name: &str) -> ColumnName {
     ColumnName::new(name).unwrap()

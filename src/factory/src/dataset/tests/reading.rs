@@ -30,7 +30,7 @@ fn a_table_holds_the_rows_that_went_in() {
     let reference = built.reference.clone();
     let manifest = store::read_document(&place.store, &reference).unwrap();
     assert_eq!(manifest, built.manifest);
-    let table = read(&place.store, &[manifest], &everything(), &Silent).unwrap();
+    let (table, features) = read_whole(&place.store, &[manifest], &everything()).unwrap();
     assert_eq!(table.rows(), 300);
     let ids: &Int64Array = events.column_by_name("id").unwrap().as_any().downcast_ref().unwrap();
     let mut order: Vec<usize> = (0..300).collect();
@@ -45,10 +45,10 @@ fn a_table_holds_the_rows_that_went_in() {
     let (amounts, distances) = (numbers("amount"), numbers("distance"));
     let mut seen = Vec::new();
     for (row, &source) in order.iter().enumerate() {
-        assert_eq!(table.features[[row, 0]].to_bits(), amounts.value(source).to_bits());
+        assert_eq!(features[[row, 0]].to_bits(), amounts.value(source).to_bits());
         assert_eq!(table.slices[&column("amount")][row].to_bits(), amounts.value(source).to_bits());
         let missing = arrow_array::Array::is_null(distances, source);
-        assert_eq!(table.features[[row, 1]].is_nan(), missing);
+        assert_eq!(features[[row, 1]].is_nan(), missing);
         if !seen.contains(&cards.value(source)) {
             seen.push(cards.value(source));
         }
@@ -56,9 +56,9 @@ fn a_table_holds_the_rows_that_went_in() {
         let window = times[source] - 5 * DAY + 1..=times[source];
         let counted = (0..300)
             .filter(|&other| cards.value(other) == cards.value(source) && window.contains(&times[other]));
-        assert_eq!(table.features[[row, 2]], counted.count() as f64);
+        assert_eq!(features[[row, 2]], counted.count() as f64);
     }
-    assert_eq!(table.features.strides(), [1, 300]);
+    assert_eq!(features.strides(), [1, 300]);
     assert_eq!(table.weights, None);
 }
 
@@ -70,7 +70,7 @@ fn how_many_rows_are_computed_at_once_does_not_show() {
     let table = |partition_rows| {
         let spec = DatasetSpec { partition_rows, ..spec() };
         let built = place.build(&spec, Source::Batches(vec![events.clone()]), labels.clone()).unwrap();
-        format!("{:?}", read(&place.store, &[built.manifest], &everything(), &Silent).unwrap())
+        format!("{:?}", read_whole(&place.store, &[built.manifest], &everything()).unwrap())
     };
     let at_once = table(1_500);
     for partition_rows in [40, 75, 400] {
@@ -95,13 +95,11 @@ fn row_groups_and_the_order_of_ids_do_not_show() {
         let table = |partition_rows| {
             let spec = DatasetSpec { partition_rows, ..spec() };
             let built = place.build(&spec, Source::Batches(vec![events.clone()]), labels.clone()).unwrap();
-            read(&place.store, &[built.manifest], &everything(), &Silent).unwrap()
+            let (table, features) = read_whole(&place.store, &[built.manifest], &everything()).unwrap();
+            // NaN is not equal to itself: its bits are.
+            (table, features.mapv(f64::to_bits))
         };
-        let [mut whole, mut cut] = [66_000, 7_000].map(table);
-        // NaN is not equal to itself: its bits are.
-        let [of_whole, of_cut] =
-            [&mut whole, &mut cut].map(|table| std::mem::take(&mut table.features).mapv(f64::to_bits));
-        assert!(of_whole == of_cut);
+        let [whole, cut] = [66_000, 7_000].map(table);
         assert!(whole == cut);
     }
 }
@@ -110,15 +108,49 @@ fn row_groups_and_the_order_of_ids_do_not_show() {
 fn a_selection_of_rows_keeps_their_values_and_entity_numbers() {
     let place = Place::new();
     let built = built(&place, 80);
-    let table = read(&place.store, &[built.manifest], &everything(), &Silent).unwrap();
+    let (table, features) = read_whole(&place.store, &[built.manifest], &everything()).unwrap();
     let all: Vec<u32> = (0..80).collect();
-    // NaN is not equal to itself, so the texts are compared.
-    let [whole, some] = table.clone().cut([&all, &[5, 2]]);
-    assert_eq!(format!("{whole:?}"), format!("{table:?}"));
+    assert_eq!(table.pick(&all), table);
+    let some = table.pick(&[5, 2]);
     assert_eq!(some.rows(), 2);
     assert_eq!(some.event_ids, table.event_ids.select(&[5, 2]));
-    assert_eq!(some.features[[1, 0]].to_bits(), table.features[[2, 0]].to_bits());
     assert_eq!(some.entities[&column("shop")][0], table.entities[&column("shop")][5]);
+    assert_eq!(features.dim(), (80, everything().features.len()));
+}
+
+proptest! {
+    #[test]
+    fn windows_hold_what_rows_joined_first_would(
+        groups in prop::collection::vec(0_usize..6, 1..5),
+        moved in any::<bool>(),
+        picks in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..20), 2),
+    ) {
+        let rows: usize = groups.iter().sum();
+        prop_assume!(rows > 0);
+        let column = |first: f64| -> Vec<f64> { (0..rows).map(|row| first + row as f64).collect() };
+        let whole = [column(0.0), column(100.0)];
+        let apart = |values: &Vec<f64>| -> Vec<Vec<f64>> {
+            let mut values = values.iter().copied();
+            groups.iter().map(|rows| values.by_ref().take(*rows).collect()).collect()
+        };
+        let order: Vec<u32> = (0..rows as u32).rev().collect();
+        let features = Features {
+            columns: whole.iter().map(apart).collect(),
+            groups: groups.clone(),
+            order: moved.then(|| order.clone()),
+        };
+        let windows: Vec<Vec<u32>> =
+            picks.iter().map(|picks| picks.iter().map(|pick| pick.index(rows) as u32).collect()).collect();
+        let cut = features.cut([&windows[0], &windows[1]]);
+        for (cut, window) in cut.iter().zip(&windows) {
+            prop_assert_eq!(cut.dim(), (window.len(), 2));
+            for ((place, column), found) in cut.indexed_iter() {
+                let row = window[place] as usize;
+                let source = if moved { order[row] as usize } else { row };
+                prop_assert_eq!(*found, whole[column][source]);
+            }
+        }
+    }
 }
 
 #[test]
@@ -132,10 +164,10 @@ fn manifests_are_joined_and_a_row_in_two_is_refused() {
         place.build(&spec(), Source::Batches(vec![events]), labels).unwrap().manifest
     };
     let (even, odd) = (part(true), part(false));
-    let table = read(&place.store, &[even.clone(), odd.clone()], &everything(), &Silent).unwrap();
-    assert_eq!(table.rows(), 200);
-    let turned = read(&place.store, &[odd, even.clone()], &everything(), &Silent).unwrap();
-    assert_eq!(format!("{turned:?}"), format!("{table:?}"));
+    let joined = read_whole(&place.store, &[even.clone(), odd.clone()], &everything()).unwrap();
+    assert_eq!(joined.0.rows(), 200);
+    let turned = read_whole(&place.store, &[odd, even.clone()], &everything()).unwrap();
+    assert_eq!(format!("{turned:?}"), format!("{joined:?}"));
     let failure = read(&place.store, &[even.clone(), even], &everything(), &Silent).unwrap_err();
     assert_eq!(failure.code, Code::DuplicateEvent);
 }

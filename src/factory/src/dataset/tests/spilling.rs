@@ -125,7 +125,7 @@ proptest! {
             features: spec.features.iter().map(|feature| feature.name.clone()).collect(),
             ..Selection::default()
         };
-        let table = read(&place.store, &[built.manifest], &selection, &Silent).unwrap();
+        let (table, features) = read_whole(&place.store, &[built.manifest], &selection).unwrap();
         let mut order: Vec<usize> = (0..events.len()).collect();
         order.sort_by_key(|row| row * 37 % 101);
         let alone = FeatureSpec {
@@ -137,7 +137,7 @@ proptest! {
         };
         let Sources { events, labels } = sources(&of_events, 1_000);
         let computed = compute_features(&alone, events.clone(), Some(labels.clone()), &Silent).unwrap();
-        let found: Vec<Vec<f64>> = table.features.columns().into_iter().map(|column| column.to_vec()).collect();
+        let found: Vec<Vec<f64>> = features.columns().into_iter().map(|column| column.to_vec()).collect();
         prop_assert_eq!(bits(&found, &(0..order.len()).collect::<Vec<_>>()), bits(&computed, &order));
         let alone = ResolveSpec {
             event_id: spec.event_id.clone(),
