@@ -100,8 +100,6 @@ impl Task {
 const TASK_ROWS: usize = 1 << 12;
 /// Tasks at most, large entities apart: a processor follows only so many streams.
 const MAX_TASKS: usize = 1 << 9;
-/// Rows whose records are parted into columns at a time: so few that they stay in the first cache from column to column.
-const BLOCK_ROWS: usize = 1 << 9;
 
 impl Grouped {
     /// Groups rows by entity code (0..`n_entities`) and orders each group by time, in nanoseconds.
@@ -196,19 +194,19 @@ impl Grouped {
         self.tasks.iter().map(Task::records).sum()
     }
 
-    /// Parts records of `width` values, task by task and slot by slot, into columns over the rows that are asked about.
-    pub(super) fn columns(&self, records: &[f64], width: usize) -> Vec<Vec<f64>> {
+    /// Brings columns from the order of the records, task by task and slot by slot, into that of the rows that are asked
+    /// about. A column at a time: one more than there are is all the memory that it takes.
+    pub(super) fn bring_into_order(&self, columns: &mut [Vec<f64>]) {
         let rows = self.record_of_row();
-        let mut columns: Vec<Vec<f64>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
-        let of_thread = width.div_ceil(rayon::current_num_threads()).max(1);
-        columns.par_chunks_mut(of_thread).enumerate().for_each(|(chunk, columns)| {
-            for block in rows.chunks(BLOCK_ROWS) {
-                for (number, column) in (chunk * of_thread..).zip(columns.iter_mut()) {
-                    column.extend(block.iter().map(|&record| records[record as usize * width + number]));
-                }
+        let of_thread = columns.len().div_ceil(rayon::current_num_threads()).max(1);
+        columns.par_chunks_mut(of_thread).for_each(|columns| {
+            let mut ordered = Vec::with_capacity(rows.len());
+            for column in columns {
+                ordered.clear();
+                ordered.extend(rows.iter().map(|&record| column[record as usize]));
+                std::mem::swap(column, &mut ordered);
             }
         });
-        columns
     }
 
     /// The record of each row that is asked about: its slot, less those slots before it that have none.

@@ -155,36 +155,37 @@ pub fn compute(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> 
         }
     }
     let staged = Staged::new(grouped, inputs, features);
-    let width = features.len();
-    // By all threads, since the memory is new: it is the first touch of a page that takes the time.
-    let mut records: Vec<f64> = rayon::iter::repeat_n(0.0, grouped.records() * width).collect();
-    let mut rest = records.as_mut_slice();
-    let mut tasks = Vec::with_capacity(grouped.tasks().len());
-    for task in grouped.tasks() {
-        let (of_task, tail) = rest.split_at_mut(task.records() * width);
-        tasks.push((task, of_task));
-        rest = tail;
+    let records = grouped.records();
+    // By all threads, since the memory may be new: it is the first touch of a page that takes the time.
+    let mut columns: Vec<Vec<f64>> = features.par_iter().map(|_| vec![0.0; records]).collect();
+    let mut rest: Vec<&mut [f64]> = columns.iter_mut().map(Vec::as_mut_slice).collect();
+    let mut work = Vec::with_capacity(grouped.tasks().len());
+    for &task in grouped.tasks() {
+        let of_task =
+            rest.iter_mut().map(|column| column.split_off_mut(..task.records()).unwrap_or_default());
+        work.push((task, of_task.collect::<Vec<_>>()));
     }
-    tasks.into_par_iter().for_each(|(task, records)| {
+    work.into_par_iter().for_each(|(task, mut columns)| {
         let mut scratch = Scratch::new(inputs, &windows, features);
         let mut by_place = Vec::new();
-        for group in grouped.groups(*task) {
+        for group in grouped.groups(task) {
             scratch.fill(group, inputs, &staged, grouped.times());
             let asked = &group.slots[group.asked..];
             by_place.resize(asked.len(), 0.0);
-            for (number, feature) in features.iter().enumerate() {
+            for (feature, column) in features.iter().zip(&mut columns) {
                 scratch.evaluate(group, inputs, *feature, &mut by_place);
                 for (&slot, &value) in asked.iter().zip(&by_place) {
                     // Rows in no order of time may come after one that is asked about and not be asked about.
                     if let Some(record) = (slot as usize).checked_sub(task.asked) {
-                        records[record * width + number] = value;
+                        column[record] = value;
                     }
                 }
             }
         }
     });
     drop(staged);
-    Ok(grouped.columns(&records, width))
+    grouped.bring_into_order(&mut columns);
+    Ok(columns)
 }
 
 fn check(grouped: &Grouped, inputs: &Inputs<'_>, features: &[Feature]) -> Result<()> {

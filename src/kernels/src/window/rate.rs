@@ -127,7 +127,8 @@ impl Tally {
     }
 
     fn rate(self) -> f64 {
-        if self.known == 0 { 0.0 } else { f64::from(self.positive) / f64::from(self.known) }
+        // Of none that is known none is positive, and the rate is 0; nothing has to be guessed for that.
+        f64::from(self.positive) / f64::from(self.known.max(1))
     }
 }
 
