@@ -35,6 +35,7 @@ use serde_json::Value;
 use crate::{
     failure::Result,
     json::{json, request},
+    memory::sparing,
     parsed::Parsed,
     progress::watch,
     registry::PyRegistry,
@@ -95,8 +96,9 @@ impl PyFactory {
         let spec: DatasetSpec = request(spec)?;
         spec.check()?;
         let sources = Sources { events: events.source(py, "events")?, labels: labels.source(py, "labels")? };
-        let built =
-            watch(py, self.threads, progress, |watched| self.factory.build_dataset(&spec, sources, watched))?;
+        let built = watch(py, self.threads, progress, |watched| {
+            sparing(|| self.factory.build_dataset(&spec, sources, watched))
+        })?;
         Ok((text(&built.manifest)?, json(&built.reference)?))
     }
 

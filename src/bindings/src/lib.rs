@@ -17,6 +17,7 @@ mod factory;
 mod failure;
 mod in_memory;
 mod json;
+mod memory;
 mod metric;
 mod model;
 mod parsed;
@@ -28,11 +29,6 @@ mod simulate;
 mod table;
 mod threads;
 mod worker;
-
-/// Keeps the pages of large vectors that come and go: taking each from the system anew costs a page fault for every
-/// 4 KiB, which is a quarter of the time of a sweep over millions of rows.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The module `model_factory._native`.
 #[pyo3::pymodule]

@@ -50,6 +50,7 @@ impl<'a> Intake<'a> {
             dealt.deal(place(wanted.ids.iter(), &spec.event_id), &rows.iter().collect::<Vec<_>>())
         })?;
         drop(events);
+        dealt.settle()?;
         if dealt.rows() == 0 {
             return Err(Failure::at(Code::DatasetEmpty, events::TABLE, "at least one row", "none"));
         }
@@ -84,6 +85,7 @@ fn read_labels<'a>(
         alike &= asserted.ids.is_empty() || event_ids == Some(asserted.ids.column_type());
         dealt.deal(0, &asserted.into_rows().each_ref())
     })?;
+    dealt.settle()?;
     refuse_others(labels, others)?;
     if alike { Ok(dealt) } else { Err(another_type(labels)) }
 }

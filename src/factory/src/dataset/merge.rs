@@ -104,6 +104,8 @@ pub(super) fn merge<'a>(
             batch.iter_mut().for_each(Values::clear);
         }
     }
+    merged.rows.settle()?;
+    merged.by_entity.iter_mut().try_for_each(|of_entity| of_entity.rows.settle())?;
     Ok(merged)
 }
 

@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
+use arrow_array::{
+    ArrayRef, ArrowPrimitiveType, BooleanArray, Int64Array, PrimitiveArray, StringArray,
+    TimestampNanosecondArray, types::Float64Type,
+};
 use arrow_schema::{DataType, FieldRef, Schema};
 use contracts::{Code, Failure, Result, artifacts::Partition, identity::digest::Hasher};
 use kernels::label::Outcome;
@@ -34,53 +37,66 @@ const TOGETHER: usize = 8;
 /// Stands for the writer in the files; a release must not change the bytes of the same rows.
 const WRITTEN_BY: &str = "model_factory partition v2";
 
-/// The values of one column of some rows.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Cells<'a> {
-    Ids(&'a Ids),
-    Times(&'a [i64]),
+/// The values of one column of some rows. They become an array as they are encoded, most of them where they are.
+#[derive(Debug, Clone)]
+pub(super) enum Cells {
+    Ids(Ids),
+    Times(TimestampNanosecondArray),
     /// NaN is written as null.
-    Numbers(&'a [f64]),
-    /// Of an outcome and a value.
-    Label(&'a [u8], &'a [u8]),
-    Outcome(&'a [u8]),
-    /// Of an outcome and a time.
-    ObservedTime(&'a [u8], &'a [i64]),
+    Numbers(Vec<f64>),
+    Label(BooleanArray),
+    /// By the number of the outcome.
+    Outcome(Vec<u8>),
 }
 
 const KNOWN: u8 = Outcome::Known as u8;
 
-impl Cells<'_> {
-    fn array(&self) -> ArrayRef {
+impl Cells {
+    pub(super) fn times(times: Vec<i64>) -> Self {
+        Self::Times(times.into())
+    }
+
+    /// The value of a label where it is known.
+    pub(super) fn label(outcome: &[u8], value: &[u8]) -> Self {
+        let labels = outcome.iter().zip(value);
+        Self::Label(labels.map(|(outcome, value)| known(*outcome).then_some(*value == POSITIVE)).collect())
+    }
+
+    /// When a label was observed, where it is known.
+    pub(super) fn observed(outcome: &[u8], times: Vec<i64>) -> Self {
+        let present = outcome.iter().map(|outcome| known(*outcome)).collect();
+        Self::Times(nullable(times, present))
+    }
+
+    fn array(self) -> ArrayRef {
         match self {
-            Self::Ids(Ids::Int(values)) => Arc::new(Int64Array::from(values.clone())),
+            Self::Ids(Ids::Int(values)) => Arc::new(Int64Array::from(values)),
             Self::Ids(Ids::Text(texts)) => {
                 Arc::new(StringArray::from_iter_values(texts.range(0..texts.len())))
             }
-            Self::Times(times) => times_array(times.to_vec().into()),
+            Self::Times(times) => Arc::new(times.with_timezone("UTC")),
             Self::Numbers(numbers) => {
-                let present = numbers.iter().map(|number| (!number.is_nan()).then_some(*number));
-                Arc::new(present.collect::<Float64Array>())
+                let present: Vec<bool> = numbers.iter().map(|number| !number.is_nan()).collect();
+                Arc::new(nullable::<Float64Type>(numbers, present))
             }
-            Self::Label(outcome, value) => {
-                let labels = outcome.iter().zip(*value);
-                let known = labels.map(|(outcome, value)| (*outcome == KNOWN).then_some(*value == POSITIVE));
-                Arc::new(known.collect::<BooleanArray>())
-            }
+            Self::Label(labels) => Arc::new(labels),
             Self::Outcome(outcome) => {
                 let texts = outcome.iter().map(|outcome| OUTCOMES[*outcome as usize]);
                 Arc::new(StringArray::from_iter_values(texts))
-            }
-            Self::ObservedTime(outcome, observed) => {
-                let labels = outcome.iter().zip(*observed);
-                times_array(labels.map(|(outcome, time)| (*outcome == KNOWN).then_some(*time)).collect())
             }
         }
     }
 }
 
-fn times_array(times: TimestampNanosecondArray) -> ArrayRef {
-    Arc::new(times.with_timezone("UTC"))
+const fn known(outcome: u8) -> bool {
+    outcome == KNOWN
+}
+
+/// Values where they are, some of them absent. Where none is, nothing may say so of each: the writer cuts the pages of
+/// such a column another way.
+fn nullable<T: ArrowPrimitiveType>(values: Vec<T::Native>, present: Vec<bool>) -> PrimitiveArray<T> {
+    let all = present.iter().all(|present| *present);
+    PrimitiveArray::new(values.into(), (!all).then(|| present.into()))
 }
 
 /// Cuts ordered rows into partitions of at most `limit` rows: as many whole UTC days as fit, and a day that is larger
@@ -123,20 +139,14 @@ impl<W: Write + Send> Encoder<W> {
         Ok(Self { schema: Arc::clone(schema), file, groups })
     }
 
-    /// Adds a row group, its columns side by side.
-    pub(super) fn push(&mut self, columns: &[Cells<'_>]) -> Result<()> {
+    /// Adds a row group, its columns side by side; each is let go of as soon as it is encoded.
+    pub(super) fn push(&mut self, columns: Vec<Cells>) -> Result<()> {
         self.try_push(columns).map_err(|error| defect(&error))
     }
 
-    fn try_push(&mut self, columns: &[Cells<'_>]) -> Result<(), ParquetError> {
+    fn try_push(&mut self, columns: Vec<Cells>) -> Result<(), ParquetError> {
         let writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
         let mut work = writers.into_iter().zip(columns).zip(self.schema.fields());
-        let encode = |((mut writer, cells), field): ((ArrowColumnWriter, &Cells<'_>), &FieldRef)| {
-            for leaf in compute_leaves(field, &cells.array())? {
-                writer.write(&leaf)?;
-            }
-            writer.close()
-        };
         let mut group = self.file.next_row_group()?;
         loop {
             let together: Vec<_> = work.by_ref().take(TOGETHER).collect();
@@ -144,8 +154,10 @@ impl<W: Write + Send> Encoder<W> {
                 return group.close().map(drop);
             }
             // Collected before the first failure is looked for: the one told is the first by position, not by time.
-            let chunks: Vec<Result<ArrowColumnChunk, ParquetError>> =
-                together.into_par_iter().map(encode).collect();
+            let chunks: Vec<Result<ArrowColumnChunk, ParquetError>> = together
+                .into_par_iter()
+                .map(|((writer, cells), field)| encode(writer, cells, field))
+                .collect();
             for chunk in chunks {
                 chunk?.append_to_row_group(&mut group)?;
             }
@@ -156,6 +168,17 @@ impl<W: Write + Send> Encoder<W> {
     pub(super) fn finish(self) -> Result<W> {
         self.file.into_inner().map_err(|error| defect(&error))
     }
+}
+
+fn encode(
+    mut writer: ArrowColumnWriter,
+    cells: Cells,
+    field: &FieldRef,
+) -> Result<ArrowColumnChunk, ParquetError> {
+    for leaf in compute_leaves(field, &cells.array())? {
+        writer.write(&leaf)?;
+    }
+    writer.close()
 }
 
 /// A draft of an object, with what a manifest says of its bytes.
@@ -234,7 +257,7 @@ const fn is_whole(data_type: &DataType) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow_array::RecordBatch;
+    use arrow_array::{Array, Float64Array, RecordBatch, cast::AsArray, types::TimestampNanosecondType};
     use contracts::{
         dataset_manifest::{Column, ColumnRole, ColumnType, PrivacyClass},
         names::ColumnName,
@@ -281,20 +304,42 @@ mod tests {
         for part in [0..ROW_GROUP_ROWS, ROW_GROUP_ROWS..rows as usize] {
             let picked: Vec<u32> = part.clone().map(|row| row as u32).collect();
             let (ids, shops) = (ids.select(&picked), shops.select(&picked));
-            let cells = [
-                Cells::Ids(&ids),
-                Cells::Times(&numbers[part.clone()]),
-                Cells::Ids(&shops),
-                Cells::Numbers(&amounts[part.clone()]),
-                Cells::Label(&outcome[part.clone()], &value[part.clone()]),
-                Cells::Outcome(&outcome[part.clone()]),
-                Cells::ObservedTime(&outcome[part.clone()], &numbers[part.clone()]),
+            let cells = vec![
+                Cells::Ids(ids),
+                Cells::times(numbers[part.clone()].to_vec()),
+                Cells::Ids(shops),
+                Cells::Numbers(amounts[part.clone()].to_vec()),
+                Cells::label(&outcome[part.clone()], &value[part.clone()]),
+                Cells::Outcome(outcome[part.clone()].to_vec()),
+                Cells::observed(&outcome[part.clone()], numbers[part].to_vec()),
             ];
-            encoder.push(&cells).unwrap();
-            let arrays = cells.iter().map(Cells::array).collect();
+            encoder.push(cells.clone()).unwrap();
+            let arrays = cells.into_iter().map(Cells::array).collect();
             one_by_one.write(&RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap()).unwrap();
         }
         assert!(encoder.finish().unwrap() == one_by_one.into_inner().unwrap());
+    }
+
+    /// Collected from options, which is how the first release made them: whether there is a bitmap shows in the pages.
+    #[test]
+    fn arrays_are_those_of_their_values_one_by_one() {
+        for numbers in [vec![1.0, -2.5, 0.0], vec![f64::NAN, 3.0], vec![f64::NAN], Vec::new()] {
+            let expected: Float64Array =
+                numbers.iter().map(|number: &f64| (!number.is_nan()).then_some(*number)).collect();
+            let array = Cells::Numbers(numbers).array();
+            assert_eq!(array.as_primitive::<Float64Type>(), &expected);
+            assert_eq!(array.nulls(), expected.nulls());
+        }
+        for outcome in [vec![KNOWN, KNOWN], vec![KNOWN, KNOWN + 1], Vec::new()] {
+            let times: Vec<i64> = (7..).take(outcome.len()).collect();
+            let pairs = outcome.iter().zip(&times);
+            let expected: TimestampNanosecondArray =
+                pairs.map(|(outcome, time)| (*outcome == KNOWN).then_some(*time)).collect();
+            let array = Cells::observed(&outcome, times).array();
+            let array = array.as_primitive::<TimestampNanosecondType>();
+            assert_eq!(array, &expected.clone().with_timezone("UTC"));
+            assert_eq!(array.nulls(), expected.nulls());
+        }
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! From ordered rows and their features to partitions: a row group is read back and encoded at a time.
 
+use std::collections::BTreeMap;
+
 use arrow_schema::SchemaRef;
 use contracts::{
     Code, Failure, Reference, Result,
@@ -16,7 +18,7 @@ use super::{
     merge::Merged,
     meter::Meter,
     partition::{Cells, Encoder, Pinned, ROW_GROUP_ROWS, split},
-    rows::Values,
+    rows::{Unpacked, Values, other_type},
     runs::Layout,
     spec::DatasetSpec,
     spill::{Collecting, Cursor},
@@ -73,11 +75,12 @@ impl<'a> Writing<'a> {
         let mut encoder = Encoder::new(arrow_schema, Pinned::new(store.draft()?))?;
         let mut span = (i64::MAX, i64::MIN);
         for start in (0..rows).step_by(ROW_GROUP_ROWS) {
-            let batch = self.next(ROW_GROUP_ROWS.min(rows - start))?;
+            let of_group = ROW_GROUP_ROWS.min(rows - start);
+            let batch = self.next(of_group)?;
             let times = batch.times()?;
             span = (span.0.min(times[0]), times[times.len() - 1]);
-            encoder.push(&self.cells(&batch)?)?;
-            meter.advance(times.len() as u64)?;
+            encoder.push(self.cells(batch)?)?;
+            meter.advance(of_group as u64)?;
         }
         let Pinned { draft, digest, bytes } = encoder.finish()?;
         let digest = digest.finish();
@@ -114,27 +117,32 @@ impl Writing<'_> {
         Ok(batch)
     }
 
-    /// The values of each column of the schema.
-    fn cells<'b>(&self, batch: &'b Batch) -> Result<Vec<Cells<'b>>> {
-        let mut features = batch.features.iter();
-        let outcome = self.layout.outcome();
+    /// The values of each column of the schema, whose order within a role is that of the rows' columns.
+    fn cells(&self, batch: Batch) -> Result<Vec<Cells>> {
+        let mut columns = Unpacked::new(batch.columns);
+        let mut ids = vec![columns.ids()?];
+        let times = Cells::times(columns.times()?);
+        for _ in self.spec.entity_columns() {
+            ids.push(columns.ids()?);
+        }
+        let numbers = self.spec.number_columns().into_keys().map(|name| Ok((name, columns.numbers()?)));
+        let mut numbers: BTreeMap<ColumnName, Vec<f64>> = numbers.collect::<Result<_>>()?;
+        let (outcome, value) = (columns.codes()?, columns.codes()?);
+        let mut observed = Some(columns.times()?);
+        let (mut ids, mut features) = (ids.into_iter(), batch.features.into_iter());
         let cells = self.schema.iter().map(|column| {
-            Ok(match column.role {
-                ColumnRole::EventId => Cells::Ids(batch.columns[Layout::ID].ids()?),
-                ColumnRole::Entity => Cells::Ids(batch.columns[self.layout.entity(&column.name)].ids()?),
-                ColumnRole::EventTime | ColumnRole::FeatureAsof => Cells::Times(batch.times()?),
-                ColumnRole::Feature => Cells::Numbers(features.next().map_or(&[], Vec::as_slice)),
-                ColumnRole::Slice | ColumnRole::Weight => {
-                    Cells::Numbers(batch.columns[self.layout.number(&column.name)].numbers()?)
-                }
-                ColumnRole::Label => {
-                    Cells::Label(batch.columns[outcome].codes()?, batch.columns[outcome + 1].codes()?)
-                }
-                ColumnRole::LabelOutcome => Cells::Outcome(batch.columns[outcome].codes()?),
+            let cells = match column.role {
+                ColumnRole::EventId | ColumnRole::Entity => ids.next().map(Cells::Ids),
+                ColumnRole::EventTime | ColumnRole::FeatureAsof => Some(times.clone()),
+                ColumnRole::Feature => features.next().map(Cells::Numbers),
+                ColumnRole::Slice | ColumnRole::Weight => numbers.remove(&column.name).map(Cells::Numbers),
+                ColumnRole::Label => Some(Cells::label(&outcome, &value)),
+                ColumnRole::LabelOutcome => Some(Cells::Outcome(outcome.clone())),
                 ColumnRole::LabelObservedTime => {
-                    Cells::ObservedTime(batch.columns[outcome].codes()?, batch.columns[outcome + 2].times()?)
+                    observed.take().map(|observed| Cells::observed(&outcome, observed))
                 }
-            })
+            };
+            cells.ok_or_else(other_type)
         });
         cells.collect()
     }

@@ -180,11 +180,6 @@ impl Values {
         if let Self::Numbers(numbers) = self { Ok(numbers) } else { Err(other_type()) }
     }
 
-    /// The codes that the column holds.
-    pub(super) fn codes(&self) -> Result<&[u8]> {
-        if let Self::Codes(codes) = self { Ok(codes) } else { Err(other_type()) }
-    }
-
     /// A column of the same type without rows.
     pub(super) fn like(&self) -> Self {
         match self {

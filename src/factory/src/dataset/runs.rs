@@ -99,6 +99,7 @@ pub(super) fn runs<'a>(
         }
         meter.advance(0)?;
     }
+    set_aside.settle()?;
     refuse_repeated(&spec.event_id, totals.repeated)?;
     refuse_early(totals.early)?;
     Ok((set_aside, totals))

@@ -219,6 +219,21 @@ impl<'a> Spill<'a> {
         Ok(())
     }
 
+    /// No more rows come: those that wait join the others in the file, where there is one, and give their room back.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        for bucket in 0..self.buckets() {
+            if self.buckets[bucket].waiting() > 0 {
+                self.write(bucket)?;
+            }
+            let waiting = &mut self.buckets[bucket].waiting;
+            *waiting = waiting.iter().map(Values::like).collect();
+        }
+        Ok(())
+    }
+
     /// All rows of a bucket; no columns where there is no row.
     pub(super) fn bucket(&self, bucket: usize) -> Result<Vec<Values>> {
         let of_bucket = &self.buckets[bucket];

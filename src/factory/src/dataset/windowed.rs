@@ -55,6 +55,7 @@ pub(super) fn windowed<'a>(
                 features.put(bucket, &columns.iter().collect::<Vec<_>>())?;
             }
         }
+        features.settle()?;
         let positions = of_entity.features.iter().map(|(position, _)| *position).collect();
         all.push(Windowed { entity: of_entity.entity, positions, features });
     }
