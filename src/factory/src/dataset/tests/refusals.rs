@@ -314,18 +314,27 @@ proptest! {
 
     /// Parquet has no digest of its own, so a flipped byte may pass for data; it must never be a panic.
     #[test]
-    fn damaged_files_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..6)) {
+    fn damaged_files_never_panic(
+        packed in any::<bool>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..6),
+    ) {
+        use parquet::basic::Compression::{LZ4_RAW, UNCOMPRESSED};
         let place = Place::new();
         let events = events(60);
-        let Source::Parquet(files) = place.files(std::slice::from_ref(&events)) else { unreachable!() };
-        let mut bytes = std::fs::read(&files[0]).unwrap();
+        let compression = if packed { LZ4_RAW } else { UNCOMPRESSED };
+        let properties =
+            parquet::file::properties::WriterProperties::builder().set_compression(compression).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), events.schema(), Some(properties)).unwrap();
+        writer.write(&events).unwrap();
+        let mut bytes = writer.into_inner().unwrap();
         for (index, flip) in flips {
             let position = index.index(bytes.len());
             bytes[position] ^= flip;
         }
-        std::fs::write(&files[0], bytes).unwrap();
+        let file = place.folder.path().join("damaged.parquet");
+        std::fs::write(&file, bytes).unwrap();
         let labels = Source::Batches(vec![assertions(&events)]);
-        let _ = place.build(&spec(), Source::Parquet(files), labels);
+        let _ = place.build(&spec(), Source::Parquet(vec![file]), labels);
     }
 }
 
