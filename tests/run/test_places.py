@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -78,11 +79,81 @@ def test_a_ledger_that_was_moved_is_away_until_it_is_back(
     file.rename(tmp_path / "moved")
     for work in (lambda: submit(factory, published[1], 3), factory.runs, factory.work):
         failure = refused(work)
-        assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", True)
+        # A log that is gone beside its file was tidied up by somebody else, and does not come back by itself.
+        assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", end == "")
         assert file.name in str(failure)
     (tmp_path / "moved").rename(file)
     run = submit(factory, published[1], 3)
     assert opened(root).runs()[0].id == run.id
+
+
+# Opens the factory as another process does, asks for as many runs as it is told, and ends.
+ELSEWHERE = """
+import sys
+from pathlib import Path
+
+import model_factory as mf
+from tests.bench import opened
+from tests.run.test_places import submit
+
+root, uri, digest, first, count = sys.argv[1:]
+factory = opened(Path(root))
+for seed in range(int(first), int(first) + int(count)):
+    submit(factory, factory.datasets.open(uri, digest), seed)
+"""
+
+
+def elsewhere(root: Path, dataset: mf.Dataset, first: int, count: int) -> None:
+    reference = dataset.reference
+    of_dataset = [reference["uri"], reference["digest"]]
+    command = [sys.executable, "-c", ELSEWHERE, str(root), *of_dataset, str(first), str(count)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+
+
+def test_who_is_refused_takes_nothing_back_as_it_ends(
+    root: Path, published: tuple[Path, mf.Dataset, str]
+) -> None:
+    """Its log is of the file as it was: moved into what others wrote since, it would undo that."""
+    factory = opened(root)
+    submit(factory, published[1], 3)
+    (root / "ledger.sqlite-wal").unlink()
+    (root / "ledger.sqlite-shm").unlink()
+    elsewhere(root, published[1], 10, 5)
+    assert refused(factory.runs).code == "LEDGER_UNAVAILABLE"
+    before = (root / "ledger.sqlite").read_bytes()
+    del factory
+    gc.collect()
+    assert (root / "ledger.sqlite").read_bytes() == before
+    assert len(opened(root).runs()) >= 6
+    assert opened(root).fsck()["findings"] == []
+
+
+def test_a_copy_that_a_process_makes_of_a_ledger_it_has_open_costs_nothing(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path
+) -> None:
+    """Closing the files that were copied lets go of their locks; who closes the ledger elsewhere then tidies its log up."""
+    factory = opened(root)
+    submit(factory, published[1], 3)
+    shutil.copytree(root, tmp_path / "copy")
+    elsewhere(root, published[1], 10, 1)
+    for use in (factory.runs, lambda: opened(root)):
+        failure = refused(use)
+        assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", False)
+        assert "Close every factory on this ledger in this process" in str(failure.hint)
+    del factory
+    gc.collect()
+    again = opened(root)
+    assert len(again.runs()) == 3
+    submit(again, published[1], 4)
+    assert again.fsck()["findings"] == []
+
+
+def test_a_ledger_by_a_link_is_refused(root: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(root / "ledger.sqlite")
+    failure = refused(lambda: mf.open(root, ledger=str(link)))
+    assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", False)
+    assert list(tmp_path.glob("link.sqlite?*")) == []
 
 
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])

@@ -128,10 +128,9 @@ impl<B: Backend> Ledger for B {
     }
 
     fn founding(&self) -> Result<Option<Digest<Founding>>> {
-        self.read(|transaction| {
-            let known = rows::signers(transaction, Lock::None)?;
-            known.first().map(|row| row.digest()?.to_string().parse()).transpose()
-        })
+        let found = self.read(founding)?;
+        found.into_iter().for_each(|founding| self.is_founded(founding));
+        Ok(found)
     }
 
     fn verify(&self) -> Result<Head> {
@@ -300,6 +299,12 @@ fn decide(
     rows::update_run(transaction, &run, before.progress.epoch)?;
     rows::insert_event(transaction, &event)?;
     Ok(run)
+}
+
+/// What tells the ledger from every other.
+pub(super) fn founding(transaction: &mut dyn Transaction) -> Result<Option<Digest<Founding>>> {
+    let known = rows::signers(transaction, Lock::None)?;
+    known.first().map(|row| row.digest()?.to_string().parse()).transpose()
 }
 
 fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {

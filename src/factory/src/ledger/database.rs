@@ -4,7 +4,9 @@
 //! write is one durable transaction, of which all is done or nothing; a row that a write read under a lock
 //! stays as it was read until that write ends; time is read where it is asked for, after such a lock.
 
-use contracts::{Failure, Result, time::Timestamp};
+use contracts::{Digest, Failure, Result, time::Timestamp};
+
+use super::signer::Founding;
 
 /// A database that can hold a ledger.
 pub(super) trait Backend: Send + Sync {
@@ -14,6 +16,9 @@ pub(super) trait Backend: Send + Sync {
 
     /// Reads from one moment of the ledger.
     fn read<T>(&self, query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T>;
+
+    /// Hears what tells this ledger from every other, for databases where another can come in its place unseen.
+    fn is_founded(&self, _: Digest<Founding>) {}
 }
 
 /// A transaction that is open.

@@ -37,10 +37,10 @@ mod trouble;
 
 use std::{
     env, mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use contracts::{Code, Failure, Result};
+use contracts::{Code, Digest, Failure, Result};
 use tokio::runtime::{Builder, Runtime};
 
 use self::{
@@ -49,8 +49,9 @@ use self::{
     trouble::Standing,
 };
 use super::{
-    Absent,
+    Absent, book,
     database::{Backend, Transaction},
+    signer::Founding,
 };
 use crate::{
     clock::Clock,
@@ -71,6 +72,8 @@ pub struct PostgresLedger {
     /// None once it is dropped.
     runtime: Option<Runtime>,
     session: Mutex<Option<Session>>,
+    /// What tells this ledger from every other, once it was seen.
+    founding: OnceLock<Digest<Founding>>,
 }
 
 impl PostgresLedger {
@@ -100,9 +103,28 @@ impl PostgresLedger {
             Failure::new(Code::ResourceExhausted, format!("no connection to the ledger: {}", error.kind()))
         })?;
         let (opener, runtime) = (Opener::this_process(), Some(runtime));
-        let ledger = Self { address, clock, opener, runtime, session: Mutex::new(None) };
+        let ledger =
+            Self { address, clock, opener, runtime, session: Mutex::new(None), founding: OnceLock::new() };
         ledger.transact(Purpose::Write, |open| schema::migrate(open, absent, schema::MIGRATIONS))?;
         Ok(ledger)
+    }
+
+    /// A connection to the ledger that was opened: its database may have been brought back, renamed or failed over to another
+    /// since. Refuses any other with `LEDGER_CORRUPT`.
+    fn connected(&self, runtime: &Runtime) -> Result<Session> {
+        let session = Session::connect(runtime, &self.address)?;
+        let Some(known) = self.founding.get() else { return Ok(session) };
+        let mut open = Open::on(session, Purpose::Read, (runtime, None));
+        let found = book::founding(&mut open)?;
+        open.commit()?;
+        if found == Some(*known) {
+            return Ok(open.session);
+        }
+        let detail = "the database holds another ledger than the one that is open here";
+        Err(Failure::new(Code::LedgerCorrupt, detail).with_hint(
+            "It was replaced while it was open. Open the factory again, once the ledger that belongs to its objects is in place: \
+             docs/reliability.md, Copies.",
+        ))
     }
 
     /// Carries out one transaction, again from the start while others are in its way, and on another connection where
@@ -117,7 +139,7 @@ impl PostgresLedger {
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
-                None => (Session::connect(runtime, &self.address)?, false),
+                None => (self.connected(runtime)?, false),
             };
             let mut open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let outcome = change(&mut open).and_then(|value| open.commit().map(|()| value));
@@ -162,6 +184,11 @@ impl Backend for PostgresLedger {
 
     fn read<T>(&self, mut query: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
         self.transact(Purpose::Read, |open| query(open))
+    }
+
+    fn is_founded(&self, founding: Digest<Founding>) {
+        // What was seen first stays.
+        let _ = self.founding.set(founding);
     }
 }
 

@@ -8,12 +8,18 @@
 //! SQLite also has locks within a process, for memory that all connections share. A fork inherits those that other threads
 //! held in that moment, and nobody ever gives them back there: then it has to leave SQLite alone, for good.
 //!
+//! And it shares the index of a file's log among all connections of a process: one that is opened beside a connection whose
+//! log was taken away would write by an index of what is gone.
+//!
 //! Invariant: letting go changes nothing outside of this process. A connection looks at its file as it is closed only to
-//! tidy the log up, which it is told to leave to others; the lock of the lock file is its opener's until that gives it back.
+//! tidy the log up, which it is told to leave to others, as is every one whose files are not in place any more or which may
+//! not be the last; the lock of the lock file is its opener's until that gives it back.
 
 use std::{
     fs::File,
-    mem, process,
+    mem,
+    path::Path,
+    process,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +29,10 @@ use std::{
 use contracts::{Code, Failure, Result};
 use rusqlite::{Connection, config::DbConfig};
 
-use super::place::Place;
+use super::{
+    Held,
+    place::{Place, identity, taken_away},
+};
 use crate::opener::Opener;
 
 /// The process that works with SQLite, above [`THREADS`], and how many of its threads do: a fork finds both as they were in
@@ -100,23 +109,50 @@ impl Link {
     /// Closes what this process inherited.
     fn let_go(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((connection, _)) = open.take()
-            && connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_err()
-        {
-            mem::forget(connection);
+        if let Some((connection, _)) = open.take() {
+            leave(connection);
         }
+    }
+
+    /// Closes what this process opened. Where it is the last, SQLite moves the log into the file: nobody may write in the
+    /// meantime, and a log that is not the file's any more would undo what others wrote since.
+    fn close(&mut self) {
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some((connection, lock)) = open.take() else { return };
+        match Held::at_once(&lock) {
+            Some(_held) if self.place.require().is_ok() => drop(connection),
+            // Who writes just now has it open too.
+            _ => leave(connection),
+        }
+    }
+}
+
+/// Closes a connection that leaves the log to others.
+fn leave(connection: Connection) {
+    if connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_err() {
+        mem::forget(connection);
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         match AtWork::begin() {
-            Ok(_at_work) if self.opener.is_this_process() => drop(self.open.get_mut().map(Option::take)),
+            Ok(_at_work) if self.opener.is_this_process() => self.close(),
             Ok(_at_work) => self.let_go(),
             // Whatever it was in the middle of is another process's to end.
             Err(_) => mem::forget(self.open.get_mut().map(Option::take)),
         }
     }
+}
+
+/// Refuses to open a file beside a link of this process that has another log of it.
+pub(super) fn require_one_log(path: &Path) -> Result<()> {
+    let Ok(file) = identity(path) else { return Ok(()) };
+    let stale = |link: &Arc<Link>| link.place.is_of(file) && link.place.require().is_err();
+    if links().iter().filter_map(Weak::upgrade).any(|link| stale(&link)) {
+        return Err(taken_away(path));
+    }
+    Ok(())
 }
 
 /// Lets go of every link that this process inherited.

@@ -35,7 +35,7 @@ use rusqlite::{
 use rustix::fs::{Access, FlockOperation};
 
 use self::{
-    link::{AtWork, Link, let_go_of_inherited},
+    link::{AtWork, Link, let_go_of_inherited, require_one_log},
     place::{Place, identity},
     trouble::{beside, of_room, trouble, unavailable},
 };
@@ -71,6 +71,11 @@ impl SqliteLedger {
     pub(super) fn open_at(path: &Path, absent: Absent, clock: Arc<dyn Clock>) -> Result<Self> {
         let name = path.display().to_string();
         let path = std::path::absolute(path).map_err(|error| unavailable(&name, error))?;
+        if path.is_symlink() {
+            // Its log would stand beside the link, where those who name the file itself do not look.
+            let detail = format!("the ledger {name} is a link");
+            return Err(Failure::new(Code::LedgerUnavailable, detail).with_hint("Name the file.").lasting());
+        }
         if absent == Absent::Refuse && !path.is_file() {
             return Err(versions::none());
         }
@@ -97,6 +102,7 @@ impl SqliteLedger {
 /// Opens a ledger to write to, and brings it up to date.
 fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
     let held = Held::wait(&lock)?;
+    require_one_log(path)?;
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
     let file = identity(path)?;
@@ -120,6 +126,8 @@ impl Backend for SqliteLedger {
             let outcome = change(&mut open)?;
             hit(Failpoint::LedgerBeforeCommit)?;
             open.transaction.commit().map_err(trouble)?;
+            // Somebody without this lock, such as another program, may have taken the log away since.
+            writer.require_in_place()?;
             drop(held);
             hit(Failpoint::LedgerAfterCommit)?;
             Ok(outcome)
@@ -285,6 +293,11 @@ impl<'a> Held<'a> {
         rustix::io::retry_on_intr(|| rustix::fs::flock(lock, FlockOperation::LockExclusive))
             .map_err(|error| unavailable("file's lock", error.into()))?;
         Ok(Self(lock))
+    }
+
+    /// Does not wait: none where somebody else holds it.
+    fn at_once(lock: &'a File) -> Option<Self> {
+        rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive).ok().map(|()| Self(lock))
     }
 }
 

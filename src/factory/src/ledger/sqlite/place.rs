@@ -45,15 +45,33 @@ impl Place {
         }
     }
 
-    /// Refuses with `LEDGER_UNAVAILABLE` a file that is not there, which may be brought back, and with `LEDGER_CORRUPT` one
-    /// in whose place another stands.
-    pub(super) fn require(&self) -> Result<()> {
-        self.0.iter().try_for_each(
-            |(path, file)| {
-                if identity(path)? == *file { Ok(()) } else { Err(replaced(path)) }
-            },
-        )
+    /// Whether it is this file's.
+    pub(super) fn is_of(&self, file: Identity) -> bool {
+        self.0.first().is_some_and(|(_, own)| *own == file)
     }
+
+    /// Refuses with `LEDGER_UNAVAILABLE` a file that is not there, which may be brought back, or a log that somebody took
+    /// away beside it, and with `LEDGER_CORRUPT` one in whose place another stands.
+    pub(super) fn require(&self) -> Result<()> {
+        for (number, (path, file)) in self.0.iter().enumerate() {
+            let found = identity(path)
+                .map_err(|failure| if number > 0 && !path.exists() { taken_away(path) } else { failure })?;
+            if found != *file {
+                return Err(replaced(path));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The log of a ledger that is open, gone: who reads the ledger's files in a process that has it open, as to copy them, lets
+/// go of the locks that say so, and whoever closes the ledger elsewhere then tidies the log up.
+pub(super) fn taken_away(path: &Path) -> Failure {
+    let detail = format!("the log of {} was taken away while it was open here", path.display());
+    Failure::new(Code::LedgerUnavailable, detail).lasting().with_hint(
+        "Close every factory on this ledger in this process, or start it anew. Copy a ledger that is open from another process, \
+         by SQLite's own backup: docs/reliability.md, Copies.",
+    )
 }
 
 /// What tells the file at a path from every other.

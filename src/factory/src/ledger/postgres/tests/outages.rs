@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use contracts::signature::Ed25519;
+
 use super::*;
 use crate::ledger::tests::open;
 
@@ -279,6 +281,37 @@ fn a_connection_that_was_lost_while_it_lay_idle_is_made_anew() {
         assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
     }
     assert_eq!(bench.ledger.verify().unwrap().events, 4);
+}
+
+/// As bringing back another factory's database does, or a pooler that is pointed elsewhere.
+#[test]
+fn another_ledger_in_the_place_of_the_one_that_is_open_is_refused() {
+    let (Some(bench), Some(other)) = (Bench::postgres(), Bench::postgres()) else { return };
+    for (bench, key) in [(&bench, 1), (&other, 2)] {
+        bench.ledger.admit_signer(&Ed25519([key; 32]), &|_| false).unwrap();
+        bench.ledger.founding().unwrap();
+    }
+    let run = bench.submit(1, false);
+    let (own, strange) = (&database(&bench).name, &database(&other).name);
+    let exchange = |from: [&str; 3], to: [&str; 3]| {
+        for (from, to) in from.into_iter().zip(to) {
+            let terminate = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ('{own}', '{strange}')"
+            );
+            database(&bench).server.sql("postgres", &terminate);
+            database(&bench).server.sql("postgres", &format!("ALTER DATABASE {from} RENAME TO {to}"));
+        }
+    };
+    exchange([own, strange, "aside"], ["aside", own, strange]);
+    let request = submission(2, "request-2", false);
+    for _ in 0..2 {
+        assert_eq!(bench.ledger.submit(&request).unwrap_err().code, Code::LedgerCorrupt);
+        assert_eq!(bench.ledger.run(&run.run_id).unwrap_err().code, Code::LedgerCorrupt);
+    }
+    exchange([own, strange, "aside"], ["aside", own, strange]);
+    assert_eq!(bench.ledger.run(&run.run_id).unwrap(), run);
+    assert!(bench.ledger.submit(&request).unwrap().fresh);
+    assert_eq!(other.ledger.verify().unwrap().runs, 0);
 }
 
 #[test]
