@@ -119,7 +119,7 @@ def test_who_is_refused_takes_nothing_back_as_it_ends(
     (root / "ledger.sqlite-wal").unlink()
     (root / "ledger.sqlite-shm").unlink()
     elsewhere(root, published[1], 10, 5)
-    assert refused(factory.runs).code == "LEDGER_UNAVAILABLE"
+    assert refused(factory.runs).code == "LEDGER_CORRUPT"
     before = (root / "ledger.sqlite").read_bytes()
     del factory
     gc.collect()

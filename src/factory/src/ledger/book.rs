@@ -129,7 +129,9 @@ impl<B: Backend> Ledger for B {
 
     fn founding(&self) -> Result<Option<Digest<Founding>>> {
         let found = self.read(founding)?;
-        found.into_iter().for_each(|founding| self.is_founded(founding));
+        if let Some(founding) = found {
+            self.is_founded(founding);
+        }
         Ok(found)
     }
 
