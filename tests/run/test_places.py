@@ -131,7 +131,7 @@ def test_who_is_refused_takes_nothing_back_as_it_ends(
 def test_a_copy_that_a_process_makes_of_a_ledger_it_has_open_costs_nothing(
     root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path
 ) -> None:
-    """Closing what was copied lets go of its locks: who closes the ledger elsewhere then tidies its log up."""
+    """Closing what was copied lets go of its locks: who closes the ledger elsewhere tidies its log up."""
     factory = opened(root)
     submit(factory, published[1], 3)
     shutil.copytree(root, tmp_path / "copy")
