@@ -152,8 +152,9 @@ impl PyFactory {
     #[pyo3(signature = (request, worker, *, progress = None))]
     fn train(&self, py: Python<'_>, request: &str, worker: Parsed<Name>, progress: Report) -> Result<String> {
         let request = Checked::<TrainBuildRequest>::parse(request.as_bytes())?;
-        let run =
-            watch(py, self.threads, progress, |watched| self.factory.train(request, &worker.0, watched))?;
+        let run = watch(py, self.threads, progress, |watched| {
+            self.factory.line().train(request, &worker.0, watched)
+        })?;
         Ok(run.to_string())
     }
 

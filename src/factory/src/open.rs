@@ -166,16 +166,6 @@ impl Factory {
         self.line.submit(request)
     }
 
-    /// Admits a request and carries its run out; see [`Line::train`].
-    pub fn train(
-        &self,
-        request: Checked<TrainBuildRequest>,
-        worker: &Name,
-        watch: &dyn Watch,
-    ) -> Result<TrainRunId> {
-        self.line.train(request, worker, watch)
-    }
-
     /// Carries out one run; see [`Line::work`].
     pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
         self.line.work(worker, only, watch)

@@ -46,7 +46,7 @@ fn the_worker() {
 fn train(bench: &Bench) -> contracts::Result<TrainRunId> {
     let config = crate::support::place::quick_config(bench);
     let request = bench.request_with(config, crate::support::place::quick_profile());
-    bench.factory.train(Bench::checked(request), &worker(), &Silent)
+    bench.factory.line().train(Bench::checked(request), &worker(), &Silent)
 }
 
 fn die_at(place: &Place, fault: &str) -> bool {
