@@ -9,19 +9,18 @@
 //! held in that moment, and nobody ever gives them back there: then it has to leave SQLite alone, for good.
 //!
 //! And it shares the index of a file's log among all connections of a process: one that is opened beside a connection whose
-//! log was taken away would write by an index of what is gone.
+//! log was taken away would write by an index of what is gone. So that one is closed first.
 //!
 //! Invariant: letting go changes nothing outside of this process. A connection looks at its file as it is closed only to
 //! tidy the log up, which it is told to leave to others, as is every one whose files are not in place any more or which may
-//! not be the last; the lock of the lock file is its opener's until that gives it back.
+//! not be the last.
 
 use std::{
-    fs::File,
     mem,
     path::Path,
-    process,
+    process, ptr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -30,7 +29,7 @@ use contracts::{Code, Failure, Result};
 use rusqlite::{Connection, config::DbConfig};
 
 use super::{
-    Held,
+    lock::{Held, Kept},
     place::{Place, identity, taken_away},
 };
 use crate::opener::Opener;
@@ -65,40 +64,63 @@ impl Drop for AtWork {
     }
 }
 
-/// Every link of this process, and those that it inherited.
-static LINKS: Mutex<Vec<Weak<Link>>> = Mutex::new(Vec::new());
+/// What this process, or the one that it is a fork of, has open.
+struct Entry {
+    place: Place,
+    kept: Weak<Kept>,
+    link: Weak<Link>,
+}
 
-fn links() -> MutexGuard<'static, Vec<Weak<Link>>> {
+/// Every link, from when it has its connection until that is closed.
+static LINKS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+fn links() -> MutexGuard<'static, Vec<Entry>> {
     LINKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is open of a ledger; none once a fork let go of it.
+/// Those that somebody has. What drops the last of them closes it, and no other link can be looked at meanwhile.
+fn living(wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Link>> {
+    links().iter().filter(|entry| wanted(entry)).filter_map(|entry| entry.link.upgrade()).collect()
+}
+
+/// A connection, and what says that there is one.
+struct Open {
+    connection: Connection,
+    kept: Arc<Kept>,
+}
+
+/// What is open of a ledger; none once it was let go of.
 pub(super) struct Link {
     opener: Opener,
     place: Place,
-    open: Mutex<Option<(Connection, File)>>,
+    open: Mutex<Option<Open>>,
 }
 
 impl Link {
-    /// Of a connection, the place of its files, and the lock file beside them.
-    pub(super) fn of(connection: Connection, place: Place, lock: File) -> Arc<Self> {
-        let opener = Opener::this_process();
-        let link = Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock))) });
-        let mut links = links();
-        links.retain(|link| link.strong_count() > 0);
-        links.push(Arc::downgrade(&link));
-        link
+    /// Of a connection, and the place of its files.
+    pub(super) fn of(connection: Connection, place: Place, kept: Arc<Kept>) -> Arc<Self> {
+        Arc::new_cyclic(|link| {
+            let (link, kept_by) = (link.clone(), Arc::downgrade(&kept));
+            links().push(Entry { place: place.clone(), kept: kept_by, link });
+            let open = Mutex::new(Some(Open { connection, kept }));
+            Self { opener: Opener::this_process(), place, open }
+        })
+    }
+
+    /// The ledger's file.
+    pub(super) fn path(&self) -> &Path {
+        self.place.path()
     }
 
     /// Works with the connection while no other thread does.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Connection, &File) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         self.opener.require(Code::LedgerUnavailable, "ledger")?;
         let _at_work = AtWork::begin()?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((connection, lock)) = &mut *open else {
-            return Err(Failure::new(Code::InternalError, "a ledger that this process let go of"));
-        };
-        work(connection, lock)
+        match &mut *open {
+            Some(open) => work(&mut open.connection),
+            None => Err(taken_away(self.path())),
+        }
     }
 
     /// Refuses files that were moved or replaced since they were opened.
@@ -106,24 +128,37 @@ impl Link {
         self.place.require()
     }
 
-    /// Closes what this process inherited.
-    fn let_go(&self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((connection, _)) = open.take() {
+    /// Closes what it has open, and leaves the log to others; `false` while another thread works with it.
+    fn let_go(&self) -> bool {
+        let mut open = match self.open.try_lock() {
+            Ok(open) => open,
+            Err(TryLockError::Poisoned(open)) => open.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if let Some(Open { connection, kept }) = open.take() {
             leave(connection);
+            forget(kept);
         }
+        true
     }
 
     /// Closes what this process opened. Where it is the last, SQLite moves the log into the file: nobody may write in the
     /// meantime, and a log that is not the file's any more would undo what others wrote since.
     fn close(&mut self) {
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some((connection, lock)) = open.take() else { return };
-        match Held::at_once(&lock) {
-            Some(_held) if self.place.require().is_ok() => drop(connection),
+        let Some(Open { connection, kept }) = open.take() else { return };
+        let in_place = || self.place.require().is_ok();
+        let held = if in_place() { Held::at_once(self.path()) } else { None };
+        if held.is_some() && in_place() {
+            if Arc::strong_count(&kept) == 1 {
+                kept.give_back();
+            }
+            drop(connection);
+        } else {
             // Who writes just now has it open too.
-            _ => leave(connection),
+            leave(connection);
         }
+        forget(kept);
     }
 }
 
@@ -134,33 +169,52 @@ fn leave(connection: Connection) {
     }
 }
 
+/// Closes what it is kept by, unless others have it: nobody looks for it meanwhile, to open another connection.
+fn forget(kept: Arc<Kept>) {
+    let _links = links();
+    drop(kept);
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         match AtWork::begin() {
             Ok(_at_work) if self.opener.is_this_process() => self.close(),
-            Ok(_at_work) => self.let_go(),
+            Ok(_at_work) => drop(self.let_go()),
             // Whatever it was in the middle of is another process's to end.
             Err(_) => mem::forget(self.open.get_mut().map(Option::take)),
         }
+        links().retain(|entry| !ptr::eq(entry.link.as_ptr(), self));
     }
 }
 
-/// Refuses to open a file beside a link of this process that has another log of it.
+/// Lets go of every link of this process that has another log of this file; refuses while one is at work or being closed.
 pub(super) fn require_one_log(path: &Path) -> Result<()> {
     let Ok(file) = identity(path) else { return Ok(()) };
-    let stale = |link: &Arc<Link>| link.place.is_of(file) && link.place.require().is_err();
-    if links().iter().filter_map(Weak::upgrade).any(|link| stale(&link)) {
+    let stale = |entry: &Entry| entry.place.is_of(file) && entry.place.require().is_err();
+    for link in living(stale) {
+        if !link.let_go() {
+            return Err(taken_away(path));
+        }
+    }
+    if links().iter().any(|entry| entry.link.strong_count() == 0 && stale(entry)) {
         return Err(taken_away(path));
     }
     Ok(())
 }
 
+/// What says already that this file is open here.
+pub(super) fn keeping(path: &Path) -> Option<Arc<Kept>> {
+    let file = identity(path).ok()?;
+    links().iter().filter(|entry| entry.place.is_of(file)).find_map(|entry| entry.kept.upgrade())
+}
+
 /// Lets go of every link that this process inherited.
 pub(super) fn let_go_of_inherited(_: &AtWork) {
-    let mut links = links();
-    let inherited = |link: &Arc<Link>| !link.opener.is_this_process();
-    links.iter().filter_map(Weak::upgrade).filter(inherited).for_each(|link| link.let_go());
-    links.retain(|link| link.upgrade().is_some_and(|link| !inherited(&link)));
+    for link in living(|_| true) {
+        if !link.opener.is_this_process() {
+            link.let_go();
+        }
+    }
 }
 
 fn at_work() -> Failure {

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Flows in and out: what `Ledger` says. Invariants: a write is one transaction that survives a power cut
-//! once it is acknowledged; writers of all processes wait in the kernel's queue for the lock file, since
-//! SQLite's own waiting is unfair and fails under load; time is read once the lock is held, so that the order
+//! once it is acknowledged; writers of all processes take the lock file in turn, and none waits for ever for one
+//! that was stopped; time is read once the lock is held, so that the order
 //! of times is the order of writes on one clock. Where the file or its folder cannot be written to, such as in
 //! an auditor's copy, the ledger can be read all the same. What is open serves the process that opened it, and no fork, and
 //! only while it stands where it stood.
@@ -14,14 +14,14 @@
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
 mod link;
+mod lock;
 mod place;
 mod schema;
 mod trouble;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -32,10 +32,11 @@ use rusqlite::{
     Connection, OpenFlags, Row, ToSql, TransactionBehavior, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::Access;
 
 use self::{
-    link::{AtWork, Link, let_go_of_inherited, require_one_log},
+    link::{AtWork, Link, keeping, let_go_of_inherited, require_one_log},
+    lock::{Held, Kept, lock_file, private_files},
     place::{Place, identity},
     trouble::{beside, of_room, trouble, unavailable},
 };
@@ -82,7 +83,7 @@ impl SqliteLedger {
         let at_work = AtWork::begin()?;
         let_go_of_inherited(&at_work);
         let writer = match files(&path) {
-            Ok((path, lock)) => Some(begin(&path, lock, absent).map_err(|failure| of_room(&path, failure))?),
+            Ok(file) => Some(begin(&path, &file, absent).map_err(|failure| of_room(&path, failure))?),
             Err(error) if is_read_only(&error) && path.is_file() => {
                 schema::require_current(&read_only(&path)?).map(|()| None)?
             }
@@ -99,26 +100,45 @@ impl SqliteLedger {
     }
 }
 
-/// Opens a ledger to write to, and brings it up to date.
-fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
-    let held = Held::wait(&lock)?;
+/// Opens a ledger to write to, by the name that it was given and its file, and brings it up to date.
+fn begin(name: &Path, path: &Path, absent: Absent) -> Result<Arc<Link>> {
+    let held = Held::wait(path)?;
     require_one_log(path)?;
+    require_room_for_a_log(path)?;
+    let known = keeping(path);
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
     let file = identity(path)?;
     schema::missing(&connection, absent)?;
     configure(&connection)?;
     schema::migrate(&mut connection, schema::MIGRATIONS)?;
-    let place = Place::of(path, file)?;
+    let kept = known.map_or_else(|| Kept::of(path).map(Arc::new), Ok)?;
+    let place = Place::of(name, path, file)?;
+    let link = Link::of(connection, place, kept);
+    // Whoever opens it next here finds the link.
     drop(held);
-    Ok(Link::of(connection, place, lock))
+    Ok(link)
+}
+
+/// Refuses an empty file beside a log that is none: SQLite would take the log, which is all there is, for rubbish.
+fn require_room_for_a_log(path: &Path) -> Result<()> {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    if length(path) > 0 || length(&beside(path, "-wal")) == 0 {
+        return Ok(());
+    }
+    let detail = format!("{} is empty, and the log beside it is not", path.display());
+    Err(Failure::new(Code::LedgerCorrupt, detail).with_hint(
+        "Bring back the file that the log belongs to, or take the log away: docs/reliability.md, Copies.",
+    ))
 }
 
 impl Backend for SqliteLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
         let writer = self.writer()?;
-        let written = writer.with(|connection, lock| {
-            let held = Held::wait(lock)?;
+        let written = writer.with(|connection| {
+            // Nothing is made where the ledger is not, and nobody moved it while others were waited for.
+            writer.require_in_place()?;
+            let held = Held::wait(writer.path())?;
             writer.require_in_place()?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
@@ -141,7 +161,7 @@ impl Backend for SqliteLedger {
             query(&mut Open { transaction, clock: &*self.clock })
         };
         let found = match &self.writer {
-            Some(writer) => writer.with(|connection, _| {
+            Some(writer) => writer.with(|connection| {
                 writer.require_in_place()?;
                 read(connection)
             }),
@@ -226,7 +246,7 @@ impl ToSql for Cell {
 }
 
 /// The file, whose folder is made durably with it, and the lock file; SQLite would create it readable for others.
-fn files(path: &Path) -> io::Result<(PathBuf, File)> {
+fn files(path: &Path) -> io::Result<PathBuf> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::IsADirectory.into());
     };
@@ -235,22 +255,15 @@ fn files(path: &Path) -> io::Result<(PathBuf, File)> {
     let path = folder.join(name);
     match private_files().create_new(true).open(&path) {
         // Not opened: a process that closes a file lets go of every lock that it has on it, also of those of a connection
-        // that it opened before. Whoever closes the ledger elsewhere would then take the log away under that.
+        // that it opened before.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK)?;
         }
         made => drop(made?),
     }
-    let lock = private_files().create(true).truncate(false).open(path.with_added_extension("lock"))?;
+    lock_file(&path)?;
     File::open(folder)?.sync_all()?;
-    Ok((path, lock))
-}
-
-fn private_files() -> OpenOptions {
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600).custom_flags(no_follow);
-    options
+    Ok(path)
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -283,29 +296,6 @@ fn configure(connection: &Connection) -> Result<()> {
         connection.pragma_update(None, name, value).map_err(trouble)?;
     }
     Ok(())
-}
-
-/// The lock file, held until this goes away.
-struct Held<'a>(&'a File);
-
-impl<'a> Held<'a> {
-    fn wait(lock: &'a File) -> Result<Self> {
-        rustix::io::retry_on_intr(|| rustix::fs::flock(lock, FlockOperation::LockExclusive))
-            .map_err(|error| unavailable("file's lock", error.into()))?;
-        Ok(Self(lock))
-    }
-
-    /// Does not wait: none where somebody else holds it.
-    fn at_once(lock: &'a File) -> Option<Self> {
-        rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive).ok().map(|()| Self(lock))
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        // The kernel gives the lock back with the file in any case.
-        let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
-    }
 }
 
 #[cfg(test)]

@@ -18,11 +18,9 @@ use contracts::{Code, Failure, Result};
 
 use super::trouble::{beside, unavailable};
 
-/// The ledger's file, SQLite's log and the index of that.
-const ENDS: [&str; 3] = ["", "-wal", "-shm"];
-
-/// Where the files of an open ledger stand.
-pub(super) struct Place(Vec<(PathBuf, Identity)>);
+/// Where the files of an open ledger stand: itself, SQLite's log, and the index of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place([(PathBuf, Identity); 3]);
 
 /// What tells a file from every other that stands while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,22 +30,27 @@ pub(super) struct Identity {
 }
 
 impl Place {
-    /// Of a ledger that was opened when its file was this one.
-    pub(super) fn of(path: &Path, opened: Identity) -> Result<Self> {
-        let stands = |end| {
-            let path = beside(path, end);
-            identity(&path).map(|found| (path, found))
-        };
-        let place = Self(ENDS.into_iter().map(stands).collect::<Result<_>>()?);
-        match place.0.first() {
-            Some((_, found)) if *found == opened => Ok(place),
-            _ => Err(replaced(path)),
+    /// Of a ledger that was opened when its file was this one. Who opens it next goes by the name that it was given, in which
+    /// a folder may be a link.
+    pub(super) fn of(name: &Path, path: &Path, opened: Identity) -> Result<Self> {
+        let stands = |path: PathBuf| identity(&path).map(|found| (path, found));
+        let ledger = stands(name.to_owned())?;
+        if ledger.1 != opened {
+            return Err(replaced(name));
         }
+        Ok(Self([ledger, stands(beside(path, "-wal"))?, stands(beside(path, "-shm"))?]))
+    }
+
+    /// The ledger's file, by the name that it was given.
+    pub(super) fn path(&self) -> &Path {
+        let [(path, _), ..] = &self.0;
+        path
     }
 
     /// Whether it is this file's.
     pub(super) fn is_of(&self, file: Identity) -> bool {
-        self.0.first().is_some_and(|(_, own)| *own == file)
+        let [(_, own), ..] = &self.0;
+        *own == file
     }
 
     /// Refuses with `LEDGER_UNAVAILABLE` a file that is not there, which may be brought back, or a log that somebody took
@@ -69,8 +72,8 @@ impl Place {
 pub(super) fn taken_away(path: &Path) -> Failure {
     let detail = format!("the log of {} was taken away while it was open here", path.display());
     Failure::new(Code::LedgerUnavailable, detail).lasting().with_hint(
-        "Close every factory on this ledger in this process, or start it anew. Copy a ledger that is open from another process, \
-         by SQLite's own backup: docs/reliability.md, Copies.",
+        "Open the factory again. Copy a ledger that is open from another process, by SQLite's own backup: \
+         docs/reliability.md, Copies.",
     )
 }
 

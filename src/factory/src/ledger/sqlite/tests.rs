@@ -89,7 +89,7 @@ fn the_ledger_is_private_and_fully_synchronous() {
     }
     let ledger = opened(&file(&bench)).unwrap();
     let pragma = |name: &str| -> i64 {
-        let ask = |connection: &mut Connection, _: &File| {
+        let ask = |connection: &mut Connection| {
             Ok(connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap())
         };
         ledger.writer().unwrap().with(ask).unwrap()
