@@ -19,9 +19,9 @@ mod schema;
 mod trouble;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -86,6 +86,7 @@ impl SqliteLedger {
             Err(error) if is_read_only(&error) && path.is_file() => {
                 schema::require_current(&read_only(&path)?).map(|()| None)?
             }
+            Err(error) if error.kind() == io::ErrorKind::TooManyLinks => return Err(linked(&name)),
             Err(error) => return Err(unavailable(&name, error)),
         };
         Ok(Self { path, writer, clock })
@@ -238,12 +239,29 @@ fn files(path: &Path) -> io::Result<(PathBuf, File)> {
         // that it opened before. Whoever closes the ledger elsewhere would then take the log away under that.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK)?;
+            let found = fs::symlink_metadata(&path)?;
+            if found.is_file() && found.nlink() > 1 {
+                // Each name would have a log of its own, of which those who name another know nothing.
+                return Err(io::ErrorKind::TooManyLinks.into());
+            }
         }
         made => drop(made?),
     }
     let lock = private_files().create(true).truncate(false).open(path.with_added_extension("lock"))?;
     File::open(folder)?.sync_all()?;
     Ok((path, lock))
+}
+
+fn linked(name: &str) -> Failure {
+    Failure::new(
+        Code::LedgerUnavailable,
+        format!("the ledger {name} is one file under several names (hard links)"),
+    )
+    .with_hint(
+        "Let it have one name: close it, and take the others away. A copy is made by SQLite's own backup: \
+             docs/reliability.md, Copies.",
+    )
+    .lasting()
 }
 
 fn private_files() -> OpenOptions {
