@@ -10,7 +10,6 @@ use contracts::{Checked, Code, Digest, Failure, Result, names::ObjectKey, train_
 use crate::{
     layout,
     ledger::{Founding, Ledger, Marks, Run},
-    line::Line,
     store::{Put, Store},
 };
 
@@ -69,10 +68,10 @@ pub(crate) fn check(named: Option<&[u8]>, store: &dyn Store, ledger: &dyn Ledger
 
 /// Refuses with `STORE_CORRUPT` to go on with objects that are not the ledger's, or not any more, before anything is
 /// acknowledged there.
-pub(crate) fn require(Line { store, ledger, .. }: &Line) -> Result<()> {
+pub(crate) fn require(store: &dyn Store, ledger: &dyn Ledger) -> Result<()> {
     // Read before the objects are looked at: what they do not hold then, they lost.
     let Marks { founding, latest } = ledger.marks()?;
-    let is_own = match named(&**store)? {
+    let is_own = match named(store)? {
         Some(named) => is_name_of(&named, founding),
         // Made before stores named their ledger: of such a one its runs tell.
         None => founding.is_none() || latest.is_some(),
@@ -81,7 +80,7 @@ pub(crate) fn require(Line { store, ledger, .. }: &Line) -> Result<()> {
         let expected = "the name of the ledger that is open here";
         return Err(others(&key()?, expected, "another, or nothing"));
     }
-    match asked_for_and_gone(&**store, latest.as_ref())? {
+    match asked_for_and_gone(store, latest.as_ref())? {
         None => Ok(()),
         Some(request) => Err(others(&request, "what the ledger's latest run asked for", "nothing")),
     }

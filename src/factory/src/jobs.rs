@@ -28,7 +28,7 @@ use contracts::{
 
 use crate::{
     failpoint::{self, Failpoint},
-    founding, keys,
+    keys,
     layout::last_segment,
     line::Line,
     store,
@@ -59,7 +59,7 @@ impl Line {
         config: &RunConfig,
         request: &Checked<TrainBuildRequest>,
     ) -> Result<Reference<JobRequest>> {
-        founding::require(self)?;
+        self.require_own_objects()?;
         let file = file_of(name)?;
         let key = in_folder(&config.platform_run_id, REQUESTS)?.join(&file)?;
         let job = job_of(config, request).map_err(|failure| about(&key, failure))?;
@@ -87,7 +87,7 @@ impl Line {
         mut taken: impl FnMut(&ObjectKey, Taken) -> bool,
     ) -> Result<()> {
         self.keys.require_signer()?;
-        founding::require(self)?;
+        self.require_own_objects()?;
         let answers = in_folder(&config.platform_run_id, INVOCATIONS)?;
         let answered = self.store.list(&answers)?;
         for (job, obstacle) in self.inbox(&in_folder(&config.platform_run_id, REQUESTS)?)? {

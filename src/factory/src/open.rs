@@ -124,7 +124,7 @@ impl Factory {
     /// Builds a dataset; see [`dataset::build`].
     pub fn build_dataset(&self, spec: &DatasetSpec, sources: Sources, watch: &dyn Watch) -> Result<Built> {
         watch.stage(Stage::Build);
-        founding::require(&self.line)?;
+        self.line.require_own_objects()?;
         dataset::build(&*self.line.store, spec, sources, self.line.clock.now(), watch)
     }
 
@@ -134,7 +134,7 @@ impl Factory {
         owner: &PlatformRunId,
         config: &Checked<TrainingConfig>,
     ) -> Result<Reference<TrainingConfig>> {
-        founding::require(&self.line)?;
+        self.line.require_own_objects()?;
         self.put(|batch| add(batch, owner, CONFIGS, config))
     }
 
@@ -144,7 +144,7 @@ impl Factory {
         owner: &PlatformRunId,
         profile: &Checked<GovernanceProfile>,
     ) -> Result<Reference<GovernanceProfile>> {
-        founding::require(&self.line)?;
+        self.line.require_own_objects()?;
         self.put(|batch| add(batch, owner, PROFILES, profile))
     }
 

@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::{
     admission::admit,
     failpoint::{self, Failpoint},
-    founding, layout,
+    layout,
     ledger::{Admission, Lease, Run, Step, Submission},
     line::{LEASE_SECONDS, Line},
     run, store,
@@ -82,7 +82,7 @@ impl Line {
         request: Checked<TrainBuildRequest>,
         record: impl FnOnce(&Submission) -> Result<T>,
     ) -> Result<T> {
-        founding::require(self)?;
+        self.require_own_objects()?;
         let admitted = admit(&*self.store, request)?;
         let request = admitted.request();
         self.require_superseded(request)?;
@@ -139,7 +139,7 @@ impl Line {
         watch: &dyn Watch,
     ) -> Result<Option<Worked>> {
         self.keys.require_signer()?;
-        founding::require(self)?;
+        self.require_own_objects()?;
         let lease = self.ledger.claim(worker, LEASE_SECONDS, only)?;
         Ok(lease.map(|lease| self.carry_out(&lease, watch)))
     }
@@ -163,7 +163,7 @@ impl Line {
     /// that are not those of the ledger.
     pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &Reason) -> Result<Run> {
         self.keys.require_signer()?;
-        founding::require(self)?;
+        self.require_own_objects()?;
         let owner = self.require_decider(run, actor, |roles| (&roles.request, "request or cancel a run"))?;
         self.require_receipts_earned(&owner, run)?;
         let evidence = self.evidence(run)?;
