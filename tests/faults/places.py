@@ -120,6 +120,9 @@ class Backend(Protocol):
     def objects(self, place: Place) -> dict[str, bytes]:
         """Give every object of a factory, by its key."""
 
+    def bring_back(self, place: Place, objects: dict[str, bytes]) -> None:
+        """Let these be all objects of a factory, under whoever has it open."""
+
 
 class Folders:
     """A folder for each factory, with a ledger in SQLite."""
@@ -144,6 +147,15 @@ class Folders:
         root = Path(place.root, "objects")
         found = (path for path in root.rglob("*") if path.is_file() and ".staging" not in path.parts)
         return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+    def bring_back(self, place: Place, objects: dict[str, bytes]) -> None:
+        """Let these be all objects of a factory, under whoever has it open."""
+        root = Path(place.root, "objects")
+        for key in self.objects(place):
+            (root / key).unlink()
+        for key, content in objects.items():
+            (root / key).parent.mkdir(parents=True, exist_ok=True)
+            (root / key).write_bytes(content)
 
 
 class Servers:
@@ -186,6 +198,13 @@ class Servers:
     def objects(self, place: Place) -> dict[str, bytes]:
         """Give every object of a factory, by its key."""
         return self.s3.objects(_database(place))
+
+    def bring_back(self, place: Place, objects: dict[str, bytes]) -> None:
+        """Let these be all objects of a factory, under whoever has it open."""
+        with self.s3.line() as ask:
+            for key in self.objects(place):
+                ask("DELETE", f"{BUCKET}/{_database(place)}/{key}")
+        self.s3.put(_database(place), objects)
 
 
 def _database(place: Place) -> str:

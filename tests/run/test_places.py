@@ -148,9 +148,12 @@ def test_a_copy_that_a_process_makes_of_a_ledger_it_has_open_costs_nothing(
     assert again.fsck()["findings"] == []
 
 
-def test_a_ledger_by_a_link_is_refused(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])
+def test_a_ledger_by_a_link_is_refused(
+    root: Path, tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
     link = tmp_path / "link.sqlite"
-    link.symlink_to(root / "ledger.sqlite")
+    make(link, root / "ledger.sqlite")
     failure = refused(lambda: mf.open(root, ledger=str(link)))
     assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", False)
     assert list(tmp_path.glob("link.sqlite?*")) == []

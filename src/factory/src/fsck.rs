@@ -98,6 +98,7 @@ pub fn fsck(line: &Line) -> Result<Checkup> {
         founding::named(&*line.store)
             .and_then(|named| founding::check(named.as_deref(), &*line.store, &*line.ledger)),
     );
+    checkup.note("I1", "objects", line.require_own_objects());
     let mut owners = BTreeSet::new();
     for run in runs.unwrap_or_default() {
         checkup.runs += 1;

@@ -59,6 +59,7 @@ impl Line {
         config: &RunConfig,
         request: &Checked<TrainBuildRequest>,
     ) -> Result<Reference<JobRequest>> {
+        self.require_own_objects()?;
         let file = file_of(name)?;
         let key = in_folder(&config.platform_run_id, REQUESTS)?.join(&file)?;
         let job = job_of(config, request).map_err(|failure| about(&key, failure))?;
@@ -78,13 +79,15 @@ impl Line {
     }
 
     /// Takes up the jobs of a configuration that nobody answered yet, in the order of their names, and tells what became
-    /// of each, and of what lies there and is no job. `taken` says whether to go on with the next.
+    /// of each, and of what lies there and is no job. `taken` says whether to go on with the next. Refuses with
+    /// `STORE_CORRUPT` objects that are not those of the ledger.
     pub fn take_up(
         &self,
         config: &RunConfig,
         mut taken: impl FnMut(&ObjectKey, Taken) -> bool,
     ) -> Result<()> {
         self.keys.require_signer()?;
+        self.require_own_objects()?;
         let answers = in_folder(&config.platform_run_id, INVOCATIONS)?;
         let answered = self.store.list(&answers)?;
         for (job, obstacle) in self.inbox(&in_folder(&config.platform_run_id, REQUESTS)?)? {

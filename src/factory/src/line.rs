@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Clock, keys::Keys, ledger::Ledger, registry::Registry, store::Store};
+use contracts::Result;
+
+use crate::{clock::Clock, founding, keys::Keys, ledger::Ledger, registry::Registry, store::Store};
 
 /// Seconds that a claim holds a run without a sign of life.
 pub(crate) const LEASE_SECONDS: u32 = 30;
@@ -20,4 +22,11 @@ pub struct Line {
     pub clock: Arc<dyn Clock>,
     /// Whose word counts.
     pub keys: Arc<Keys>,
+}
+
+impl Line {
+    /// Refuses with `STORE_CORRUPT` objects that are not those of the ledger, or not any more.
+    pub(crate) fn require_own_objects(&self) -> Result<()> {
+        founding::require(&*self.store, &*self.ledger)
+    }
 }

@@ -124,6 +124,7 @@ impl Factory {
     /// Builds a dataset; see [`dataset::build`].
     pub fn build_dataset(&self, spec: &DatasetSpec, sources: Sources, watch: &dyn Watch) -> Result<Built> {
         watch.stage(Stage::Build);
+        self.line.require_own_objects()?;
         dataset::build(&*self.line.store, spec, sources, self.line.clock.now(), watch)
     }
 
@@ -133,6 +134,7 @@ impl Factory {
         owner: &PlatformRunId,
         config: &Checked<TrainingConfig>,
     ) -> Result<Reference<TrainingConfig>> {
+        self.line.require_own_objects()?;
         self.put(|batch| add(batch, owner, CONFIGS, config))
     }
 
@@ -142,10 +144,11 @@ impl Factory {
         owner: &PlatformRunId,
         profile: &Checked<GovernanceProfile>,
     ) -> Result<Reference<GovernanceProfile>> {
+        self.line.require_own_objects()?;
         self.put(|batch| add(batch, owner, PROFILES, profile))
     }
 
-    /// Stores what a request names beside its data, at once.
+    /// Stores what a request names beside its data, at once. Whether these are the ledger's objects, the request asks.
     pub fn put_inputs(
         &self,
         owner: &PlatformRunId,
@@ -173,7 +176,7 @@ impl Factory {
 
     /// Publishes a run that passed: sends its request again with permission to publish, and carries that out.
     ///
-    /// A run that is published stays so. Refuses with `PUBLISH_NOT_ELIGIBLE` a run that did not pass,
+    /// A run that is published stays so. Refuses with `EVIDENCE_UNRESOLVED` one that lost what it left behind, with `PUBLISH_NOT_ELIGIBLE` a run that did not pass,
     /// `PUBLISH_NOT_ALLOWED` a requester who may not, and with `INVALID_TRANSITION` a run that is not that far.
     pub fn publish(
         &self,
@@ -184,7 +187,7 @@ impl Factory {
     ) -> Result<Run> {
         let row = self.line.ledger.run(run)?;
         match row.progress.state {
-            State::Published => return Ok(row),
+            State::Published => return self.line.require_kept(run).map(|()| row),
             State::Fail => {
                 return Err(Failure::new(
                     Code::PublishNotEligible,
@@ -227,7 +230,7 @@ impl Factory {
             .ok_or_else(|| Failure::new(Code::LeaseLost, format!("another worker publishes {run}")))
     }
 
-    /// The receipt of a run in its present state, its signature checked; none while it is not at rest.
+    /// The receipt of a run in its present state; see [`Line::receipt`].
     pub fn receipt(&self, run: &TrainRunId) -> Result<Option<Checked<RunReceipt>>> {
         self.line.receipt(run)
     }

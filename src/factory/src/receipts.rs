@@ -34,7 +34,8 @@ impl Line {
         latest_evidence(&self.ledger.events(run)?)
     }
 
-    /// The receipt of a run in its present state, its signature checked; none while it is not at rest.
+    /// The receipt of a run in its present state, its signature checked; none while it is not at rest, or its receipt yet to
+    /// come. Refuses with `EVIDENCE_UNRESOLVED`, for good, a run whose receipt is gone.
     pub(crate) fn receipt(&self, run: &TrainRunId) -> Result<Option<Checked<RunReceipt>>> {
         let row = self.ledger.run(run)?;
         let request = Checked::<TrainBuildRequest>::parse(&row.request)?;
@@ -48,6 +49,9 @@ impl Line {
                 "a document of its run",
                 "another run's",
             )),
+            None if row.progress.state.earns_a_receipt() && !self.is_yet_to_settle(run)? => {
+                Err(lost(run, &key))
+            }
             found => Ok(found),
         }
     }
@@ -55,9 +59,53 @@ impl Line {
     /// Writes the receipts that a run has earned and that are missing: what a crash between the ledger and the
     /// receipt leaves undone.
     pub fn settle(&self, run: &TrainRunId) -> Result<()> {
+        self.write_receipts(&self.earned_receipts(run)?)
+    }
+
+    /// Settles a run that others carried out, once it is seen that what it left behind is there: a receipt shows that a run
+    /// is complete. Refuses as [`require_kept`](Self::require_kept) does.
+    pub(crate) fn settle_kept(&self, run: &TrainRunId) -> Result<()> {
         let earned = self.earned_receipts(run)?;
+        self.require_named(run, &earned)?;
+        self.write_receipts(&earned)
+    }
+
+    /// Refuses with `EVIDENCE_UNRESOLVED`, for good, a run that earned a receipt and whose evidence is not there: it was,
+    /// before the ledger knew of it. Whether its bytes are those that were pinned, who reads them sees.
+    pub(crate) fn require_kept(&self, run: &TrainRunId) -> Result<()> {
+        self.require_named(run, &self.earned_receipts(run)?)
+    }
+
+    fn require_named(&self, run: &TrainRunId, earned: &[(ObjectKey, RunReceipt)]) -> Result<()> {
+        // The last names what those before do.
+        let Some((key, receipt)) = earned.last() else { return Ok(()) };
+        self.require_there(&PlatformRunId::new(key.owner())?, run, &receipt.evidence)
+    }
+
+    /// Refuses in the same way evidence of a run, as the ledger holds it.
+    pub(crate) fn require_there(
+        &self,
+        owner: &PlatformRunId,
+        run: &TrainRunId,
+        evidence: &Evidence,
+    ) -> Result<()> {
+        let named = named_by(evidence);
+        if named.is_empty() {
+            return Ok(());
+        }
+        // Most of it stands in one folder, of which a bucket tells in one answer.
+        let listed = self.store.list(&layout::run(owner, run)?)?.keys;
+        for key in named {
+            if listed.binary_search(key).is_err() && self.store.size(key)?.is_none() {
+                return Err(lost(run, key));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_receipts(&self, earned: &[(ObjectKey, RunReceipt)]) -> Result<()> {
         keys::write_signed::<RunReceipt, _>(&*self.store, |batch| {
-            for (key, receipt) in &earned {
+            for (key, receipt) in earned {
                 let signed = keys::standing_or_signed(&*self.store, &self.keys, key, receipt.clone())?;
                 batch.add_document(key.clone(), &signed);
             }
@@ -134,6 +182,8 @@ impl Line {
 
     /// Settles every run that came to rest lately and has no receipt of its state. `settled` holds how many events each
     /// had when it was looked at last, and is brought up to date: those are not looked at again.
+    ///
+    /// Refuses with `STORE_CORRUPT` objects that are older than what the ledger says of such a run.
     pub(crate) fn settle_lately(&self, settled: &mut BTreeMap<TrainRunId, u64>) -> Result<()> {
         let runs = self.ledger.lately_at_rest(SETTLING_SECONDS)?;
         let mut looked_at = BTreeMap::new();
@@ -142,7 +192,11 @@ impl Line {
                 let request = Checked::<TrainBuildRequest>::parse(&run.request)?;
                 let key = layout::receipt(&request.platform_run_id, &run.run_id, run.progress.state)?;
                 if self.store.get(&key)?.is_none() {
-                    self.settle(&run.run_id)?;
+                    // Without both its receipt and what that is to name the objects are of an earlier moment.
+                    self.settle_kept(&run.run_id).map_err(|failure| match failure.code {
+                        Code::EvidenceUnresolved => failure.with_code(Code::StoreCorrupt),
+                        _ => failure,
+                    })?;
                 }
             }
             looked_at.insert(run.run_id, run.events);
@@ -150,6 +204,43 @@ impl Line {
         *settled = looked_at;
         Ok(())
     }
+}
+
+/// Where everything stands that evidence names.
+fn named_by(evidence: &Evidence) -> Vec<&ObjectKey> {
+    let Evidence {
+        plan,
+        model,
+        execution_record,
+        eval_report,
+        measurements,
+        champion,
+        gate_receipt,
+        publish_eligibility,
+        bundle,
+        publication,
+    } = evidence;
+    let named = [
+        plan.as_ref().map(|reference| &reference.uri),
+        model.as_ref().map(|reference| &reference.uri),
+        execution_record.as_ref().map(|reference| &reference.uri),
+        eval_report.as_ref().map(|reference| &reference.uri),
+        measurements.as_ref().map(|reference| &reference.uri),
+        champion.as_ref().map(|reference| &reference.uri),
+        gate_receipt.as_ref().map(|reference| &reference.uri),
+        publish_eligibility.as_ref().map(|reference| &reference.uri),
+        bundle.as_ref().map(|reference| &reference.uri),
+        publication.as_ref().map(|reference| &reference.uri),
+    ];
+    named.into_iter().flatten().collect()
+}
+
+fn lost(run: &TrainRunId, key: &ObjectKey) -> Failure {
+    let expected = format!("there, as the ledger says of {run}");
+    Failure::at(Code::EvidenceUnresolved, key.as_str(), expected, "nothing").lasting().with_hint(
+        "It was lost since, or the objects are older than their ledger: bring it back, or the objects of the ledger's moment: \
+         docs/reliability.md, Copies.",
+    )
 }
 
 pub(crate) fn holds_evidence(event: &Event) -> bool {

@@ -107,7 +107,11 @@ impl Claimed<'_> {
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
         let candidate = match judged_before.iter().rev().find(evaluated) {
-            Some(event) => Candidate::from_evidence(&evidence_of(event)?)?,
+            Some(event) => {
+                let evidence = evidence_of(event)?;
+                self.line.require_there(&request.platform_run_id, self.lease.run_id(), &evidence)?;
+                Candidate::from_evidence(&evidence)?
+            }
             None => Candidate { champion: self.champion(&request)?, ..self.train_and_evaluate(request)? },
         };
         // The ledger pins whom the candidate has to beat before a receipt is written: whoever carries the run on
@@ -187,8 +191,11 @@ impl Claimed<'_> {
 
     /// Publishing what passed before: judged again from the evidence, never trained.
     fn publish_only(&self) -> Result<()> {
-        self.line.require_receipts_earned(&self.request()?.platform_run_id, self.lease.run_id())?;
-        let evidence = latest_evidence(&self.line.ledger.events(self.lease.run_id())?)?;
+        let (owner, run) = (self.request()?.into_inner().platform_run_id, self.lease.run_id());
+        self.line.require_receipts_earned(&owner, run)?;
+        let evidence = latest_evidence(&self.line.ledger.events(run)?)?;
+        // The bundle is written by whoever publishes it.
+        self.line.require_there(&owner, run, &Evidence { bundle: None, ..evidence.clone() })?;
         match gate::confirm(&*self.line.store, &evidence)? {
             Judged::Fail { .. } => Err(Failure::new(Code::PublishNotEligible, "the gate said FAIL")),
             Judged::Pass(passed) => {

@@ -25,7 +25,7 @@ use crate::{
     admission::admit,
     failpoint::{self, Failpoint},
     layout,
-    ledger::{Admission, Lease, Run, Submission},
+    ledger::{Admission, Lease, Run, Step, Submission},
     line::{LEASE_SECONDS, Line},
     run, store,
     watch::Watch,
@@ -44,8 +44,16 @@ pub struct Worked {
 
 impl Line {
     /// Admits a request and records it; the same request, run or restart gives the same run.
+    ///
+    /// Refuses with `EVIDENCE_UNRESOLVED`, for good, a run that came to rest before and lost what it left behind, and with
+    /// `STORE_CORRUPT` objects that are not those of the ledger.
     pub fn submit(&self, request: Checked<TrainBuildRequest>) -> Result<Admission> {
-        self.recorded(request, |submission| self.ledger.submit(submission))
+        let admission = self.recorded(request, |submission| self.ledger.submit(submission))?;
+        // Of a run that is carried on whoever does that looks.
+        if !admission.fresh && admission.run.progress.apply(Step::Claim).is_err() {
+            self.require_kept(&admission.run.run_id)?;
+        }
+        Ok(admission)
     }
 
     /// Admits a request and carries its run as far as it goes: [`submit`](Self::submit) and [`work`](Self::work) on that
@@ -74,6 +82,7 @@ impl Line {
         request: Checked<TrainBuildRequest>,
         record: impl FnOnce(&Submission) -> Result<T>,
     ) -> Result<T> {
+        self.require_own_objects()?;
         let admitted = admit(&*self.store, request)?;
         let request = admitted.request();
         self.require_superseded(request)?;
@@ -107,20 +116,22 @@ impl Line {
     /// Claims one run, or only the given one, and carries it as far as it goes. `None` where nothing is to do.
     ///
     /// A failure of the run is recorded, with its code, and returned. A worker that finds nothing to do writes
-    /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them.
+    /// the receipts that a crash left undone. Refuses with `SIGNING_KEY_UNAVAILABLE` where nobody could sign them, and as
+    /// [`submit`](Self::submit) what was lost.
     pub fn work(&self, worker: &Name, only: Option<&TrainRunId>, watch: &dyn Watch) -> Result<Option<Run>> {
         if let Some(worked) = self.take(worker, only, watch)? {
             return worked.failure.map_or(Ok(worked.run), Err);
         }
         match only {
-            Some(run) => self.settle(run)?,
+            Some(run) => self.settle_kept(run)?,
             None => self.settle_lately(&mut BTreeMap::new())?,
         }
         Ok(None)
     }
 
     /// Claims one run, or only the given one, and carries it as far as it goes: what became of it, or `None` where
-    /// nothing is to do. Refuses with `SIGNING_KEY_UNAVAILABLE`, and as claiming does.
+    /// nothing is to do. Refuses with `SIGNING_KEY_UNAVAILABLE`, with `STORE_CORRUPT` objects that are not those of the
+    /// ledger, and as claiming does.
     pub(crate) fn take(
         &self,
         worker: &Name,
@@ -128,6 +139,7 @@ impl Line {
         watch: &dyn Watch,
     ) -> Result<Option<Worked>> {
         self.keys.require_signer()?;
+        self.require_own_objects()?;
         let lease = self.ledger.claim(worker, LEASE_SECONDS, only)?;
         Ok(lease.map(|lease| self.carry_out(&lease, watch)))
     }
@@ -147,9 +159,11 @@ impl Line {
     /// Stops a run for good, for somebody who may ask for it: FAIL with `RUN_CANCELLED`, whoever carries it out.
     ///
     /// Refuses with `ACTOR_NOT_ALLOWED` whom the profile does not let request runs, with `INVALID_TRANSITION` a run that
-    /// was judged already, and with `LEDGER_CORRUPT` one that was by what stands in the store.
+    /// was judged already, with `LEDGER_CORRUPT` one that was by what stands in the store, and with `STORE_CORRUPT` objects
+    /// that are not those of the ledger.
     pub fn cancel(&self, run: &TrainRunId, actor: &Principal, reason: &Reason) -> Result<Run> {
         self.keys.require_signer()?;
+        self.require_own_objects()?;
         let owner = self.require_decider(run, actor, |roles| (&roles.request, "request or cancel a run"))?;
         self.require_receipts_earned(&owner, run)?;
         let evidence = self.evidence(run)?;

@@ -17,7 +17,7 @@ use contracts::{
 use serde_json::Value;
 
 use super::{
-    Admission, Anchor, Anchors, Head, Ledger, Signers, Submission,
+    Admission, Anchor, Anchors, Head, Ledger, Marks, Signers, Submission,
     anchor::AnchorRow,
     database::{Backend, Lock, Transaction},
     event::Event,
@@ -127,12 +127,13 @@ impl<B: Backend> Ledger for B {
         })
     }
 
-    fn founding(&self) -> Result<Option<Digest<Founding>>> {
-        let found = self.read(founding)?;
-        if let Some(founding) = found {
+    fn marks(&self) -> Result<Marks> {
+        let (first, latest) = self.read(rows::first_signer_and_latest_run)?;
+        let founding = first.map(|row| founding_by(&row)).transpose()?;
+        if let Some(founding) = founding {
             self.is_founded(founding);
         }
-        Ok(found)
+        Ok(Marks { founding, latest })
     }
 
     fn verify(&self) -> Result<Head> {
@@ -306,7 +307,11 @@ fn decide(
 /// What tells the ledger from every other.
 pub(super) fn founding(transaction: &mut dyn Transaction) -> Result<Option<Digest<Founding>>> {
     let known = rows::signers(transaction, Lock::None)?;
-    known.first().map(|row| row.digest()?.to_string().parse()).transpose()
+    known.first().map(founding_by).transpose()
+}
+
+fn founding_by(first: &SignerRow) -> Result<Digest<Founding>> {
+    first.digest()?.to_string().parse()
 }
 
 fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {

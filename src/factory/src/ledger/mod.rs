@@ -89,6 +89,16 @@ pub struct Head {
     pub digest: Digest<Head>,
 }
 
+/// By what a ledger knows its objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// What tells this ledger from every other: the digest of the first signer's row, with the moment at which it came;
+    /// none in a factory that is being made.
+    pub founding: Option<Digest<Founding>>,
+    /// The run that was admitted last.
+    pub latest: Option<Run>,
+}
+
 /// A ledger of runs. Every write is one durable transaction.
 pub trait Ledger: Send + Sync {
     /// Admits a request.
@@ -158,9 +168,8 @@ pub trait Ledger: Send + Sync {
     /// The events of a run from the first.
     fn events(&self, id: &TrainRunId) -> Result<Vec<Event>>;
 
-    /// What tells this ledger from every other: the digest of the first signer's row, with the moment at which it came;
-    /// none in a factory that is being made.
-    fn founding(&self) -> Result<Option<Digest<Founding>>>;
+    /// What shows whether objects are those of this ledger.
+    fn marks(&self) -> Result<Marks>;
 
     /// Computes every hash, digest and fold again; `LEDGER_CORRUPT` names the first run that is wrong.
     fn verify(&self) -> Result<Head>;

@@ -165,6 +165,26 @@ pub(super) fn latest(
     checked.into_iter().collect()
 }
 
+/// Who signed first, and the run that was admitted last, asked in one go.
+pub(super) fn first_signer_and_latest_run(
+    transaction: &mut dyn Transaction,
+) -> Result<(Option<SignerRow>, Option<Run>)> {
+    let queries = [
+        Query { sql: select!(signers "ORDER BY sequence LIMIT 1"), lock: Lock::None, parameters: &[] },
+        Query { sql: LATEST, lock: Lock::None, parameters: &[Cell::Integer(1)] },
+    ];
+    let (mut signer, mut run) = (None, None);
+    transaction.select(&queries, &mut |place, row| {
+        let cells = Cells::of(row);
+        match place {
+            0 => signer = Some(SignerRow::read(&cells)?),
+            _ => run = Some(Run::read(&cells)?),
+        }
+        Ok(())
+    })?;
+    Ok((signer, run))
+}
+
 /// Runs in the order of their ids, from the first after the given one.
 pub(super) fn runs_after(transaction: &mut dyn Transaction, previous: &str, limit: u32) -> Result<Vec<Run>> {
     let sql = select!(runs "WHERE run_id > $1 ORDER BY run_id LIMIT $2");

@@ -90,6 +90,13 @@ texts! {
     }
 }
 
+impl State {
+    /// Whether a run that is there has a receipt of it.
+    pub(crate) const fn earns_a_receipt(self) -> bool {
+        matches!(self, Self::Pass | Self::Fail | Self::Published)
+    }
+}
+
 /// What can happen to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {

@@ -95,6 +95,7 @@ fn evidence_changed_after_the_gate_is_never_published() {
             apply(&place, &uri);
             let failure = place.factory.publish(&run, &alice(), &worker(), &Silent).unwrap_err();
             assert_refusal(&format!("{name} {change}"), &failure, code, &uri);
+            assert!(!failure.retryable(), "{name} {change}: it was there");
             assert!(
                 place.store().list(&ObjectKey::new("registry/bundles").unwrap()).unwrap().keys.is_empty()
             );

@@ -20,6 +20,7 @@ mod fsck;
 mod gate;
 mod guard;
 mod inbox;
+mod lost;
 mod opening;
 mod publish;
 mod registry;

@@ -224,8 +224,8 @@ fn a_ledger_that_does_not_know_the_history_leaves_the_run_open_and_the_registry_
 #[test]
 fn a_ledger_that_is_older_than_a_runs_receipt_carries_it_out_no_more() {
     let (place, run) = Place::passed();
-    let folder = folder();
-    let ledger = SqliteLedger::open(folder.path().join("older.sqlite"), place.clock.clone()).unwrap();
+    let copy = Place::new();
+    let ledger = SqliteLedger::open(copy.root().join("ledger.sqlite"), place.clock.clone()).unwrap();
     let older = place.with(|line| Line { ledger: Arc::new(ledger), ..line });
     let before = place.objects();
     let mut request = place.quick();

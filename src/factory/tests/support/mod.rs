@@ -30,7 +30,7 @@ use contracts::{
 };
 use factory::{
     Factory, Place,
-    dataset::{DatasetSpec, Source, Sources},
+    dataset::{Built, DatasetSpec, Source, Sources},
     store::Location,
 };
 use kernels::{
@@ -170,6 +170,16 @@ pub fn opened(root: &Path) -> Factory {
     Factory::make(&Place { root: Location::Folder(root.into()), ledger: None, keys: None }).unwrap()
 }
 
+/// Builds the dataset.
+pub fn build(factory: &Factory, payments: &Payments) -> contracts::Result<Built> {
+    let spec: DatasetSpec = serde_json::from_value(spec(payments)).unwrap();
+    let sources = Sources {
+        events: Source::Batches(vec![events(payments)]),
+        labels: Source::Batches(vec![labels(payments)]),
+    };
+    factory.build_dataset(&spec, sources, &Silent)
+}
+
 /// A factory with a dataset, ready for requests.
 pub struct Bench {
     pub factory: Factory,
@@ -181,12 +191,7 @@ impl Bench {
     pub fn new(root: &Path) -> Self {
         let factory = opened(root);
         let payments = payments();
-        let spec: DatasetSpec = serde_json::from_value(spec(&payments)).unwrap();
-        let sources = Sources {
-            events: Source::Batches(vec![events(&payments)]),
-            labels: Source::Batches(vec![labels(&payments)]),
-        };
-        let built = factory.build_dataset(&spec, sources, &Silent).unwrap();
+        let built = build(&factory, &payments).unwrap();
         Self { factory, payments, manifest: built.reference }
     }
 

@@ -22,6 +22,7 @@ mod trouble;
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -87,6 +88,7 @@ impl SqliteLedger {
             Err(error) if is_read_only(&error) && path.is_file() => {
                 schema::require_current(&read_only(&path)?).map(|()| None)?
             }
+            Err(error) if error.kind() == io::ErrorKind::TooManyLinks => return Err(linked(&name)),
             Err(error) => return Err(unavailable(&name, error)),
         };
         Ok(Self { path, writer, clock })
@@ -258,12 +260,27 @@ fn files(path: &Path) -> io::Result<PathBuf> {
         // that it opened before.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK)?;
+            let found = fs::symlink_metadata(&path)?;
+            if found.is_file() && found.nlink() > 1 {
+                // Each name would have a log of its own, of which those who name another know nothing.
+                return Err(io::ErrorKind::TooManyLinks.into());
+            }
         }
         made => drop(made?),
     }
     lock_file(&path)?;
     File::open(folder)?.sync_all()?;
     Ok(path)
+}
+
+fn linked(name: &str) -> Failure {
+    let detail = format!("the ledger {name} is one file under several names (hard links)");
+    Failure::new(Code::LedgerUnavailable, detail)
+        .with_hint(
+            "Let it have one name: close it, and take the others away. A copy is made by SQLite's own backup: \
+             docs/reliability.md, Copies.",
+        )
+        .lasting()
 }
 
 fn is_read_only(error: &io::Error) -> bool {

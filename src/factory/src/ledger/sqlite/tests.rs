@@ -79,6 +79,28 @@ fn files_that_are_no_ledger_are_refused() {
     assert_eq!(code("folder"), Code::LedgerUnavailable);
 }
 
+/// Each name would have a log of its own, of which those who name the other know nothing.
+#[test]
+fn a_ledger_under_several_names_is_not_worked_with() {
+    let bench = Bench::sqlite();
+    let run = bench.submit(1, false);
+    let second = folder(&bench).join("second.sqlite");
+    fs::hard_link(file(&bench), &second).unwrap();
+    for path in [&file(&bench), &second] {
+        let failure = opened(path).err().unwrap();
+        assert_eq!((failure.code, failure.retryable()), (Code::LedgerUnavailable, false));
+        assert!(failure.detail.contains(path.to_str().unwrap()), "{failure}");
+        assert!(failure.hint().contains("one name"), "{failure}");
+    }
+    for end in ["-wal", "-shm", ".lock"] {
+        assert!(!beside(&second, end).exists(), "{end}: nothing is made beside it");
+    }
+    // Who has it open goes on.
+    bench.submit(2, false);
+    fs::remove_file(second).unwrap();
+    assert_eq!(opened(&file(&bench)).unwrap().run(&run.run_id).unwrap(), run);
+}
+
 #[test]
 fn the_ledger_is_private_and_fully_synchronous() {
     let bench = Bench::sqlite();

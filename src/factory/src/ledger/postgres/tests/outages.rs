@@ -289,7 +289,7 @@ fn another_ledger_in_the_place_of_the_one_that_is_open_is_refused() {
     let (Some(bench), Some(other)) = (Bench::postgres(), Bench::postgres()) else { return };
     for (bench, key) in [(&bench, 1), (&other, 2)] {
         bench.ledger.admit_signer(&Ed25519([key; 32]), &|_| false).unwrap();
-        bench.ledger.founding().unwrap();
+        bench.ledger.marks().unwrap();
     }
     let run = bench.submit(1, false);
     let (own, strange) = (&database(&bench).name, &database(&other).name);
