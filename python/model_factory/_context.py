@@ -62,12 +62,12 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the parts of a factory stand; those that are not named stand in the root.
+    """Where the parts of a factory stand, from wherever one looks; unnamed ones stand in the root.
 
     Attributes
     ----------
     root, ledger, keys : path or URL
-        As :func:`model_factory.open` takes them.
+        As :func:`model_factory.open` takes them; a path is made absolute.
     """
 
     root: str | PathLike[str]
@@ -82,6 +82,16 @@ class Place:
         # Unlike Path.is_file this says no where it may not look, which the core tells in its own words.
         if keys is not None and os.path.isfile(keys):  # noqa: PTH113
             raise _native.refusal("PARAMETER_INVALID", "keys", "the folder that holds the keys", "a file")
+        for name in ("root", "ledger", "keys"):
+            object.__setattr__(self, name, _standing(getattr(self, name)))
+
+
+def _standing(place: str | PathLike[str] | None) -> str | None:
+    """Name a place so that it stays the same one when the working directory changes."""
+    if place is None:
+        return None
+    text = os.fspath(place)
+    return text if "://" in text else os.path.abspath(text)  # noqa: PTH100 - a folder that may be a link stays it
 
 
 @dataclass(frozen=True)

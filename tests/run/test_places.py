@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
+import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,24 +133,168 @@ def test_who_is_refused_takes_nothing_back_as_it_ends(
     assert opened(root).fsck()["findings"] == []
 
 
-def test_a_copy_that_a_process_makes_of_a_ledger_it_has_open_costs_nothing(
+# Opens and closes a ledger by the SQLite that Python came with, as programs of others do.
+ANOTHER_SQLITE = """
+import sqlite3, sys
+ledger = sqlite3.connect(sys.argv[1])
+ledger.execute("SELECT count(*) FROM runs").fetchall()
+ledger.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere SQLite's own locks have to do")
+def test_a_process_that_reads_the_files_of_a_ledger_it_has_open_loses_nothing(
     root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path
 ) -> None:
-    """Closing what was copied lets go of its locks: who closes the ledger elsewhere tidies its log up."""
+    """Closing what was read lets go of SQLite's locks, by which others see that the log is in use."""
     factory = opened(root)
-    submit(factory, published[1], 3)
+    runs = {submit(factory, published[1], 3).id}
+    log = (root / "ledger.sqlite-wal").stat().st_ino
+    another = [sys.executable, "-c", ANOTHER_SQLITE, str(root / "ledger.sqlite")]
     shutil.copytree(root, tmp_path / "copy")
-    elsewhere(root, published[1], 10, 1)
-    for use in (factory.runs, lambda: opened(root)):
-        failure = refused(use)
-        assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", False)
-        assert "Close every factory on this ledger in this process" in str(failure.hint)
+    with sqlite3.connect(root / "ledger.sqlite") as ledger:
+        ledger.execute("SELECT count(*) FROM runs").fetchall()
+    ledger.close()
+    for seed in range(10, 13):
+        subprocess.run(another, check=True)
+        elsewhere(root, published[1], seed, 1)
+        runs.add(submit(factory, published[1], seed - 6).id)
+    assert (root / "ledger.sqlite-wal").stat().st_ino == log
+    ours = {run.id for run in factory.runs()}
+    assert runs < ours
     del factory
     gc.collect()
+    # Whoever was the last tidies up as ever.
+    subprocess.run(another, check=True)
+    assert not (root / "ledger.sqlite-wal").exists()
+    assert {run.id for run in opened(root).runs()} == ours
+
+
+def test_a_ledger_whose_log_was_taken_away_is_opened_again(
+    root: Path, published: tuple[Path, mf.Dataset, str]
+) -> None:
+    """Whatever still has the old log is closed, though somebody still has the factory or a run of it."""
+    factory = opened(root)
+    run = submit(factory, published[1], 3)
+    elsewhere(root, published[1], 10, 1)
+    (root / "ledger.sqlite-wal").unlink()
+    (root / "ledger.sqlite-shm").unlink()
     again = opened(root)
-    assert len(again.runs()) == 3
-    submit(again, published[1], 4)
-    assert again.fsck()["findings"] == []
+    kept = submit(again, published[1], 4)
+    for use in (factory.runs, run.refresh, partial(submit, factory, published[1], 5)):
+        failure = refused(use)
+        assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", False)
+        assert "Open the factory again" in str(failure.hint)
+    del factory, run, use
+    gc.collect()
+    assert again.runs()[0].id == kept.id
+    assert opened(root).runs()[0].id == kept.id
+
+
+def test_a_root_by_a_link_that_leads_elsewhere_now_is_refused(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path
+) -> None:
+    current = tmp_path / "current"
+    current.symlink_to(root)
+    factory = opened(current)
+    submit(factory, published[1], 3)
+    shutil.copytree(root, tmp_path / "second")
+    current.unlink()
+    current.symlink_to(tmp_path / "second")
+    for work in (lambda: submit(factory, published[1], 4), factory.runs):
+        assert refused(work).code in {"LEDGER_CORRUPT", "STORE_CORRUPT"}
+
+
+def test_a_factory_by_a_relative_path_stays_the_one_it_was(
+    root: Path, published: tuple[Path, mf.Dataset, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    factory = opened(Path(root.name))
+    run = submit(factory, published[1], 3)
+    worker = factory.worker()
+    monkeypatch.chdir(tmp_path)
+    worker.serve(lambda _: worker.stop())
+    assert run.refresh().state == "PUBLISHED"
+
+
+# Opens a factory with ever more files until it opens, and says how it is refused until then.
+FEW_FILES = """
+import resource, sys
+from pathlib import Path
+
+from model_factory.errors import ModelFactoryError
+from tests.bench import opened
+
+taken = len(list(Path("/proc/self/fd").iterdir()))
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+for more in range(1, 64):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken + more, most))
+    try:
+        factory = opened(Path(sys.argv[1]))
+        break
+    except ModelFactoryError as failure:
+        print(failure.code, failure.retryable)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows what a process has open as files")
+def test_who_may_open_too_few_files_is_told_that_it_can_be_tried_again(root: Path) -> None:
+    command = [sys.executable, "-c", FEW_FILES, str(root)]
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    ).stdout
+    assert "RESOURCE_EXHAUSTED True" in said
+    assert "False" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork that shares what its parent had locked")
+def test_a_writer_that_is_killed_takes_nothing_with_it_that_a_fork_of_it_would_hold(
+    root: Path, published: tuple[Path, mf.Dataset, str]
+) -> None:
+    reference = published[1].reference
+    command = [sys.executable, "-c", FORKED, str(root), reference["uri"], reference["digest"]]
+    environment = {**os.environ, "MODEL_FACTORY_FAILPOINT": "ledger_before_commit=kill"}
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], env=environment, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        child = int(writer.stdout.readline())
+        try:
+            assert writer.wait() == -signal.SIGKILL
+            assert len(opened(root).runs()) == 1
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+# Opens the factory, forks a process that does nothing, and asks for a run.
+FORKED = """
+import os, signal, sys
+from pathlib import Path
+
+from tests.bench import opened
+from tests.run.test_places import submit
+
+root, uri, digest = sys.argv[1:]
+factory = opened(Path(root))
+child = os.fork()
+if child == 0:
+    signal.pause()
+print(child, flush=True)
+submit(factory, factory.datasets.open(uri, digest), 3)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the locks of others to this test")
+def test_a_lock_that_nobody_gives_back_is_not_waited_for_for_ever(root: Path) -> None:
+    factory = opened(root)
+    with (root / "ledger.sqlite.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Who only reads need not wait.
+        assert len(factory.runs()) == 1
+        failure = refused(lambda: opened(root))
+    assert (failure.code, failure.retryable) == ("LEDGER_UNAVAILABLE", True)
+    assert "ledger.sqlite.lock for 10 seconds" in str(failure)
+    assert len(opened(root).runs()) == 1
 
 
 @pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])

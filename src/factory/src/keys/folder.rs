@@ -30,7 +30,7 @@ use ed25519_dalek::{
 };
 
 use super::{Keys, PRIVATE, public, unavailable};
-use crate::store::{LocalStore, Store};
+use crate::store::{self, LocalStore, Store};
 
 /// The file of the public half, for others.
 pub(super) const PUBLIC: &str = "signing.pub.pem";
@@ -92,11 +92,11 @@ impl Keys {
 fn trusted_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| unreadable(folder, &error.kind()))?,
+        entries => entries.map_err(|error| refused(folder, &error))?,
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| unreadable(folder, &error.kind()))?.path();
+        let path = entry.map_err(|error| refused(folder, &error))?.path();
         if path.extension().is_some_and(|kind| kind == "pem") {
             files.push(path);
         }
@@ -111,15 +111,21 @@ fn read(path: &Path) -> Result<Option<String>> {
     let at_once = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| unreadable(path, &error.kind()))?,
+        opened => opened.map_err(|error| refused(path, &error))?,
     };
-    if !file.metadata().map_err(|error| unreadable(path, &error.kind()))?.is_file() {
+    if !file.metadata().map_err(|error| refused(path, &error))?.is_file() {
         return Err(unreadable(path, &"something else than a file"));
     }
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error.kind()))?;
+    file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| refused(path, &error))?;
     // Blank lines around what editors and secret stores hold are no part of a key.
     Ok(Some(format!("{}\n", String::from_utf8_lossy(&bytes).trim())))
+}
+
+/// A key that the system does not let be read: where what is missing is something else, the key is as good as it was.
+fn refused(path: &Path, error: &io::Error) -> Failure {
+    let failure = store::trouble(error, "read a key", None);
+    if failure.code == Code::ResourceExhausted { failure } else { unreadable(path, &error.kind()) }
 }
 
 fn unreadable(path: &Path, why: &dyn Display) -> Failure {

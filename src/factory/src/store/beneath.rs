@@ -120,7 +120,9 @@ pub(super) fn overlapping(key: &ObjectKey) -> Failure {
 /// The failure of a system call; a full disk is one of resources.
 pub(crate) fn trouble(error: &io::Error, doing: &str, key: Option<&ObjectKey>) -> Failure {
     let code = match Errno::from_io_error(error) {
-        Some(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM) => Code::ResourceExhausted,
+        Some(Errno::NOSPC | Errno::FBIG | Errno::DQUOT | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
+            Code::ResourceExhausted
+        }
         _ => Code::StoreUnavailable,
     };
     let what = key.map(|key| format!(" {key}")).unwrap_or_default();

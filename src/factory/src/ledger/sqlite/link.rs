@@ -223,3 +223,30 @@ fn at_work() -> Failure {
         .with_hint("Fork while no other thread is at work, or start processes by spawn or forkserver.")
         .lasting()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests take files away")]
+
+    use std::fs;
+
+    use super::*;
+    use crate::ledger::sqlite::trouble::beside;
+
+    /// Until its connection is closed it shares the index of its log with every other of the process.
+    #[test]
+    fn a_link_that_is_being_closed_is_still_one_to_another_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("ledger.sqlite");
+        for end in ["", "-wal", "-shm"] {
+            fs::write(beside(&path, end), end).unwrap();
+        }
+        let place = Place::of(&path, &path, identity(&path).unwrap()).unwrap();
+        links().push(Entry { place: place.clone(), kept: Weak::new(), link: Weak::new() });
+        require_one_log(&path).unwrap();
+        fs::remove_file(beside(&path, "-wal")).unwrap();
+        assert_eq!(require_one_log(&path).unwrap_err().code, Code::LedgerUnavailable);
+        links().retain(|entry| entry.place != place);
+        require_one_log(&path).unwrap();
+    }
+}

@@ -101,6 +101,23 @@ fn a_ledger_under_several_names_is_not_worked_with() {
     assert_eq!(opened(&file(&bench)).unwrap().run(&run.run_id).unwrap(), run);
 }
 
+/// SQLite deletes the log of an empty file, with all that was acknowledged into it.
+#[test]
+fn an_empty_file_beside_a_log_is_refused_and_the_log_stays() {
+    let bench = Bench::sqlite();
+    let run = bench.submit(1, false);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("ledger.sqlite");
+    for end in ["", "-wal"] {
+        fs::copy(beside(&file(&bench), end), beside(&copy, end)).unwrap();
+    }
+    let whole = fs::read(&copy).unwrap();
+    fs::write(&copy, "").unwrap();
+    assert_eq!(opened(&copy).err().unwrap().code, Code::LedgerCorrupt);
+    fs::write(&copy, whole).unwrap();
+    assert_eq!(opened(&copy).unwrap().run(&run.run_id).unwrap(), run);
+}
+
 #[test]
 fn the_ledger_is_private_and_fully_synchronous() {
     let bench = Bench::sqlite();
