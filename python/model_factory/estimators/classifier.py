@@ -227,8 +227,14 @@ def _labels(y: ArrayLike) -> NDArray[Any]:
 
 def _classes(y: ArrayLike) -> NDArray[Any]:
     """Sort the two labels."""
+    labels = _labels(y)
+    if labels.dtype.kind in "biu":
+        # Sorting a million of them for the sake of two takes many times as long.
+        least, greatest = labels.min(), labels.max()
+        if least != greatest and ((labels == least) | (labels == greatest)).all():
+            return np.array([least, greatest], dtype=labels.dtype)
     try:
-        classes = np.unique(_labels(y))
+        classes = np.unique(labels)
     except TypeError:
         raise _native.refusal("COLUMN_TYPE_INVALID", "y", "labels of one type", "several types") from None
     if len(classes) != 2:

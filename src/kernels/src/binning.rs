@@ -25,8 +25,8 @@ use crate::{
 
 /// Columns that are laid out at a time: of a row that stands in one piece, about a cache line.
 const GROUP_COLUMNS: usize = 8;
-/// Rows that one task lays out; what they hold stays in the cache.
-const BLOCK_ROWS: usize = 4_096;
+/// Rows that are laid out at a time: what they hold stays in the nearest cache until each of its columns is copied.
+const BLOCK_ROWS: usize = 256;
 /// Bins up to which values are looked up several at a time.
 const NARROW: usize = 256;
 /// Values that are looked up at a time.
@@ -86,13 +86,18 @@ impl Bins {
     /// bin's fair share of the rows has its own, and the others fill the remaining bins evenly, a value never
     /// being parted (the greedy rule of `GreedyFindBin` in `LightGBM`, here in integers over all rows).
     pub fn new(values: ArrayView1<'_, f64>, most: usize) -> Self {
-        Self::of_runs(runs_of(sorted_keys(&values.to_vec(), &mut Vec::new())), most)
+        Self::of_sorted(sorted_keys(&values.to_vec(), &mut Vec::new()), most)
     }
 
-    /// Bins over values in rising order, each with the number of its rows.
-    fn of_runs(runs: impl Iterator<Item = (f64, usize)> + Clone, most: usize) -> Self {
+    /// Bins over the values that sorted keys stand for.
+    fn of_sorted(keys: &[u64], most: usize) -> Self {
+        Self::of_runs(runs_of(keys), keys.len(), most)
+    }
+
+    /// Bins over values in rising order, each with the number of its rows, `rows` in all.
+    fn of_runs(runs: impl Iterator<Item = (f64, usize)> + Clone, rows: usize, most: usize) -> Self {
         let mut bins = Self { lowest: Vec::new(), highest: Vec::new(), cuts: Vec::new() };
-        for [lowest, highest] in bounds_of_bins(runs, most.max(1)) {
+        for [lowest, highest] in bounds_of_bins(runs, rows, most.max(1)) {
             bins.lowest.push(lowest);
             bins.highest.push(highest);
         }
@@ -170,9 +175,12 @@ fn runs_of(sorted: &[u64]) -> impl Iterator<Item = (f64, usize)> + Clone {
     sorted.chunk_by(|a, b| a == b).map(|run| (value(run[0]), run.len()))
 }
 
-/// The smallest and the largest value of each bin; equal values are never parted.
-fn bounds_of_bins(runs: impl Iterator<Item = (f64, usize)> + Clone, most: usize) -> Vec<[f64; 2]> {
-    let rows = runs.clone().fold(0, |rows, (_, count)| rows + count);
+/// The smallest and the largest value of each bin over `rows` rows; equal values are never parted.
+fn bounds_of_bins(
+    runs: impl Iterator<Item = (f64, usize)> + Clone,
+    rows: usize,
+    most: usize,
+) -> Vec<[f64; 2]> {
     let is_heavy = |count: usize| count * most >= rows;
     // Bins and rows left for values that are not heavy: their ratio is the size to reach.
     let (mut bins, mut left, mut distinct, mut last) = (most, rows, 0_usize, 0.0);
@@ -238,7 +246,7 @@ impl<C: BinCode> Binned<C> {
                         return found;
                     }
                     let mut room = idle.take().unwrap_or_default();
-                    let bins = Bins::of_runs(runs_of(sorted_keys(values, &mut room)), most);
+                    let bins = Bins::of_sorted(sorted_keys(values, &mut room), most);
                     idle.give(room);
                     let codes = codes_of(&bins, values);
                     (bins, codes)

@@ -3,50 +3,78 @@
 //! Flows in: the values of a column. Flows out: its bins and codes, the same as by sorting, or nothing where a value
 //! is no small whole number.
 
+#![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
+
 use super::{BinCode, Bins};
+use crate::dispatch::{self, Work};
 
 /// Whole numbers that are counted: those from 0 to below this.
 const COUNTED: usize = 4_096;
-/// Values that are counted before it is asked whether all of them are small whole numbers.
+/// Where a missing value stands among the counts.
+const MISSING: u16 = COUNTED as u16;
+/// Values that are looked at before it is asked whether all of them are small whole numbers.
 const BLOCK_ROWS: usize = 1_024;
+/// Counts of each number: neighbours are often equal, and are not counted in the same place.
+const LANES: usize = 4;
+/// 2^52: adding it leaves a small whole number in the low bits.
+const WHOLE: f64 = 4_503_599_627_370_496.0;
 
 /// The bins of a column, at most `most`, and the code of each of its values.
 pub(super) fn bins_and_codes<C: BinCode>(values: &[f64], most: usize) -> Option<(Bins, Vec<C>)> {
     let counts = counts(values)?;
-    let runs = (0_u16..).map(f64::from).zip(&counts);
-    let bins = Bins::of_runs(
-        runs.filter(|&(_, &count)| count > 0).map(|(number, &count)| (number, count as usize)),
-        most,
-    );
-    let missing = C::from_index(bins.missing());
-    let codes: Vec<C> =
-        (0_u16..COUNTED as u16).map(|number| C::from_index(bins.index_of(f64::from(number)))).collect();
-    let code = |&value: &f64| if value.is_nan() { missing } else { codes[place(value)] };
-    let codes = values.iter().map(code).collect();
-    Some((bins, codes))
+    let runs = (0_u16..).map(f64::from).zip(&counts).filter(|&(_, &count)| count > 0);
+    let rows = counts.iter().fold(0, |rows, &count| rows + count as usize);
+    let bins = Bins::of_runs(runs.map(|(number, &count)| (number, count as usize)), rows, most);
+    let mut codes: Vec<C> =
+        (0_u16..MISSING).map(|number| C::from_index(bins.index_of(f64::from(number)))).collect();
+    codes.push(C::from_index(bins.missing()));
+    let mut found = Vec::with_capacity(values.len());
+    let mut places = [0; BLOCK_ROWS];
+    for values in values.chunks(BLOCK_ROWS) {
+        dispatch::run(Places { values, places: &mut places });
+        found.extend(places[..values.len()].iter().map(|&place| codes[usize::from(place)]));
+    }
+    Some((bins, found))
 }
 
-/// How often each number is there.
+/// How often each number is there, if all are small whole numbers or missing.
 fn counts(values: &[f64]) -> Option<Vec<u32>> {
-    let mut counts = vec![0; COUNTED];
+    let mut counts = vec![0_u32; (COUNTED + 1) * LANES];
+    let mut places = [0; BLOCK_ROWS];
     for values in values.chunks(BLOCK_ROWS) {
-        let mut all_whole = true;
-        for &value in values {
-            let place = place(value);
-            counts[place] += u32::from(!value.is_nan());
-            // -0.0 is 0.0, here as in a key.
-            all_whole &= value.is_nan() || value - place as f64 == 0.0;
-        }
-        if !all_whole {
+        if !dispatch::run(Places { values, places: &mut places }) {
             return None;
         }
+        for places in places[..values.len()].chunks(LANES) {
+            for (lane, &place) in places.iter().enumerate() {
+                counts[usize::from(place) * LANES + lane] += 1;
+            }
+        }
     }
-    Some(counts)
+    Some(counts.chunks(LANES).take(COUNTED).map(|of_number| of_number.iter().sum()).collect())
 }
 
-/// Where a number stands among the counts, if it is counted at all.
-fn place(value: f64) -> usize {
-    usize::from(value as u16) % COUNTED
+/// Finds out where values stand among the counts; gives whether each is a small whole number or missing.
+struct Places<'a> {
+    values: &'a [f64],
+    places: &'a mut [u16; BLOCK_ROWS],
+}
+
+impl Work for Places<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let mut strange = 0;
+        for (place, &value) in self.places.iter_mut().zip(self.values) {
+            let number = (value + WHOLE).to_bits() % COUNTED as u64;
+            // -0.0 is 0.0, here as in a key.
+            let is_whole = value - (f64::from_bits(WHOLE.to_bits() | number) - WHOLE) == 0.0;
+            strange |= u64::from(!is_whole & !value.is_nan());
+            *place = if value.is_nan() { MISSING } else { number as u16 };
+        }
+        strange == 0
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::binning::{codes_of, runs_of, sorted_keys};
+    use crate::binning::{codes_of, sorted_keys};
 
     #[test]
     fn other_numbers_are_left_to_sorting() {
@@ -79,7 +107,7 @@ mod tests {
                 _ => f64::from(number % width),
             };
             let values: Vec<f64> = numbers.into_iter().map(value).collect();
-            let bins = Bins::of_runs(runs_of(sorted_keys(&values, &mut Vec::new())), most);
+            let bins = Bins::of_sorted(sorted_keys(&values, &mut Vec::new()), most);
             let codes: Vec<u8> = codes_of(&bins, &values);
             prop_assert_eq!(bins_and_codes(&values, most), Some((bins, codes)));
         }

@@ -4,13 +4,13 @@
 #![allow(unsafe_code, reason = "a hint of SSE, which is part of x86-64: it reads nothing and cannot fault")]
 #![allow(clippy::inline_always, reason = "a call would cost more than the hint")]
 
-/// Asks for the cache lines of the first and the last byte of what will be read soon.
+/// Asks for the cache line of what will be read soon.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn prefetch<T>(soon: &T) {
-    let first = std::ptr::from_ref(soon);
-    ask(first);
-    ask(first.wrapping_byte_add(size_of::<T>().saturating_sub(1)));
+    // What is aligned to its size never stands in two lines.
+    const { assert!(size_of::<T>() <= align_of::<T>()) };
+    ask(std::ptr::from_ref(soon));
 }
 
 /// Asks for the cache line of what stands so many places after: past the end of a slice nothing is there, and
