@@ -32,6 +32,7 @@ use rusqlite::{Connection, config::DbConfig};
 use super::{
     Held,
     place::{Place, identity, taken_away},
+    whole::Whole,
 };
 use crate::opener::Opener;
 
@@ -77,13 +78,15 @@ pub(super) struct Link {
     opener: Opener,
     place: Place,
     open: Mutex<Option<(Connection, File)>>,
+    _whole: Whole,
 }
 
 impl Link {
-    /// Of a connection, the place of its files, and the lock file beside them.
-    pub(super) fn of(connection: Connection, place: Place, lock: File) -> Arc<Self> {
+    /// Of a connection to what is whole, the place of its files, and the lock file beside them.
+    pub(super) fn of(connection: Connection, whole: Whole, place: Place, lock: File) -> Arc<Self> {
         let opener = Opener::this_process();
-        let link = Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock))) });
+        let link =
+            Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock))), _whole: whole });
         let mut links = links();
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(&link));

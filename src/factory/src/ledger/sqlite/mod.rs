@@ -14,9 +14,12 @@
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
 mod link;
+mod log;
 mod place;
+mod reader;
 mod schema;
 mod trouble;
+mod whole;
 
 use std::{
     fs::{File, OpenOptions},
@@ -37,7 +40,8 @@ use rustix::fs::{Access, FlockOperation};
 use self::{
     link::{AtWork, Link, let_go_of_inherited, require_one_log},
     place::{Place, identity},
-    trouble::{beside, of_room, trouble, unavailable},
+    trouble::{of_room, trouble, unavailable},
+    whole::{Whole, require_unbroken},
 };
 use super::{
     Absent,
@@ -82,9 +86,12 @@ impl SqliteLedger {
         let at_work = AtWork::begin()?;
         let_go_of_inherited(&at_work);
         let writer = match files(&path) {
-            Ok((path, lock)) => Some(begin(&path, lock, absent).map_err(|failure| of_room(&path, failure))?),
+            Ok((path, lock)) => {
+                let begun = begin(&path, lock, absent, &at_work);
+                Some(begun.map_err(|failure| of_room(&path, failure))?)
+            }
             Err(error) if is_read_only(&error) && path.is_file() => {
-                schema::require_current(&read_only(&path)?).map(|()| None)?
+                reader::read(&path, |connection| schema::require_current(connection)).map(|()| None)?
             }
             Err(error) => return Err(unavailable(&name, error)),
         };
@@ -100,9 +107,10 @@ impl SqliteLedger {
 }
 
 /// Opens a ledger to write to, and brings it up to date.
-fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
+fn begin(path: &Path, lock: File, absent: Absent, at_work: &AtWork) -> Result<Arc<Link>> {
     let held = Held::wait(&lock)?;
     require_one_log(path)?;
+    let whole = Whole::require(path, at_work)?;
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
     let file = identity(path)?;
@@ -111,7 +119,7 @@ fn begin(path: &Path, lock: File, absent: Absent) -> Result<Arc<Link>> {
     schema::migrate(&mut connection, schema::MIGRATIONS)?;
     let place = Place::of(path, file)?;
     drop(held);
-    Ok(Link::of(connection, place, lock))
+    Ok(Link::of(connection, whole, place, lock))
 }
 
 impl Backend for SqliteLedger {
@@ -145,7 +153,7 @@ impl Backend for SqliteLedger {
                 writer.require_in_place()?;
                 read(connection)
             }),
-            None => AtWork::begin().and_then(|_at_work| read(&mut read_only(&self.path)?)),
+            None => reader::read(&self.path, read),
         };
         found.map_err(|failure| of_room(&self.path, failure))
     }
@@ -194,6 +202,9 @@ impl Transaction for Open<'_> {
     }
 
     fn check(&mut self) -> Result<()> {
+        if let Some(path) = self.transaction.path() {
+            require_unbroken(Path::new(path))?;
+        }
         let check: String =
             self.transaction.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(trouble)?;
         if check == "ok" {
@@ -255,21 +266,6 @@ fn private_files() -> OpenOptions {
 
 fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-}
-
-/// A connection to a file that cannot be written to.
-///
-/// Beside a file that nobody has open there is no log, and SQLite could not make the files that it reads a log with:
-/// then the file is all there is, and is read as one that does not change. Who may change it is another process, which
-/// reaches it by another way; so a connection serves one read.
-fn read_only(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | FLAGS;
-    if beside(path, "-wal").exists() {
-        return Connection::open_with_flags(path, flags).map_err(trouble);
-    }
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let url = format!("file:{escaped}?immutable=1");
-    Connection::open_with_flags(url, flags | OpenFlags::SQLITE_OPEN_URI).map_err(trouble)
 }
 
 fn configure(connection: &Connection) -> Result<()> {
