@@ -77,16 +77,14 @@ fn links() -> MutexGuard<'static, Vec<Weak<Link>>> {
 pub(super) struct Link {
     opener: Opener,
     place: Place,
-    open: Mutex<Option<(Connection, File)>>,
-    _whole: Whole,
+    open: Mutex<Option<(Connection, File, Whole)>>,
 }
 
 impl Link {
     /// Of a connection to what is whole, the place of its files, and the lock file beside them.
     pub(super) fn of(connection: Connection, whole: Whole, place: Place, lock: File) -> Arc<Self> {
         let opener = Opener::this_process();
-        let link =
-            Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock))), _whole: whole });
+        let link = Arc::new(Self { opener, place, open: Mutex::new(Some((connection, lock, whole))) });
         let mut links = links();
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(&link));
@@ -98,7 +96,7 @@ impl Link {
         self.opener.require(Code::LedgerUnavailable, "ledger")?;
         let _at_work = AtWork::begin()?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((connection, lock)) = &mut *open else {
+        let Some((connection, lock, _)) = &mut *open else {
             return Err(Failure::new(Code::InternalError, "a ledger that this process let go of"));
         };
         work(connection, lock)
@@ -112,7 +110,7 @@ impl Link {
     /// Closes what this process inherited.
     fn let_go(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((connection, _)) = open.take() {
+        if let Some((connection, ..)) = open.take() {
             leave(connection);
         }
     }
@@ -121,7 +119,7 @@ impl Link {
     /// meantime, and a log that is not the file's any more would undo what others wrote since.
     fn close(&mut self) {
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some((connection, lock)) = open.take() else { return };
+        let Some((connection, lock, _whole)) = open.take() else { return };
         match Held::at_once(&lock) {
             Some(_held) if self.place.require().is_ok() => drop(connection),
             // Who writes just now has it open too.

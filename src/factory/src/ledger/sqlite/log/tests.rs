@@ -265,9 +265,13 @@ fn an_index_that_is_none_says_nothing() {
     assert!(gone(&index[..INDEX_BYTES]).is_some());
     assert_eq!(gone(&index[..INDEX_BYTES - 1]), None);
     assert_eq!(gone(&vec![0; index.len()]), None);
-    for bit in 0..2 * INDEX_HEADER * 8 {
+    // In one of its copies, or in both.
+    for bit in 0..3 * INDEX_HEADER * 8 {
         let mut other = index.to_vec();
-        other[bit / 8] ^= 1 << (bit % 8);
+        other[bit / 8 % (2 * INDEX_HEADER)] ^= 1 << (bit % 8);
+        if bit >= 2 * INDEX_HEADER * 8 {
+            other[bit / 8 - INDEX_HEADER] ^= 1 << (bit % 8);
+        }
         assert_eq!(gone(&other), None, "{bit}");
         // It is made anew from the log.
         assert_eq!(Left { index: Some(other), ..whole.clone() }.told(), None, "{bit}");
