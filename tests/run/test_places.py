@@ -17,8 +17,8 @@ from model_factory.errors import ExecutionError, ModelFactoryError
 from tests.bench import config, objects, opened
 from tests.faults.places import request
 
-# Asks for what SQLite asks for where it takes a ledger's log away, the bytes that stand for its readers, and where it makes
-# the log's index anew, the byte that stands for who has it open.
+# Asks for what SQLite asks for where it takes a ledger's log away, the bytes that stand for its readers, and
+# where it makes the log's index anew, the byte that stands for who has it open.
 ALONE = """
 import fcntl, sys
 for end, length, start in [("", 510, 0x40000002), ("-shm", 1, 128)]:
