@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use contracts::{Result, identity::ids::BundleId};
+use contracts::{Code, Result, identity::ids::BundleId};
 use factory::{
     clock::FixedClock,
     keys::Keys,
@@ -131,6 +131,47 @@ fn a_flipped_bit_or_a_lost_tail_of_the_ledger_is_found_or_means_nothing() {
     }
     println!("{found} of {tries} damages of the ledger were found, the others mean nothing");
     close("damaged ledger", tries, &lost);
+}
+
+/// What a killed process leaves holds all that it acknowledged, or is refused: the log, whatever became of it, and the index,
+/// which is made anew and never refused.
+#[test]
+fn a_flipped_bit_or_a_lost_tail_of_the_ledgers_log_is_found_and_of_its_index_means_nothing() {
+    let (place, _) = serving();
+    let mut kept = files(place.root());
+    kept.retain(|name, _| name.to_str().unwrap().starts_with("ledger.sqlite"));
+    let (log, index) = (PathBuf::from("ledger.sqlite-wal"), PathBuf::from("ledger.sqlite-shm"));
+    let open = |kept: &Files| {
+        let folder = crate::support::place::folder();
+        for (name, bytes) in kept {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        answers(&folder.path().join("ledger.sqlite"))
+    };
+    let whole = open(&kept).unwrap();
+    let tries = rounds(2_000);
+    let (mut found, mut lost) = (0, Vec::new());
+    let mut judge = |what: String, answer: Result<String>, may_refuse: bool| match answer {
+        Err(failure) if may_refuse && failure.code == Code::LedgerCorrupt => found += 1,
+        Ok(same) if same == whole => {}
+        Ok(_) => lost.push(format!("{what}: others are answered")),
+        Err(failure) => lost.push(format!("{what}: {failure}")),
+    };
+    for (name, may_refuse) in [(&log, true), (&index, false)] {
+        let bytes = kept[name].clone();
+        for number in 0..tries / 2 {
+            // Most of an index is not looked at.
+            let length = if may_refuse { bytes.len() } else { 136 };
+            let damage = Damage::nth(Rng::from_u64(11), number, length);
+            kept.insert(name.clone(), damage.of(&bytes));
+            judge(format!("{damage:?} of {}", name.display()), open(&kept), may_refuse);
+        }
+        kept.insert(name.clone(), bytes);
+    }
+    kept.remove(&log);
+    judge("no log".to_owned(), open(&kept), true);
+    println!("{found} of {} damages of the ledger's log were found, the others mean nothing", tries / 2 + 1);
+    close("damaged log", tries / 2 * 2 + 1, &lost);
 }
 
 #[test]

@@ -31,6 +31,7 @@ use rusqlite::{Connection, config::DbConfig};
 use super::{
     lock::{Held, Kept},
     place::{Place, identity, taken_away},
+    whole::Whole,
 };
 use crate::opener::Opener;
 
@@ -83,10 +84,11 @@ fn living(wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Link>> {
     links().iter().filter(|entry| wanted(entry)).filter_map(|entry| entry.link.upgrade()).collect()
 }
 
-/// A connection, and what says that there is one.
+/// A connection to what is whole, and what says that there is one.
 struct Open {
     connection: Connection,
     kept: Arc<Kept>,
+    whole: Whole,
 }
 
 /// What is open of a ledger; none once it was let go of.
@@ -97,12 +99,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Of a connection, and the place of its files.
-    pub(super) fn of(connection: Connection, place: Place, kept: Arc<Kept>) -> Arc<Self> {
+    /// Of a connection to what is whole, what it is kept by, and the place of its files.
+    pub(super) fn of(connection: Connection, whole: Whole, kept: Arc<Kept>, place: Place) -> Arc<Self> {
         Arc::new_cyclic(|link| {
             let (link, kept_by) = (link.clone(), Arc::downgrade(&kept));
             links().push(Entry { place: place.clone(), kept: kept_by, link });
-            let open = Mutex::new(Some(Open { connection, kept }));
+            let open = Mutex::new(Some(Open { connection, kept, whole }));
             Self { opener: Opener::this_process(), place, open }
         })
     }
@@ -135,7 +137,7 @@ impl Link {
             Err(TryLockError::Poisoned(open)) => open.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        if let Some(Open { connection, kept }) = open.take() {
+        if let Some(Open { connection, kept, whole: _whole }) = open.take() {
             leave(connection);
             forget(kept);
         }
@@ -146,7 +148,7 @@ impl Link {
     /// meantime, and a log that is not the file's any more would undo what others wrote since.
     fn close(&mut self) {
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(Open { connection, kept }) = open.take() else { return };
+        let Some(Open { connection, kept, whole: _whole }) = open.take() else { return };
         let in_place = || self.place.require().is_ok();
         let held = if in_place() { Held::at_once(self.path()) } else { None };
         if held.is_some() && in_place() {

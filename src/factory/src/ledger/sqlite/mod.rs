@@ -15,9 +15,12 @@
 
 mod link;
 mod lock;
+mod log;
 mod place;
+mod reader;
 mod schema;
 mod trouble;
+mod whole;
 
 use std::{
     fs::{self, File},
@@ -40,6 +43,7 @@ use self::{
     lock::{Held, Kept, lock_file, private_files},
     place::{Place, identity},
     trouble::{beside, of_room, trouble, unavailable},
+    whole::{Whole, require_unbroken},
 };
 use super::{
     Absent,
@@ -84,9 +88,12 @@ impl SqliteLedger {
         let at_work = AtWork::begin()?;
         let_go_of_inherited(&at_work);
         let writer = match files(&path) {
-            Ok(file) => Some(begin(&path, &file, absent).map_err(|failure| of_room(&path, failure))?),
+            Ok(file) => {
+                let begun = begin(&path, &file, absent, &at_work);
+                Some(begun.map_err(|failure| of_room(&path, failure))?)
+            }
             Err(error) if is_read_only(&error) && path.is_file() => {
-                schema::require_current(&read_only(&path)?).map(|()| None)?
+                reader::read(&path, |connection| schema::require_current(connection)).map(|()| None)?
             }
             Err(error) if error.kind() == io::ErrorKind::TooManyLinks => return Err(linked(&name)),
             Err(error) => return Err(unavailable(&name, error)),
@@ -103,10 +110,11 @@ impl SqliteLedger {
 }
 
 /// Opens a ledger to write to, by the name that it was given and its file, and brings it up to date.
-fn begin(name: &Path, path: &Path, absent: Absent) -> Result<Arc<Link>> {
+fn begin(name: &Path, path: &Path, absent: Absent, at_work: &AtWork) -> Result<Arc<Link>> {
     let held = Held::wait(path)?;
     require_one_log(path)?;
-    require_room_for_a_log(path)?;
+    require_file_of_log(path)?;
+    let whole = Whole::require(path, at_work)?;
     let known = keeping(path);
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS).map_err(trouble)?;
@@ -116,14 +124,14 @@ fn begin(name: &Path, path: &Path, absent: Absent) -> Result<Arc<Link>> {
     schema::migrate(&mut connection, schema::MIGRATIONS)?;
     let kept = known.map_or_else(|| Kept::of(path).map(Arc::new), Ok)?;
     let place = Place::of(name, path, file)?;
-    let link = Link::of(connection, place, kept);
+    let link = Link::of(connection, whole, kept, place);
     // Whoever opens it next here finds the link.
     drop(held);
     Ok(link)
 }
 
 /// Refuses an empty file beside a log that is none: SQLite would take the log, which is all there is, for rubbish.
-fn require_room_for_a_log(path: &Path) -> Result<()> {
+fn require_file_of_log(path: &Path) -> Result<()> {
     let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     if length(path) > 0 || length(&beside(path, "-wal")) == 0 {
         return Ok(());
@@ -167,7 +175,7 @@ impl Backend for SqliteLedger {
                 writer.require_in_place()?;
                 read(connection)
             }),
-            None => AtWork::begin().and_then(|_at_work| read(&mut read_only(&self.path)?)),
+            None => reader::read(&self.path, read),
         };
         found.map_err(|failure| of_room(&self.path, failure))
     }
@@ -216,6 +224,9 @@ impl Transaction for Open<'_> {
     }
 
     fn check(&mut self) -> Result<()> {
+        if let Some(path) = self.transaction.path() {
+            require_unbroken(Path::new(path))?;
+        }
         let check: String =
             self.transaction.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(trouble)?;
         if check == "ok" {
@@ -285,21 +296,6 @@ fn linked(name: &str) -> Failure {
 
 fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-}
-
-/// A connection to a file that cannot be written to.
-///
-/// Beside a file that nobody has open there is no log, and SQLite could not make the files that it reads a log with:
-/// then the file is all there is, and is read as one that does not change. Who may change it is another process, which
-/// reaches it by another way; so a connection serves one read.
-fn read_only(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | FLAGS;
-    if beside(path, "-wal").exists() {
-        return Connection::open_with_flags(path, flags).map_err(trouble);
-    }
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let url = format!("file:{escaped}?immutable=1");
-    Connection::open_with_flags(url, flags | OpenFlags::SQLITE_OPEN_URI).map_err(trouble)
 }
 
 fn configure(connection: &Connection) -> Result<()> {

@@ -172,3 +172,118 @@ fn a_failure_is_one_of_room_where_there_is_none() {
         assert_eq!(unavailable("x", errno.into()).code, Code::ResourceExhausted);
     }
 }
+
+/// The files of a ledger as a process that was killed leaves them.
+fn killed(bench: &Bench) -> (tempfile::TempDir, PathBuf) {
+    let left = tempfile::tempdir().unwrap();
+    for end in ["", "-wal", "-shm"] {
+        let name = format!("ledger.sqlite{end}");
+        fs::copy(folder(bench).join(&name), left.path().join(name)).unwrap();
+    }
+    let path = left.path().join("ledger.sqlite");
+    (left, path)
+}
+
+fn all(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+/// Also where it can only be read; and what is refused stays as it is, for who looks at it.
+#[test]
+fn a_log_that_was_damaged_is_refused_before_anything_is_changed() {
+    let bench = Bench::sqlite();
+    (0..8).for_each(|number| drop(bench.submit(number, false)));
+    let count = |connection: &mut Connection| {
+        connection.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0)).map_err(trouble)
+    };
+    let cut = |path: &Path, by: u64| {
+        let log = fs::OpenOptions::new().write(true).open(trouble::beside(path, "-wal")).unwrap();
+        log.set_len(log.metadata().unwrap().len() - by).unwrap();
+    };
+    let (left, path) = killed(&bench);
+    fs::write(path.with_added_extension("lock"), "").unwrap();
+    cut(&path, 1);
+    let before = all(left.path());
+    for _ in 0..2 {
+        let refused = [opened(&path).err().unwrap(), reader::read(&path, count).unwrap_err()];
+        for failure in refused {
+            assert_eq!(failure.code, Code::LedgerCorrupt);
+            assert!(failure.hint().contains("docs/reliability.md, Copies"), "{failure}");
+        }
+        assert!(all(left.path()) == before);
+    }
+    let (_left, path) = killed(&bench);
+    fs::remove_file(trouble::beside(&path, "-wal")).unwrap();
+    assert_eq!(opened(&path).err().unwrap().code, Code::LedgerCorrupt);
+    // Who has it open goes on with what it has: only the one that would begin the log anew can lose anything.
+    let (_left, path) = killed(&bench);
+    let ledger = opened(&path).unwrap();
+    cut(&path, 0);
+    assert_eq!(reader::read(&path, count).unwrap(), 8);
+    drop(ledger);
+    assert_eq!(reader::read(&path, count).unwrap(), 8);
+}
+
+/// Pages are taken from the log as they stand there: whether they are those that were written is asked of the log.
+#[test]
+fn a_log_that_is_damaged_while_it_is_open_is_found_by_verify() {
+    let bench = Bench::sqlite();
+    (0..8).for_each(|number| drop(bench.submit(number, false)));
+    bench.ledger.verify().unwrap();
+    let log = trouble::beside(&file(&bench), "-wal");
+    let whole = fs::read(&log).unwrap();
+    // In the header of the third page, of which nothing is read while the ledger is open.
+    let mut damaged = whole.clone();
+    damaged[32 + 2 * 4_120 + 8] ^= 1;
+    fs::write(&log, damaged).unwrap();
+    assert_eq!(bench.ledger.verify().unwrap_err().code, Code::LedgerCorrupt);
+    fs::write(&log, whole).unwrap();
+    bench.ledger.verify().unwrap();
+}
+
+/// Writes behind the reader's back, and takes the log along as it ends.
+fn write(path: &Path) {
+    let raw = Connection::open(path).unwrap();
+    raw.execute_batch("INSERT INTO seen DEFAULT VALUES").unwrap();
+}
+
+#[test]
+fn a_read_in_whose_course_the_file_changed_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE seen (number INTEGER PRIMARY KEY)").unwrap();
+    drop(raw);
+    let corrupt = || Failure::new(Code::LedgerCorrupt, "pages of two moments");
+    // Whatever came of it: how often it was begun, with how many writes meanwhile, and what is told.
+    let reads = |writes: usize, outcome: &dyn Fn(i64) -> Result<i64>| {
+        let mut begun = 0;
+        let told = reader::read(&path, |connection| {
+            begun += 1;
+            let seen = connection.query_row("SELECT count(*) FROM seen", [], |row| row.get(0)).unwrap();
+            if begun <= writes {
+                write(&path);
+            }
+            outcome(seen)
+        });
+        (begun, told)
+    };
+    assert_eq!(reads(0, &Ok), (1, Ok(0)));
+    assert_eq!(reads(2, &Ok), (3, Ok(2)));
+    assert_eq!(reads(1, &|seen| if seen == 2 { Err(corrupt()) } else { Ok(seen) }), (2, Ok(3)));
+    assert_eq!(reads(0, &|_| Err(corrupt())), (1, Err(corrupt())));
+    for (writes, outcome) in [
+        (usize::MAX, &(|_| Err(corrupt())) as &dyn Fn(i64) -> Result<i64>),
+        (usize::MAX, &Ok),
+        (0, &|_| Err(Failure::new(Code::LedgerUnavailable, "Error code 14"))),
+    ] {
+        let (begun, told) = reads(writes, outcome);
+        let failure = told.unwrap_err();
+        assert!(begun > 10);
+        assert_eq!((failure.code, failure.retryable()), (Code::LedgerUnavailable, true));
+        assert!(failure.detail.contains("can only be read here"), "{failure}");
+    }
+}
