@@ -177,10 +177,10 @@ fn a_root_that_is_no_folder_is_unavailable() {
 #[test]
 fn a_full_disk_and_other_troubles_have_their_codes() {
     let code = |error: Errno| trouble(&error.into(), "write", None).code;
-    for full in [Errno::NOSPC, Errno::FBIG, Errno::DQUOT, Errno::NOMEM] {
+    for full in [Errno::NOSPC, Errno::FBIG, Errno::DQUOT, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
         assert_eq!(code(full), Code::ResourceExhausted);
     }
-    for other in [Errno::ACCESS, Errno::IO, Errno::ROFS, Errno::MFILE] {
+    for other in [Errno::ACCESS, Errno::IO, Errno::ROFS] {
         assert_eq!(code(other), Code::StoreUnavailable);
     }
 }
