@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,8 @@ def copied(tmp_path: Path) -> Callable[[Path], Path]:
 
     def copy(root: Path) -> Path:
         target = tmp_path / "factory"
+        # What nobody has any more tidies its ledger up when it is collected: not in the midst of a copy.
+        gc.collect()
         shutil.copytree(root, target)
         return target
 

@@ -61,7 +61,8 @@ def replaced(path: Path, aside: Path) -> None:
     """Put a copy in the place of a file or folder, as who brings a backup back does."""
     copy = aside.with_name(f"{aside.name}.copy")
     if path.is_dir():
-        shutil.copytree(path, copy)
+        # What a writer stages comes and goes.
+        shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".staging"))
     else:
         shutil.copy(path, copy)
     path.rename(aside)
