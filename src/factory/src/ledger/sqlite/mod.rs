@@ -13,6 +13,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the ledger's file is opened here, and nothing else is")]
 
+mod at_work;
 mod link;
 mod lock;
 mod log;
@@ -39,7 +40,8 @@ use rusqlite::{
 use rustix::fs::Access;
 
 use self::{
-    link::{AtWork, Link, keeping, let_go_of_inherited, require_one_log},
+    at_work::AtWork,
+    link::{Link, keeping, let_go_of_inherited, require_one_log},
     lock::{Held, Kept, lock_file, private_files},
     place::{Place, identity},
     trouble::{beside, of_room, trouble, unavailable},

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     FLAGS,
-    link::AtWork,
+    at_work::AtWork,
     trouble::{beside, trouble, unavailable},
     whole::Whole,
 };

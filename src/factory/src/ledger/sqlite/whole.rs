@@ -16,7 +16,7 @@ use std::{
 use contracts::{Code, Failure, Result};
 
 use super::{
-    link::AtWork,
+    at_work::AtWork,
     log::{INDEX_BYTES, Loss, loss},
     place::{Identity, identity},
     private_files,
