@@ -14,10 +14,9 @@ from tests.faults.places import CONFIG, Backend, Place, dataset, request, submit
 
 
 @pytest.fixture(params=["local", "servers"])
-def backend(found: dict[str, Backend], request: pytest.FixtureRequest) -> Backend:
-    if request.param not in found:
-        pytest.skip("no PostgreSQL (initdb) or no moto on this machine")
-    return found[request.param]
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found: Backend = request.getfixturevalue(request.param)
+    return found
 
 
 def refused(work: Callable[[], object]) -> ModelFactoryError:

@@ -70,6 +70,23 @@ fn one<T: FromCells>(
     all(transaction, query, parameters).map(|mut found| found.pop())
 }
 
+/// The row of each of two queries, asked in one go.
+fn both<A: FromCells, B: FromCells>(
+    transaction: &mut dyn Transaction,
+    queries: [Query<'_>; 2],
+) -> Result<(Option<A>, Option<B>)> {
+    let (mut first, mut second) = (None, None);
+    transaction.select(&queries, &mut |place, row| {
+        let cells = Cells::of(row);
+        match place {
+            0 => first = Some(A::read(&cells)?),
+            _ => second = Some(B::read(&cells)?),
+        }
+        Ok(())
+    })?;
+    Ok((first, second))
+}
+
 /// Rows of a listing from which on other threads help to check them.
 const MANY: usize = 1_000;
 
@@ -88,20 +105,13 @@ pub(super) fn request_and_run(
     run_id: &TrainRunId,
 ) -> Result<(Option<RequestRow>, Option<Run>)> {
     let (request_id, run_id) = ([request_id.as_str().into()], [run_id.as_str().into()]);
-    let queries = [
-        Query { sql: REQUEST, lock: Lock::None, parameters: &request_id },
-        Query { sql: RUN, lock: Lock::Rows, parameters: &run_id },
-    ];
-    let (mut request, mut run) = (None, None);
-    transaction.select(&queries, &mut |place, row| {
-        let cells = Cells::of(row);
-        match place {
-            0 => request = Some(RequestRow::read(&cells)?),
-            _ => run = Some(Run::read(&cells)?),
-        }
-        Ok(())
-    })?;
-    Ok((request, run))
+    both(
+        transaction,
+        [
+            Query { sql: REQUEST, lock: Lock::None, parameters: &request_id },
+            Query { sql: RUN, lock: Lock::Rows, parameters: &run_id },
+        ],
+    )
 }
 
 /// What waits for a worker; the conditions on the state are those of the index `runs_waiting`, word for word. They
@@ -169,20 +179,13 @@ pub(super) fn latest(
 pub(super) fn first_signer_and_latest_run(
     transaction: &mut dyn Transaction,
 ) -> Result<(Option<SignerRow>, Option<Run>)> {
-    let queries = [
-        Query { sql: select!(signers "ORDER BY sequence LIMIT 1"), lock: Lock::None, parameters: &[] },
-        Query { sql: LATEST, lock: Lock::None, parameters: &[Cell::Integer(1)] },
-    ];
-    let (mut signer, mut run) = (None, None);
-    transaction.select(&queries, &mut |place, row| {
-        let cells = Cells::of(row);
-        match place {
-            0 => signer = Some(SignerRow::read(&cells)?),
-            _ => run = Some(Run::read(&cells)?),
-        }
-        Ok(())
-    })?;
-    Ok((signer, run))
+    both(
+        transaction,
+        [
+            Query { sql: select!(signers "ORDER BY sequence LIMIT 1"), lock: Lock::None, parameters: &[] },
+            Query { sql: LATEST, lock: Lock::None, parameters: &[Cell::Integer(1)] },
+        ],
+    )
 }
 
 /// Runs in the order of their ids, from the first after the given one.

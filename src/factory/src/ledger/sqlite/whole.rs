@@ -46,9 +46,7 @@ impl Whole {
         let (this, file) = (Opener::this_process(), identity(path)?);
         let mut open = open();
         if !open.contains(&(this, file)) {
-            look(path)
-                .map_err(|error| unavailable(&path.display().to_string(), error))?
-                .map_or(Ok(()), Err)?;
+            look(path).map_err(|error| failed(path, error))?.map_or(Ok(()), Err)?;
         }
         open.push((this, file));
         Ok(Self(this, file))
