@@ -67,7 +67,7 @@ impl<B: Backend> Ledger for B {
 
     fn heartbeat(&self, lease: &Lease) -> Result<Timestamp> {
         self.write(|transaction| {
-            let before = require_run(transaction, lease.run_id(), Lock::Rows)?;
+            let before = leased_run(transaction, lease)?;
             let now = transaction.now()?;
             before.require_held(lease, now)?;
             let holder = lease.renewed(now);
@@ -79,7 +79,7 @@ impl<B: Backend> Ledger for B {
 
     fn report(&self, lease: &Lease, moves: &[Move]) -> Result<Run> {
         self.write(|transaction| {
-            let mut run = require_run(transaction, lease.run_id(), Lock::Rows)?;
+            let mut run = leased_run(transaction, lease)?;
             let now = transaction.now()?;
             for moved in moves {
                 let (after, event) = run.after_report(lease, moved, now)?;
@@ -217,7 +217,11 @@ fn admit(
     submission: &Submission,
     worker: Option<(&Name, u32)>,
 ) -> Result<(Admission, Option<Lease>)> {
-    let (request, known) = rows::request_and_run(transaction, &submission.request_id, &submission.run_id)?;
+    let (request, known) = if transaction.finds_nothing() {
+        (None, None)
+    } else {
+        rows::request_and_run(transaction, &submission.request_id, &submission.run_id)?
+    };
     if let Some(request) = request {
         return again(transaction, submission, &request).map(|admission| (admission, None));
     }
@@ -312,6 +316,14 @@ pub(super) fn founding(transaction: &mut dyn Transaction) -> Result<Option<Diges
 
 fn founding_by(first: &SignerRow) -> Result<Digest<Founding>> {
     first.digest()?.to_string().parse()
+}
+
+/// The run that a lease was given for: as this process left it, where its holder may go by that.
+fn leased_run(transaction: &mut dyn Transaction, lease: &Lease) -> Result<Run> {
+    match transaction.left(lease.run_id()) {
+        Some(run) => Ok(run),
+        None => require_run(transaction, lease.run_id(), Lock::Rows),
+    }
 }
 
 fn require_run(transaction: &mut dyn Transaction, id: &TrainRunId, lock: Lock) -> Result<Run> {

@@ -4,9 +4,9 @@
 //! write is one durable transaction, of which all is done or nothing; a row that a write read under a lock
 //! stays as it was read until that write ends; time is read where it is asked for, after such a lock.
 
-use contracts::{Digest, Failure, Result, time::Timestamp};
+use contracts::{Digest, Failure, Result, identity::ids::TrainRunId, time::Timestamp};
 
-use super::signer::Founding;
+use super::{run::Run, signer::Founding};
 
 /// A database that can hold a ledger.
 pub(super) trait Backend: Send + Sync {
@@ -41,6 +41,21 @@ pub(super) trait Transaction {
     /// Changes the row that an UPDATE names. Where there is none the transaction does not come about, and fails with
     /// `otherwise`: at once, or as late as an added row can.
     fn update(&mut self, sql: &'static str, parameters: &[Cell], otherwise: Failure) -> Result<()>;
+
+    /// A run as this process left it, for a write that goes by that without a look: where it is no longer so, the write
+    /// starts again from the start, with looks. None where there is to be a look.
+    fn left(&mut self, _: &TrainRunId) -> Option<Run> {
+        None
+    }
+
+    /// Whether a write may go by it, without a look, that nothing is there of what it adds: where that is not so, it starts
+    /// again too.
+    fn finds_nothing(&mut self) -> bool {
+        false
+    }
+
+    /// Hears how a run is left, if the transaction comes about.
+    fn leaves(&mut self, _: &Run) {}
 
     /// Checks whatever the database itself can check of its files.
     fn check(&mut self) -> Result<()>;

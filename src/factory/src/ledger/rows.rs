@@ -219,7 +219,9 @@ pub(super) fn insert_run(transaction: &mut dyn Transaction, run: &Run) -> Result
             publish_attempts, worker, lease_expires, reason, submitted_at, updated_at, events, head, digest,
             run_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
-    transaction.insert(sql, &run_cells(run)?)
+    transaction.insert(sql, &run_cells(run)?)?;
+    transaction.leaves(run);
+    Ok(())
 }
 
 /// Replaces a run's row if it is still at this epoch; where it is not, the write fails with `LEASE_LOST`.
@@ -230,7 +232,9 @@ pub(super) fn update_run(transaction: &mut dyn Transaction, run: &Run, epoch: u6
         WHERE run_id = $17 AND epoch = $18";
     let mut cells = run_cells(run)?;
     cells.push(epoch.into());
-    transaction.update(sql, &cells, lease_lost(&run.run_id))
+    transaction.update(sql, &cells, lease_lost(&run.run_id))?;
+    transaction.leaves(run);
+    Ok(())
 }
 
 /// The cells of a run's row, the id last, where both statements above name it.

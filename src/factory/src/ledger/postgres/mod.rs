@@ -31,8 +31,11 @@
 //!   refused by the state or the epoch, an anchor stays, and a claim that nobody knows of runs out.
 
 mod address;
+mod known;
 mod schema;
 mod session;
+mod statements;
+mod transaction;
 mod trouble;
 
 use std::{
@@ -45,12 +48,16 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::{
     address::Address,
-    session::{Open, Purpose, Session},
+    session::Session,
+    statements::Purpose,
+    transaction::{Open, may_stand},
     trouble::Standing,
 };
 use super::{
     Absent, book,
-    database::{Backend, Transaction},
+    database::{Backend, Lock, Transaction},
+    rows,
+    run::Run,
     signer::Founding,
 };
 use crate::{
@@ -127,39 +134,63 @@ impl PostgresLedger {
         ))
     }
 
-    /// Carries out one transaction, again from the start while others are in its way, and on another connection where
-    /// it did not even begin on the one that was there.
+    /// Carries out one transaction: again from the start while others are in its way, on another connection where it did
+    /// not even begin on the one that was there, and with a look where it came to nothing by what it supposed.
     fn transact<T>(&self, purpose: Purpose, mut change: impl FnMut(&mut Open<'_>) -> Result<T>) -> Result<T> {
         self.opener.require(Code::LedgerUnavailable, "ledger")?;
         let Some(runtime) = &self.runtime else {
             return Err(Failure::new(Code::InternalError, "a ledger that is closed"));
         };
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut attempts = 1;
+        let (mut attempts, mut may_suppose) = (1, purpose == Purpose::Write);
+        // What was sent without a look and not answered: what the write gives, and how it leaves a run.
+        let mut lost: Option<(T, Run)> = None;
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
-                None => (self.connected(runtime)?, false),
+                None => {
+                    let connected = self.connected(runtime);
+                    (if lost.is_some() { connected.map_err(may_stand) } else { connected }?, false)
+                }
             };
-            let mut open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
-            let outcome = change(&mut open).and_then(|value| open.commit().map(|()| value));
-            let failure = match outcome {
-                Ok(value) => {
-                    *slot = Some(open.session);
+            let open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
+            let mut open = open.supposing(may_suppose);
+            let changed = match lost.take() {
+                Some((value, run)) if stands(&mut open, &run).map_err(may_stand)? => {
+                    *slot = open.roll_back();
                     return Ok(value);
                 }
-                Err(failure) => failure,
+                _ => change(&mut open),
             };
-            let standing = open.standing;
+            let (failure, value) = match changed {
+                Ok(value) => match open.commit() {
+                    Ok(()) => {
+                        *slot = Some(open.session);
+                        return Ok(value);
+                    }
+                    Err(failure) => (failure, Some(value)),
+                },
+                Err(failure) => (failure, None),
+            };
+            let (standing, supposed, leaving) = (open.standing, open.has_supposed(), open.leaving());
             *slot = open.roll_back();
             match standing {
                 // It was lost unnoticed while it lay idle, or leads to a server that takes no more writes.
                 Standing::NeverBegun if kept => {}
+                Standing::Whole | Standing::Conflict | Standing::Broken if supposed => {
+                    may_suppose = false;
+                    lost = value.zip(leaving).filter(|_| standing == Standing::Broken);
+                }
                 Standing::Conflict if attempts < ATTEMPTS => attempts += 1,
                 _ => return Err(failure),
             }
         }
     }
+}
+
+/// Whether a run is as a write leaves it whose answer was lost. Its row is locked: what was lost does not come after.
+fn stands(open: &mut Open<'_>, run: &Run) -> Result<bool> {
+    Ok(rows::run(open, &run.run_id, Lock::Rows)?.as_ref() == Some(run))
 }
 
 impl Drop for PostgresLedger {
@@ -175,7 +206,7 @@ impl Backend for PostgresLedger {
     fn write<T>(&self, mut change: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
         let outcome = self.transact(Purpose::Write, |open| {
             let value = change(open)?;
-            hit(Failpoint::LedgerBeforeCommit)?;
+            hit(Failpoint::LedgerBeforeCommit).inspect_err(|_| open.stops())?;
             Ok(value)
         })?;
         hit(Failpoint::LedgerAfterCommit)?;

@@ -8,7 +8,7 @@ use contracts::Result;
 
 use super::{
     super::{Absent, versions},
-    session::Open,
+    transaction::Open,
 };
 
 /// What brings a ledger from each version to the next; the first makes it. Never edited, only appended to.

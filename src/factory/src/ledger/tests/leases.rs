@@ -115,6 +115,49 @@ fn what_is_written_beside_a_row_that_refuses_is_taken_back(bench: &Bench) {
     assert_eq!(bench.ledger.verify().unwrap().events, 2);
 }
 
+/// Who holds a run may go by what it left, and never past what others wrote since, each over a connection of its own.
+fn what_others_wrote_since_is_neither_overlooked_nor_overwritten(bench: &Bench) {
+    let others = bench.open();
+    for (number, to) in [(1, State::EvalReady), (2, State::Fail)] {
+        bench.submit(number, false);
+        let lease = bench.claim();
+        bench.ledger.heartbeat(&lease).unwrap();
+        let widened = submission(number, &format!("another-{number}"), true);
+        others.submit(&widened).unwrap();
+        // A sign of life adds no event whose place could be taken.
+        bench.ledger.heartbeat(&lease).unwrap();
+        bench.ledger.verify().unwrap();
+        others.submit(&submission(number, &format!("one-more-{number}"), true)).unwrap();
+        let run = bench.advance(&lease, to).unwrap();
+        assert_eq!((run.progress.publish_allowed, run.events), (true, 5));
+        if to == State::EvalReady {
+            others.cancel(lease.run_id(), json!({})).unwrap();
+            assert_eq!(bench.advance(&lease, State::Pass).unwrap_err().code, Code::LeaseLost);
+            assert_eq!(bench.ledger.heartbeat(&lease).unwrap_err().code, Code::LeaseLost);
+        }
+    }
+    bench.submit(3, false);
+    let lease = bench.claim();
+    bench.ledger.heartbeat(&lease).unwrap();
+    bench.clock.advance(60);
+    let taken = others.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+    assert_eq!(bench.advance(&lease, State::EvalReady).unwrap_err().code, Code::LeaseLost);
+    others.advance(&taken, State::EvalReady, None, json!({})).unwrap();
+    // A request of another, and the run that it made, are there though nobody here asked for them.
+    let admission = others.submit(&submission(4, "request-4", false)).unwrap();
+    assert!(admission.fresh);
+    let again = bench.ledger.submit(&submission(4, "request-4", false)).unwrap();
+    assert!(!again.fresh);
+    assert_eq!(again.run, admission.run);
+    let elsewhere = bench.ledger.submit(&submission(5, "request-4", false)).unwrap_err();
+    assert_eq!(elsewhere.code, Code::RequestIdPayloadMismatch);
+    assert_eq!(
+        bench.ledger.run(&submission(5, "request-5", false).run_id).unwrap_err().code,
+        Code::RunNotFound
+    );
+    bench.ledger.verify().unwrap();
+}
+
 fn a_heartbeat_holds_the_run(bench: &Bench) {
     bench.submit(1, false);
     let lease = bench.claim();
@@ -314,6 +357,7 @@ on_each_database!(
     a_worker_of_the_same_name_is_fenced_too,
     the_row_itself_refuses_a_write_of_another_epoch,
     what_is_written_beside_a_row_that_refuses_is_taken_back,
+    what_others_wrote_since_is_neither_overlooked_nor_overwritten,
     a_heartbeat_holds_the_run,
     a_released_run_is_free_at_once,
     a_pass_that_was_not_to_be_published_can_be_later,

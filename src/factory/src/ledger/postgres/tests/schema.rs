@@ -93,6 +93,60 @@ fn leases_go_by_the_databases_clock() {
     assert_eq!(run.updated_at, lease.run().updated_at);
 }
 
+/// The moment of a write that asks for none is told by the clock here, and is not believed where the server's is another.
+#[test]
+fn a_clock_that_went_another_way_than_the_servers_is_found_out() {
+    let Some(bench) = Bench::postgres() else { return };
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let now = || ledger.transact(Purpose::Read, |open| open.now()).unwrap();
+    ledger.submit(&submission(1, "request-1", false)).unwrap();
+    let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+    for (off, to) in [(-3_600, State::EvalReady), (3_600, State::Fail)] {
+        let before = now();
+        let told = Timestamp::from_nanoseconds(before.nanoseconds() + off * 1_000_000_000);
+        ledger.session.lock().unwrap().as_mut().unwrap().known.hears(told);
+        let run = ledger.advance(&lease, to, None, serde_json::json!({})).unwrap();
+        assert!((before..=now()).contains(&run.updated_at), "{off}");
+    }
+    ledger.verify().unwrap();
+}
+
+/// As a pooler does that gives each transaction another connection, with settings of its own.
+#[test]
+fn a_write_that_stands_alone_is_refused_on_other_terms() {
+    let Some(bench) = Bench::postgres() else { return };
+    bench.edit(
+        "CREATE SCHEMA decoy; CREATE TABLE decoy.runs AS TABLE runs; CREATE TABLE decoy.events AS TABLE events;
+        CREATE TABLE decoy.requests AS TABLE requests",
+    );
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    let set = |setting: &str| {
+        ledger.transact(Purpose::Write, |open| open.batch(&format!("SET {setting}"))).unwrap();
+        ledger.session.lock().unwrap().as_ref().unwrap().waits
+    };
+    let waited = || ledger.session.lock().unwrap().as_ref().unwrap().waits;
+    let submit = |number| {
+        let request = submission(number, &format!("request-{number}"), false);
+        assert!(ledger.submit(&request).unwrap().fresh);
+    };
+    // Until the server's clock and the statements are known.
+    (1..=2).for_each(submit);
+    let settings = [
+        "search_path = model_factory, pg_temp",
+        "synchronous_commit = off",
+        "search_path = decoy, model_factory",
+    ];
+    for ((number, setting), waits) in (3..).zip(settings).zip([1, 3, 3]) {
+        let before = set(setting);
+        submit(number);
+        // It is refused, and then looked for and written as a transaction of several statements.
+        assert_eq!(waited() - before, waits, "{setting}");
+        set("synchronous_commit = on");
+    }
+    assert_eq!(raw(&bench).texts("SELECT run_id FROM decoy.runs"), [""; 0]);
+    assert_eq!(ledger.verify().unwrap().runs, 5);
+}
+
 /// What a call costs on a server that is far away: each answer is one way there and back.
 #[test]
 fn a_call_waits_for_as_few_answers_as_it_can() {
@@ -103,32 +157,32 @@ fn a_call_waits_for_as_few_answers_as_it_can() {
         session.as_ref().unwrap().waits
     };
     let detail = || serde_json::json!({});
-    // The first time round, each statement is prepared.
-    for round in 0..2 {
+    // The first time round the server's clock is not known, and then each statement is prepared.
+    for round in 0..3 {
         let mut before = waited();
         let mut costs = |what: &str, expected: u64| {
             let (now, then) = (waited(), before);
             before = now;
-            assert!(round == 0 || now - then == expected, "{what} waits for {} answers", now - then);
+            assert!(round < 2 || now - then == expected, "{what} waits for {} answers", now - then);
         };
         let request = submission(round, &format!("request-{round}"), true);
         ledger.submit(&request).unwrap();
-        costs("a submission", 2);
+        costs("a submission", 1);
         let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
         costs("a claim", 3);
         ledger.heartbeat(&lease).unwrap();
-        costs("a heartbeat", 2);
+        costs("a heartbeat", 1);
         ledger.advance(&lease, State::EvalReady, None, detail()).unwrap();
-        costs("a report", 2);
+        costs("a report", 1);
         let moves = [
             Move::to(State::Pass, None, detail()),
             Move::to(State::PublishPending, None, detail()),
             Move::begin_publish(),
         ];
         ledger.report(&lease, &moves).unwrap();
-        costs("a report of three moves", 2);
+        costs("a report of three moves", 1);
         ledger.advance(&lease, State::Published, None, detail()).unwrap();
-        costs("a report", 2);
+        costs("a report", 1);
         ledger.run(&request.run_id).unwrap();
         costs("a look at a run", 2);
     }
