@@ -29,8 +29,6 @@ use super::{
 
 /// How many runs are checked at a time, so that a ledger of any length fits in memory.
 const PAGE: u32 = 1_000;
-/// How many waiting runs a claim looks at before it asks for more: most often the first is free.
-const LOOK: u32 = 4;
 
 impl<B: Backend> Ledger for B {
     fn submit(&self, submission: &Submission) -> Result<Admission> {
@@ -268,26 +266,34 @@ fn again(
 
 /// What a claim makes of the run that has waited longest of those that nobody else is at.
 ///
-/// Runs are looked at without holding them; one that can be taken is read again under its lock, and decided on as
-/// it is then, at the moment at which it was locked. A run that somebody holds a lock on is passed over rather than
-/// waited for.
+/// Runs are looked at without holding them, but for the first that is free. One that waited longer and can be taken, since
+/// its rest or its lease is over, is read again under its lock, and decided on as it is then, at the moment at which it was
+/// locked. A run that somebody holds a lock on is passed over rather than waited for.
 fn first_waiting(
     transaction: &mut dyn Transaction,
     worker: &Name,
     seconds: u32,
 ) -> Result<Option<(Lease, Event)>> {
-    let mut page = rows::waiting_after(transaction, None, LOOK)?;
+    let (mut page, free) = rows::waiting_and_free(transaction)?;
     while let Some(last) = page.last().cloned() {
         let now = transaction.now()?;
         for seen in page.iter().filter(|run| run.is_due(now) && !run.is_held(now)) {
-            let Some(run) = rows::run(transaction, &seen.run_id, Lock::FreeRows)? else { continue };
+            let run = match &free {
+                Some(free) if free.run_id == seen.run_id => Some(free.clone()),
+                // Somebody else's, or it would have been locked.
+                Some(free) if seen.is_free() && seen.waits_longer_than(free) => None,
+                _ => rows::run(transaction, &seen.run_id, Lock::FreeRows)?,
+            };
+            let Some(run) = run else { continue };
             if let Some(taken) = Lease::take_due(&run, worker, seconds, transaction.now()?)? {
                 return Ok(Some(taken));
             }
         }
-        page = rows::waiting_after(transaction, Some(&last), LOOK)?;
+        page = rows::waiting_after(transaction, &last)?;
     }
-    Ok(None)
+    // It came after the runs were looked at.
+    let now = transaction.now()?;
+    free.map_or(Ok(None), |run| Lease::take_due(&run, worker, seconds, now))
 }
 
 /// Changes a run by a decision of somebody who holds no lease; a run on which it was taken before stays as it is.

@@ -116,22 +116,55 @@ pub(super) fn request_and_run(
 
 /// What waits for a worker; the conditions on the state are those of the index `runs_waiting`, word for word. They
 /// name the states that are done, since an index by state would be taken for a list of those that wait.
-pub(super) const WAITING: &str = select!(runs "WHERE state NOT IN ('FAIL', 'PUBLISHED')
+macro_rules! waiting {
+    ($rest:literal) => {
+        concat!(
+            select!(runs "WHERE state NOT IN ('FAIL', 'PUBLISHED')
       AND (state <> 'PASS' OR publish_allowed = 1)
-      AND (state <> 'PUBLISH_PENDING' OR publish_attempts <= 3)
-      AND (updated_at, run_id) > ($1, $2)
-    ORDER BY updated_at, run_id
-    LIMIT $3");
+      AND (state <> 'PUBLISH_PENDING' OR publish_attempts <= 3)"),
+            $rest
+        )
+    };
+}
 
-/// Runs that a worker could take up, held or not, the one that has waited longest first; those after the given one.
-pub(super) fn waiting_after(
-    transaction: &mut dyn Transaction,
-    previous: Option<&Run>,
-    limit: u32,
-) -> Result<Vec<Run>> {
-    let (updated_at, run_id) =
-        previous.map_or((i64::MIN, ""), |run| (run.updated_at.nanoseconds(), run.run_id.as_str()));
-    all(transaction, (WAITING, Lock::None), &[updated_at.into(), run_id.into(), Cell::Integer(limit.into())])
+/// A few of them: most often one of these is free. How many stands in the text, since a plan that is to serve any
+/// number would be made anew for each claim.
+pub(super) const WAITING: &str = waiting!(
+    " AND (updated_at, run_id) > ($1, $2)
+    ORDER BY updated_at, run_id
+    LIMIT 4"
+);
+/// The first that nobody was given and nothing stopped: the names of workers and the codes of reasons are never empty.
+/// Compared so, since of what is NULL a plan from before there were runs expects none, and would read all of them.
+pub(super) const FREE: &str = waiting!(
+    " AND coalesce(worker, reason, '') <= ''
+    ORDER BY updated_at, run_id
+    LIMIT 1"
+);
+
+/// The runs that have waited longest, held or not, and the first that is free whatever the time, which is locked: what
+/// most claims are decided by, asked in one go.
+pub(super) fn waiting_and_free(transaction: &mut dyn Transaction) -> Result<(Vec<Run>, Option<Run>)> {
+    let start = [i64::MIN.into(), "".into()];
+    let queries = [
+        Query { sql: WAITING, lock: Lock::None, parameters: &start },
+        Query { sql: FREE, lock: Lock::FreeRows, parameters: &[] },
+    ];
+    let (mut waiting, mut free) = (Vec::new(), None);
+    transaction.select(&queries, &mut |place, row| {
+        let run = Run::read(&Cells::of(row))?;
+        match place {
+            0 => waiting.push(run),
+            _ => free = Some(run),
+        }
+        Ok(())
+    })?;
+    Ok((waiting, free))
+}
+
+/// The runs that have waited longest of those after this one.
+pub(super) fn waiting_after(transaction: &mut dyn Transaction, previous: &Run) -> Result<Vec<Run>> {
+    all(transaction, (WAITING, Lock::None), &[previous.updated_at.into(), previous.run_id.as_str().into()])
 }
 
 /// What earned a receipt, as the index `runs_at_rest` has it, word for word.

@@ -274,6 +274,16 @@ impl Run {
             .is_some_and(|holder| now < holder.expires_at && holder.expires_at <= later(now, LONGEST_LEASE))
     }
 
+    /// Whether the run can be taken at any moment: nobody was given it, and nothing stopped it.
+    pub(super) const fn is_free(&self) -> bool {
+        self.holder.is_none() && self.reason.is_none()
+    }
+
+    /// Whether it comes before another in the order in which runs are taken up.
+    pub(super) fn waits_longer_than(&self, other: &Self) -> bool {
+        (self.updated_at, &self.run_id) < (other.updated_at, &other.run_id)
+    }
+
     /// Until when the run rests before any worker takes it up again; none where nothing kept the last one from
     /// succeeding, or where none will, since its retries are used up.
     pub fn rests_until(&self) -> Option<Timestamp> {

@@ -4,6 +4,10 @@
 //!   write: mutex ──► BEGIN, SELECT … FOR UPDATE, clock ──► decide in Rust ──► write, COMMIT (flushed)
 //!             ▲                                                    │
 //!             └── connect anew, where it did not even begin        └── a conflict: from the start
+//!
+//!   or, where what it rests on is known:  decide in Rust ──► compare and write, in one statement (flushed)
+//!                                                                  │
+//!                                                                  └── it is not so: from the start, with a look
 //! ```
 //!
 //! Flows in and out: what `Ledger` and `Anchors` say. Invariants:
@@ -15,20 +19,32 @@
 //!   at its primary key, and the one that came second starts again and finds what the first made. No writer waits
 //!   for a row while it holds one that others wait for, so there are no deadlocks by design; one that the server
 //!   reports all the same starts again too. Reads see one moment (REPEATABLE READ).
+//! - **Suppositions.** Who reports on a run, or shows that it lives, most often left its row as it still is; and of most
+//!   submissions nothing is there yet. Such a write does not look. The statement that writes compares the row's digest
+//!   once it has the row, or meets a primary key that is taken: what was supposed wrongly writes nothing, and starts
+//!   again with a look.
 //! - **Claims** pass over rows that somebody holds (SKIP LOCKED), so that many workers do not queue for one run.
 //! - **Fencing.** The epoch stands in the WHERE of every worker's write, beside the comparison under the lock. An
-//!   update that finds no row fails on the server, and the commit that was sent after it rolls back.
+//!   update that finds no row fails on the server with all that is written beside it, and the commit that was sent
+//!   after it rolls back.
 //! - **Time** is the database's own, read after the row is locked: workers whose clocks differ neither steal a
-//!   living lease nor keep a dead one. It only decides when a run may be taken over, never who holds it.
+//!   living lease nor keep a dead one. It only decides when a run may be taken over, never who holds it. A write that
+//!   does not look goes by the moment that the server told last and the time since then, and the server compares it with
+//!   its clock once it has the row: more than a second apart, the write starts again with a look.
 //! - **Round trips.** What needs no answer to go on is sent with what comes next: the beginning and the clock with
-//!   what is asked first, all that is written with the commit. So a write waits twice, and a claim three times. A
+//!   what is asked first, all that is written with the commit. So a write waits twice, and so does a claim, unless a run
+//!   whose lease or rest is over waited longer than the first that is free; a write that does not look waits once. A
 //!   commit that follows a statement which was refused rolls back. Nothing is written in the flight that begins:
 //!   outside of a transaction it would stand by itself. A flight that begins and is lost has therefore done nothing,
 //!   and the whole starts again on another connection.
-//! - **Durability.** Each write sets `synchronous_commit`; a server with `fsync` off is refused.
-//! - **Lost answers.** No write is sent twice by this code. One whose commit was not answered is
-//!   `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id finds the run that it made, a report is
-//!   refused by the state or the epoch, an anchor stays, and a claim that nobody knows of runs out.
+//! - **Plans** are made once a connection, maybe before there were any runs: the statements are such that a plan from
+//!   then follows the indexes too.
+//! - **Durability.** Each write sets `synchronous_commit`, or compares it; a server with `fsync` off is refused.
+//! - **Lost answers.** A write that does not look and is not answered is looked for on another connection, by the whole row
+//!   that it leaves: it stands, or is carried out, and the digest keeps the lost one from coming after. One whose commit
+//!   was not answered, or that cannot be looked for, is `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id
+//!   finds the run that it made, a report is refused by the state or the epoch, an anchor stays, and a claim that nobody
+//!   knows of runs out.
 
 mod address;
 mod known;
@@ -148,10 +164,8 @@ impl PostgresLedger {
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
-                None => {
-                    let connected = self.connected(runtime);
-                    (if lost.is_some() { connected.map_err(may_stand) } else { connected }?, false)
-                }
+                None if lost.is_some() => (self.connected(runtime).map_err(may_stand)?, false),
+                None => (self.connected(runtime)?, false),
             };
             let open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let mut open = open.supposing(may_suppose);

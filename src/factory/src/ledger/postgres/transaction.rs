@@ -375,7 +375,7 @@ impl Transaction for Open<'_> {
         let (mut sql, mut cells) = (sql.to_owned(), cells.to_vec());
         if let Some(Supposed::Left(_, digest)) = &self.supposed {
             cells.push(digest.to_string().into());
-            sql.push_str(&format!(" AND digest = ${}", cells.len()));
+            sql = format!("{sql} AND digest = ${}", cells.len());
         }
         // First, so that the moment of the statement is one at which the row is held.
         self.writes.insert(0, Write { sql, cells, otherwise: Some(otherwise) });

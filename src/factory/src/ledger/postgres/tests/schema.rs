@@ -169,7 +169,7 @@ fn a_call_waits_for_as_few_answers_as_it_can() {
         ledger.submit(&request).unwrap();
         costs("a submission", 1);
         let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
-        costs("a claim", 3);
+        costs("a claim", 2);
         ledger.heartbeat(&lease).unwrap();
         costs("a heartbeat", 1);
         ledger.advance(&lease, State::EvalReady, None, detail()).unwrap();
@@ -198,12 +198,13 @@ fn listings_and_claims_follow_an_index() {
         "INSERT INTO runs SELECT 'tr_' || number, '', '', {state}, 'NONE', 0, 0, 0, 0, NULL, NULL, NULL, number,
             number, 1, '', '' FROM generate_series(1, 20000) AS number; ANALYZE runs"
     ));
-    let waiting = rows::WAITING.replace("$1", "0").replace("$2", "''").replace("$3", "4");
+    let waiting = rows::WAITING.replace("$1", "0").replace("$2", "''");
     let latest = rows::LATEST.replace("$1", "10");
     let in_state = rows::LATEST_IN_STATE.replace("$1", "'QUEUED'").replace("$2", "10");
     let at_rest = rows::AT_REST_SINCE.replace("$1", "19990");
     for (sql, index) in [
         (waiting, "using runs_waiting"),
+        (rows::FREE.to_owned(), "using runs_waiting"),
         (latest, "using runs_by_admission"),
         (in_state, "using runs_by_state_and_admission"),
         (at_rest, "using runs_at_rest"),
@@ -212,5 +213,26 @@ fn listings_and_claims_follow_an_index() {
         let plan = raw(&bench).texts(&format!("EXPLAIN {sql}")).join("\n");
         assert!(plan.contains("Index Scan") && plan.contains(index), "{plan}");
         assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{plan}");
+    }
+}
+
+/// A connection may have made its plans when the ledger was empty, and nobody tells it when that is no longer so.
+#[test]
+fn plans_from_before_there_were_runs_follow_an_index() {
+    let Some(bench) = Bench::postgres() else { return };
+    raw(&bench).batch("SET plan_cache_mode = force_generic_plan");
+    let run = "SELECT digest FROM runs WHERE run_id = $1 FOR UPDATE";
+    let free = format!("{} FOR UPDATE SKIP LOCKED", rows::FREE);
+    for (place, (sql, types, values, index)) in [
+        (rows::WAITING, "(bigint, text)", "(0, '')", "using runs_waiting"),
+        (&free, "", "", "using runs_waiting"),
+        (run, "(text)", "('')", "using runs_pkey"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        raw(&bench).batch(&format!("PREPARE plan_{place}{types} AS {sql}"));
+        let plan = raw(&bench).texts(&format!("EXPLAIN EXECUTE plan_{place}{values}")).join("\n");
+        assert!(plan.contains(index) && !plan.contains("Sort"), "{plan}");
     }
 }
