@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from model_factory import _arguments, _display, _native, errors
@@ -70,14 +69,22 @@ class Run:
         self._context = context
         self._documents: dict[str, dict[str, Any]] = {}
         self._row = row
+        # Not cached properties: before Python 3.12 these have a lock, which a fork may inherit from a thread that it lacks.
+        self._columns_read: dict[str, Any] | None = None
+        self._evidence_read: dict[str, dict[str, str] | None] | None = None
 
-    @cached_property
+    @property
     def _columns(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", json.loads(self._row.text()))
+        if self._columns_read is None:
+            self._columns_read = cast("dict[str, Any]", json.loads(self._row.text()))
+        return self._columns_read
 
-    @cached_property
+    @property
     def _evidence(self) -> dict[str, dict[str, str] | None]:
-        return cast("dict[str, dict[str, str] | None]", json.loads(self._context.native.evidence(self.id)))
+        if self._evidence_read is None:
+            read = json.loads(self._context.native.evidence(self.id))
+            self._evidence_read = cast("dict[str, dict[str, str] | None]", read)
+        return self._evidence_read
 
     @classmethod
     def read(cls, context: Context, run_id: str) -> Run:

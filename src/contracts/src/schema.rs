@@ -263,10 +263,11 @@ fn validator<D: Document>() -> Result<Arc<Validator>> {
     compiled(D::NAME, schema::<D>)
 }
 
-/// The validator of this name, compiled once.
+/// The validator of this name, compiled once, or by each thread that is the first to ask at the same time: what is locked for as
+/// long as that takes may stay so for good in a process that is forked meanwhile.
 fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Validator>> {
-    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(validator) = validators.get(name) {
+    let validators = || VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(validator) = validators().get(name) {
         return Ok(Arc::clone(validator));
     }
     let validator = jsonschema::draft202012::options()
@@ -276,9 +277,7 @@ fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Va
         .map_err(|error| {
             Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
         })?;
-    let validator = Arc::new(validator);
-    validators.insert(name, Arc::clone(&validator));
-    Ok(validator)
+    Ok(Arc::clone(validators().entry(name).or_insert_with(|| Arc::new(validator))))
 }
 
 /// Turns a validation error into problems that show the shape of the value, never the value.

@@ -60,7 +60,7 @@ pub struct Factory {
 
 impl Factory {
     /// Opens the factory at a place; refuses with `SOURCE_UNREADABLE` one that holds none, whose objects have another
-    /// ledger, or whose ledger has other objects.
+    /// ledger, or whose ledger has other objects, and with `LEDGER_UNAVAILABLE` one that is only being made.
     ///
     /// In a folder everything stands below it, unless named elsewhere: the objects, the SQLite ledger, and the keys. A
     /// key folder that who writes to the root cannot write to is safer. What writers that died left staged is collected.
@@ -101,6 +101,9 @@ impl Factory {
         let is_made = named.is_some() || founding::is_made(&*store)?;
         let of_parts = if is_made { Absent::Refuse } else { absent };
         let ledger = ledger::open(&ledger, of_parts, clock.clone())?;
+        if absent == Absent::Refuse && named.is_none() && ledger.runs(None, 1)?.is_empty() {
+            return Err(being_made());
+        }
         founding::check(named.as_deref(), &*store, &*ledger)?;
         let keys = Arc::new(admitted(&keys, &*ledger, of_parts)?);
         if absent == Absent::Make && named.is_none() {
@@ -305,6 +308,17 @@ fn strange_keys() -> Failure {
 fn no_objects() -> Failure {
     Failure::at(Code::SourceUnreadable, "root", "the folder of a factory, with its objects", "none there")
         .with_hint("Name the root that the factory was made with, beside its ledger and its keys.")
+}
+
+/// Of a ledger without runs that the objects do not name: whoever makes a factory does that last.
+fn being_made() -> Failure {
+    Failure::new(
+        Code::LedgerUnavailable,
+        "the factory is only being made: its objects do not name the ledger yet",
+    )
+    .with_hint(
+        "Try again once it is made. Where its making was cut off, opening it from Python goes on with that.",
+    )
 }
 
 fn no_ledger() -> Failure {

@@ -78,19 +78,30 @@ fn a_factory_whose_ledger_is_away_gets_no_other() {
     assert_eq!(fs::read(root.join("objects/registry/ledger")).unwrap().len(), "sha256:".len() + 64);
 }
 
-/// One that was made before stores named their ledger is brought up to date as it is opened to be worked with.
+/// Whoever makes a factory names its ledger last: until then who makes none is told to wait, and does not take the objects for
+/// another's.
 #[test]
-fn a_factory_of_before_names_its_ledger_as_it_is_opened() {
+fn a_factory_that_is_only_being_made_is_waited_for() {
     let folder = folder();
     let root = folder.path().join("factory");
-    Factory::make(&place(&root, None, None)).unwrap();
+    let made = Factory::make(&place(&root, None, None)).unwrap();
     let named = root.join("objects/registry/ledger");
     let name = fs::read(&named).unwrap();
     fs::remove_file(&named).unwrap();
-    Factory::open(&place(&root, None, None)).unwrap();
-    assert!(!named.exists(), "who only looks writes nothing");
+    // Its maker died with a signer in the ledger, or before it had a key.
+    for cut_off in [false, true] {
+        if cut_off {
+            fs::remove_dir_all(root.join("keys")).unwrap();
+        }
+        let failure = Factory::open(&place(&root, None, None)).err().unwrap();
+        assert_eq!((failure.code, failure.retryable()), (Code::LedgerUnavailable, true), "{failure}");
+        assert!(!named.exists(), "who only looks writes nothing");
+    }
+    drop(made);
+    fs::remove_file(root.join("ledger.sqlite")).unwrap();
     Factory::make(&place(&root, None, None)).unwrap();
-    assert_eq!(fs::read(&named).unwrap(), name);
+    assert_ne!(fs::read(&named).unwrap(), name);
+    Factory::open(&place(&root, None, None)).unwrap();
 }
 
 #[test]

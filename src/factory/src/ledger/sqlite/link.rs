@@ -26,7 +26,7 @@ use super::{
     at_work::AtWork,
     lock::{Held, Kept},
     place::{Place, identity, taken_away},
-    whole::Whole,
+    whole::{Whole, require_unbroken},
 };
 use crate::opener::Opener;
 
@@ -110,13 +110,14 @@ impl Link {
     }
 
     /// Closes what this process opened. Where it is the last, SQLite moves the log into the file: nobody may write in the
-    /// meantime, and a log that is not the file's any more would undo what others wrote since.
+    /// meantime, and a log that is not the file's any more would undo what others wrote since. One that was damaged would
+    /// damage the file, and is left as it is.
     fn close(&mut self) {
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(Open { connection, kept, whole: _whole }) = open.take() else { return };
         let in_place = || self.place.require().is_ok();
         let held = if in_place() { Held::at_once(self.path()) } else { None };
-        if held.is_some() && in_place() {
+        if held.is_some() && in_place() && require_unbroken(self.path(), &kept).is_ok() {
             if Arc::strong_count(&kept) == 1 {
                 kept.give_back();
             }
@@ -144,11 +145,14 @@ fn forget(kept: Arc<Kept>) {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        match AtWork::begin() {
-            Ok(_at_work) if self.opener.is_this_process() => self.close(),
-            Ok(_at_work) => drop(self.let_go()),
-            // Whatever it was in the middle of is another process's to end.
-            Err(_) => mem::forget(self.open.get_mut().map(Option::take)),
+        let Ok(_at_work) = AtWork::begin() else {
+            // Whatever it was in the middle of is another process's to end, and what that had locked stays so here.
+            return mem::forget(self.open.get_mut().map(Option::take));
+        };
+        if self.opener.is_this_process() {
+            self.close();
+        } else {
+            self.let_go();
         }
         links().retain(|entry| !ptr::eq(entry.link.as_ptr(), self));
     }

@@ -11,12 +11,12 @@
 #![allow(clippy::disallowed_methods, reason = "the ledger's files are locked here")]
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use contracts::{Code, Failure, Result};
@@ -25,7 +25,8 @@ use rustix::fs::FlockOperation;
 use super::trouble::{beside, unavailable};
 use crate::clock::Stopwatch;
 
-/// Seconds that a writer waits for others: each of them takes a moment, and one that was stopped in the middle may take for ever.
+/// Seconds that a writer waits while nobody writes anything: each of the others takes a moment, and one that was stopped in the
+/// middle may take for ever.
 const PATIENCE_SECONDS: f64 = 10.0;
 /// Between two looks at a lock that somebody holds: at first, and at most.
 const LOOK: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(2)];
@@ -37,11 +38,17 @@ impl Held {
     /// Waits for whoever writes; `LEDGER_UNAVAILABLE` refuses one that does not end.
     pub(super) fn wait(ledger: &Path) -> Result<Self> {
         let lock = lock_file(ledger).map_err(|error| unavailable("file's lock", error))?;
-        let waited = Stopwatch::start();
+        let mut waited = Stopwatch::start();
+        let mut seen = Written::last(ledger);
         let [mut look, longest] = LOOK;
         while !taken(&lock).map_err(|error| unavailable("file's lock", error))? {
             if waited.seconds() > PATIENCE_SECONDS {
-                return Err(held(ledger));
+                // On a disk that is slow to flush many others may have had their turn.
+                let now = Written::last(ledger);
+                if now == seen {
+                    return Err(held(ledger));
+                }
+                (waited, seen) = (Stopwatch::start(), now);
             }
             thread::sleep(look);
             look = longest.min(look * 2);
@@ -74,9 +81,21 @@ fn taken(lock: &File) -> io::Result<bool> {
 
 fn held(ledger: &Path) -> Failure {
     let lock = beside(ledger, LOCK);
-    let detail = format!("somebody has held {} for {PATIENCE_SECONDS} seconds", lock.display());
+    let detail =
+        format!("somebody has held {} for {PATIENCE_SECONDS} seconds and wrote nothing", lock.display());
     Failure::new(Code::LedgerUnavailable, detail)
         .with_hint("A process that was stopped in the middle of a write holds it until it goes on or ends; lslocks tells which.")
+}
+
+/// When something was written to the log last, by whomever, and how long the log is.
+#[derive(PartialEq, Eq)]
+struct Written(Option<(SystemTime, u64)>);
+
+impl Written {
+    fn last(ledger: &Path) -> Self {
+        let log = fs::symlink_metadata(beside(ledger, "-wal"));
+        Self(log.ok().and_then(|log| Some((log.modified().ok()?, log.len()))))
+    }
 }
 
 /// What the lock file's name adds to the ledger's.
@@ -111,6 +130,13 @@ impl Kept {
         };
         let both = kept(ledger, SHARED).and_then(|file| Ok([file, kept(&index, ALIVE)?]));
         both.map(Self).map_err(|error| unavailable(&ledger.display().to_string(), error))
+    }
+
+    /// The first bytes of the log's index; none where there are not as many.
+    pub(super) fn index(&self, bytes: usize) -> Option<Vec<u8>> {
+        let [_, index] = &self.0;
+        let mut read = vec![0; bytes];
+        index.read_exact_at(&mut read, 0).ok().map(|()| read)
     }
 
     /// Says so no more, in no process: what a fork has of it is the same.

@@ -6,9 +6,9 @@
 //!
 //! - The index of the log names how many frames the log held. A frame is on disk before the index names it, so what it names
 //!   and the log lacks was taken from the log. A process that is killed leaves both; a power cut leaves an index that may be
-//!   old, and then names less, another log or nothing.
-//! - Frames are chained by their checksums. Two commits in one unbroken piece of chain behind a break: the first was on disk
-//!   before the second began, and so was all before it.
+//!   old, and then names less, another log or nothing: what it names is the least that there was.
+//! - Frames are chained by their checksums. Two commits in one unbroken piece of chain behind a break, or behind a header that
+//!   is none: the first was on disk before the second began, and so was all before it.
 //!
 //! Flows in: the first bytes of the index, and the log. Flows out: what is lost of the log. Invariant: where what stands could
 //! be the work of SQLite, of a power cut at any moment or of somebody who is at work, nothing is said. The formats are those
@@ -29,6 +29,9 @@ const VERSION: u32 = 3_007_000;
 /// How a log begins; the last bit is set where its checksums are of big-endian words.
 const MAGIC: u32 = 0x377f_0682;
 
+/// Bytes of a page, unless somebody made them others.
+const USUAL_PAGE: u32 = 4_096;
+
 /// What is lost of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
@@ -40,23 +43,39 @@ pub(super) enum Loss {
     Midst(u32),
 }
 
+impl Loss {
+    /// Where it begins: frames that are whole.
+    pub(super) const fn start(self) -> u32 {
+        match self {
+            Self::All(_) => 0,
+            Self::End(whole, _) | Self::Midst(whole) => whole,
+        }
+    }
+}
+
 /// What is lost of a log, by its index; neither may be there.
 pub(super) fn loss(index: Option<&[u8]>, log: Option<impl Read>) -> Result<Option<Loss>> {
     let index = index.and_then(Index::of).filter(|index| index.frames > 0);
     let lost_with_log = index.filter(|index| index.moved < index.frames).map(|index| Loss::All(index.frames));
     let Some(mut log) = log else { return Ok(lost_with_log) };
     let mut header = [0; LOG_HEADER];
-    let header = if filled(&mut log, &mut header)? { Header::of(&header) } else { None };
-    let Some(header) = header else { return Ok(lost_with_log) };
+    if !filled(&mut log, &mut header)? {
+        return Ok(lost_with_log);
+    }
+    let Some(header) = Header::of(&header) else {
+        let held = Chain::of_a_lost(&header).held(log, index)?;
+        return Ok(lost_with_log.or_else(|| held.behind.then_some(Loss::Midst(0))));
+    };
     // Another log's, such as the one before this: it says nothing of this one.
     let index = index.filter(|index| index.salts == header.salts);
-    let held = header.held(log, index.map(|index| index.frames))?;
+    let held = header.chain().held(log, index)?;
+    // Of one that begins with no commit SQLite takes nothing, and what it held may be in the ledger's file.
+    let is_moved = |index: &Index| held.committed == 0 && index.moved == index.frames;
     Ok(match index {
-        Some(index) if held.whole >= index.frames => None,
-        // SQLite would leave the log alone, and everything is in the ledger's file.
-        Some(index) if held.committed == 0 && index.moved == index.frames => None,
-        Some(index) => Some(Loss::End(held.whole, index.frames)),
-        None => held.behind.then_some(Loss::Midst(held.whole)),
+        Some(index) if held.whole < index.frames && !is_moved(&index) => {
+            Some(Loss::End(held.whole, index.frames))
+        }
+        _ => held.behind.then_some(Loss::Midst(held.whole)),
     })
 }
 
@@ -80,8 +99,7 @@ impl Index {
         let (second, rest) = rest.split_first_chunk::<INDEX_HEADER>()?;
         let (moved, _) = rest.split_first_chunk::<4>()?;
         let number = |place| word(header, place).map(u32::from_ne_bytes);
-        let native = if cfg!(target_endian = "big") { Order::Big } else { Order::Little };
-        let sum = Sum::NONE.over(&header[..40], native);
+        let sum = Sum::NONE.over(&header[..40], Order::NATIVE);
         let is_whole = header == second
             && number(0) == Some(VERSION)
             && header[12] == 1
@@ -119,52 +137,85 @@ impl Header {
         let sum = Sum::NONE.over(&bytes[..24], order);
         let is_whole = magic & !1 == MAGIC
             && number(bytes, 4)? == VERSION
-            && page.is_power_of_two()
-            && (512..=65_536).contains(&page)
+            && is_page(page)
             && sum == Sum(number(bytes, 24)?, number(bytes, 28)?);
         let salts = bytes[16..].first_chunk::<8>()?;
         is_whole.then_some(Self { order, page: page as usize, salts: *salts, sum })
     }
 
-    /// Reads the frames behind it: up to so many or the first break where it is known how many there were, and else all.
-    fn held(&self, mut log: impl Read, known: Option<u32>) -> Result<Held> {
+    fn chain(&self) -> Chain {
+        Chain {
+            order: self.order,
+            page: self.page,
+            start: Some(Frame { salts: self.salts, sum: self.sum, is_commit: false }),
+        }
+    }
+}
+
+/// How the frames of a log follow one another.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    order: Order,
+    page: usize,
+    /// What the first of them goes on from; none where the header is none.
+    start: Option<Frame>,
+}
+
+impl Chain {
+    /// Of frames behind a header that is none, as SQLite writes them here unless the header still tells another length of pages.
+    fn of_a_lost(header: &[u8; LOG_HEADER]) -> Self {
+        let told = number(header, 8).filter(|page| is_page(*page));
+        Self { order: Order::NATIVE, page: told.unwrap_or(USUAL_PAGE) as usize, start: None }
+    }
+
+    /// Reads all frames; what is lost of those that an index says were moved is lost to nobody.
+    fn held(&self, mut log: impl Read, index: Option<Index>) -> Result<Held> {
         let mut held = Held::default();
-        let mut frame = vec![0; FRAME_HEADER + self.page];
-        let (mut is_whole, mut before, mut commits) = (true, Some(self.sum), 0);
-        while known != Some(held.whole) && filled(&mut log, &mut frame)? {
-            let read = self.frame(&frame);
-            let is_next = read
-                .is_some_and(|read| before.map(|sum| sum.over_frame(&frame, self.order)) == Some(read.sum));
-            let is_commit = read.is_some_and(|read| read.is_commit);
+        let mut bytes = vec![0; FRAME_HEADER + self.page];
+        let (mut is_whole, mut before, mut commits) = (self.start.is_some(), self.start, 0);
+        for place in 1.. {
+            if !filled(&mut log, &mut bytes)? {
+                break;
+            }
+            let frame = self.frame(&bytes);
+            let is_next = frame.zip(before).is_some_and(|(frame, before)| {
+                frame.salts == before.salts && before.sum.over_frame(&bytes, self.order) == frame.sum
+            });
+            let is_commit = frame.is_some_and(|frame| frame.is_commit);
+            let is_moved = index
+                .zip(frame)
+                .is_some_and(|(index, frame)| index.salts == frame.salts && place <= index.moved);
             is_whole &= is_next;
             if is_whole {
                 held.whole += 1;
                 held.committed = if is_commit { held.whole } else { held.committed };
-            } else if known.is_some() {
-                break;
             } else {
                 // What no frame before it vouches for may be torn, and a rolled back or failed write may have left a commit:
                 // but not two, one of which goes on from the other.
-                commits = if is_next { commits + u32::from(is_commit) } else { 0 };
+                commits = if is_next { commits + u32::from(is_commit && !is_moved) } else { 0 };
                 held.behind |= commits == 2;
             }
-            before = read.map(|read| read.sum);
+            before = frame;
         }
         Ok(held)
     }
 
     /// What a frame says of itself; none of one that an earlier log left here.
     fn frame(&self, bytes: &[u8]) -> Option<Frame> {
-        if number(bytes, 0)? == 0 || *bytes.get(8..16)? != self.salts {
+        let salts = *bytes.get(8..)?.first_chunk()?;
+        if number(bytes, 0)? == 0 || self.start.is_some_and(|start| start.salts != salts) {
             return None;
         }
-        Some(Frame { is_commit: number(bytes, 4)? != 0, sum: Sum(number(bytes, 16)?, number(bytes, 20)?) })
+        let sum = Sum(number(bytes, 16)?, number(bytes, 20)?);
+        Some(Frame { is_commit: number(bytes, 4)? != 0, salts, sum })
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     is_commit: bool,
+    salts: Salts,
+    /// Of everything up to its end.
     sum: Sum,
 }
 
@@ -173,6 +224,10 @@ struct Frame {
 enum Order {
     Big,
     Little,
+}
+
+impl Order {
+    const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 }
 
 /// The checksum of everything up to some place in a log.
@@ -205,6 +260,10 @@ impl Sum {
     fn over_frame(self, frame: &[u8], order: Order) -> Self {
         self.over(&frame[..8], order).over(&frame[FRAME_HEADER..], order)
     }
+}
+
+fn is_page(bytes: u32) -> bool {
+    bytes.is_power_of_two() && (512..=65_536).contains(&bytes)
 }
 
 fn word(bytes: &[u8], place: usize) -> Option<[u8; 4]> {

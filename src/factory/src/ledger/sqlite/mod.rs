@@ -226,8 +226,9 @@ impl Transaction for Open<'_> {
     }
 
     fn check(&mut self) -> Result<()> {
-        if let Some(path) = self.transaction.path() {
-            require_unbroken(Path::new(path))?;
+        let path = self.transaction.path().map(Path::new);
+        if let Some((path, kept)) = path.and_then(|path| Some((path, keeping(path)?))) {
+            require_unbroken(path, &kept)?;
         }
         let check: String =
             self.transaction.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(trouble)?;

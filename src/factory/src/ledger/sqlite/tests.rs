@@ -10,7 +10,7 @@ use crate::{
     clock::FixedClock,
     ledger::{
         Anchors, Ledger, rows,
-        tests::{Bench, Place},
+        tests::{Bench, Place, submission},
     },
 };
 
@@ -243,6 +243,44 @@ fn a_log_that_is_damaged_while_it_is_open_is_found_by_verify() {
     assert_eq!(bench.ledger.verify().unwrap_err().code, Code::LedgerCorrupt);
     fs::write(&log, whole).unwrap();
     bench.ledger.verify().unwrap();
+}
+
+/// What is damaged while it is open is told by who has it open too, and is not written into the file as it is closed.
+#[test]
+fn a_damaged_log_is_left_as_it_is_by_who_closes_it() {
+    let harms: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+        ("emptied", &|log| log.clear()),
+        ("cut", &|log| log.truncate(log.len() / 2)),
+        ("zeros", &|log| log.fill(0)),
+        ("its header", &|log| log[20] ^= 1),
+        ("a byte", &|log| log[32 + 5 * 4_120 + 2_000] ^= 1),
+    ];
+    for (what, harm) in harms {
+        for writes_on in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ledger.sqlite");
+            let submit = |ledger: &SqliteLedger, numbers: std::ops::Range<u64>| {
+                for number in numbers {
+                    ledger.submit(&submission(number, &format!("request-{number}"), false)).unwrap();
+                }
+            };
+            let ledger = opened(&path).unwrap();
+            submit(&ledger, 0..8);
+            let log = beside(&path, "-wal");
+            let mut bytes = fs::read(&log).unwrap();
+            harm(&mut bytes);
+            // In place: what is open stays open.
+            fs::write(&log, bytes).unwrap();
+            if writes_on {
+                submit(&ledger, 8..12);
+            }
+            assert_eq!(ledger.verify().unwrap_err().code, Code::LedgerCorrupt, "{what}, {writes_on}");
+            let before = fs::read(&path).unwrap();
+            drop(ledger);
+            assert!(fs::read(&path).unwrap() == before, "{what}, {writes_on}");
+            assert_eq!(opened(&path).err().unwrap().code, Code::LedgerCorrupt, "{what}, {writes_on}");
+        }
+    }
 }
 
 /// Writes behind the reader's back, and takes the log along as it ends.

@@ -17,6 +17,7 @@ use contracts::{Code, Failure, Result};
 
 use super::{
     at_work::AtWork,
+    lock::Kept,
     log::{INDEX_BYTES, Loss, loss},
     place::{Identity, identity},
     private_files,
@@ -65,12 +66,17 @@ impl Drop for Whole {
 }
 
 /// Refuses with `LEDGER_CORRUPT` a log that was damaged while the ledger is open: who has it open goes by the index, and
-/// would lose commits only as the last of them is killed. Nobody's lock is let go of, since the log has none.
-pub(super) fn require_unbroken(path: &Path) -> Result<()> {
-    let read = || log(path).and_then(|log| loss(None, log)).map_err(|error| failed(path, error));
+/// would lose commits only as the last of them is killed. The index is read by what is open already, and nobody's lock is let
+/// go of.
+pub(super) fn require_unbroken(path: &Path, kept: &Kept) -> Result<()> {
+    let read = || {
+        let index = kept.index(INDEX_BYTES);
+        log(path).and_then(|log| loss(index.as_deref(), log)).map_err(|error| failed(path, error))
+    };
+    let Some(found) = read()? else { return Ok(()) };
     match read()? {
         // Who writes in the meantime breaks the chain for a moment, and never twice at one place.
-        Some(loss) if read()? == Some(loss) => Err(damaged(path, loss)),
+        Some(again) if again.start() == found.start() => Err(damaged(path, again)),
         _ => Ok(()),
     }
 }

@@ -231,6 +231,68 @@ fn a_torn_last_write_is_not_told_and_an_acknowledged_one_is() {
     assert_eq!(told, 100);
 }
 
+/// After a power cut the index may be of an earlier moment of the same log, of another log, or gone: what it names is the least
+/// that there was, and commits behind a damage vouch for themselves, also where the log's header is what was damaged.
+#[test]
+fn damage_is_told_by_an_old_index_and_without_one() {
+    let folder = folder();
+    let path = folder.path().join("old");
+    let raw = connected(&path);
+    raw.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+    let mut indexes = vec![None, killed(3).index];
+    for number in 0..25 {
+        insert(&raw, number % 3 * 5_000);
+        if number % 8 == 3 {
+            indexes.push(Left::of(&path).index);
+        }
+    }
+    let whole = Left::of(&path);
+    let random = Rng::from_u64(3);
+    for (case, index) in (0..).zip(&indexes) {
+        let whole = Left { index: index.clone(), ..whole.clone() };
+        assert_eq!(whole.told(), None, "{case}");
+        let length = whole.log.as_ref().unwrap().len();
+        let told = |what: &str, harm: &dyn Fn(&mut Vec<u8>)| {
+            let mut left = whole.clone();
+            harm(left.log());
+            assert!(left.told().is_some(), "{case}: {what}");
+            assert!(left.rows() < Some(25), "{case}: {what}");
+        };
+        for place in 0..LOG_HEADER {
+            told(&format!("byte {place} of the header"), &|log| log[place] ^= 1 << (place % 8));
+        }
+        for round in 0..20 {
+            let place = random.below(case, round, (length - 15 * LAST) as u64) as usize;
+            told(&format!("byte {place} of {length}"), &|log| log[place] ^= 1);
+        }
+        // Cut, or emptied, and then written to by whoever had it open.
+        for hole in [0..LAST, 0..10 * LAST, 5 * LAST..10 * LAST] {
+            told(&format!("{hole:?} of {length}"), &|log| log[hole.clone()].fill(0));
+        }
+    }
+}
+
+/// What was moved into the ledger's file is not lost with the log's header.
+#[test]
+fn a_header_that_takes_only_what_was_moved_with_it_is_not_told() {
+    let folder = folder();
+    let path = folder.path().join("moved");
+    let raw = connected(&path);
+    (0..10).for_each(|_| insert(&raw, 0));
+    raw.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+    let mut left = Left::of(&path);
+    left.log()[20] ^= 1;
+    assert_eq!((left.told(), left.rows()), (None, Some(10)));
+    let index = left.index.take();
+    assert!(matches!(left.told(), Some(Loss::Midst(0))));
+    // Two commits more than the index knows of were moved by nobody.
+    (0..3).for_each(|_| insert(&raw, 0));
+    left = Left { index, ..Left::of(&path) };
+    left.log()[20] ^= 1;
+    assert!(matches!(left.told(), Some(Loss::Midst(0))));
+    assert_ne!(left.rows(), Some(13));
+}
+
 /// Writes that failed one after the other, each shorter than the one before, leave a commit each behind the next.
 #[test]
 fn commits_that_failed_are_not_told() {
