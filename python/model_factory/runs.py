@@ -69,7 +69,7 @@ class Run:
         self._context = context
         self._documents: dict[str, dict[str, Any]] = {}
         self._row = row
-        # Not cached properties: before Python 3.12 these have a lock, which a fork may inherit from a thread that it lacks.
+        # Not cached properties: before Python 3.12 these have a lock, which a fork inherits as it is.
         self._columns_read: dict[str, Any] | None = None
         self._evidence_read: dict[str, dict[str, str] | None] | None = None
 
@@ -239,8 +239,7 @@ class Run:
     def refresh(self) -> Run:
         """Read the ledger again."""
         self._row = self._context.native.run(self.id)
-        for read in ("_columns", "_evidence"):
-            self.__dict__.pop(read, None)
+        self._columns_read = self._evidence_read = None
         _ = self._evidence
         return self
 
