@@ -150,7 +150,7 @@ codes! {
         DegenerateLabels "DEGENERATE_LABELS" false "Both classes are needed in each window that is fitted or judged.";
         CategoryInvalid "CATEGORY_INVALID" false "A categorical column holds whole numbers from 0, at most max_bins of them, and missing values: number the categories, and group the rare ones under one number.";
         NonFiniteInput "NON_FINITE_INPUT" false "Mend or drop the values at the place that the detail names; it says which numbers are taken there.";
-        ResourceExhausted "RESOURCE_EXHAUSTED" true "Free disk or memory and run again.";
+        ResourceExhausted "RESOURCE_EXHAUSTED" true "Free disk or memory, or allow more open files (ulimit -n), and run again.";
         NondeterminismDetected "NONDETERMINISM_DETECTED" false "The same inputs gave other bytes; keep both and report it.";
         LeaseLost "LEASE_LOST" true "Another worker holds the run, or one that died did until a moment ago; run again once its lease is over.";
         InvalidTransition "INVALID_TRANSITION" false "What is asked for is not possible from the state that the run or bundle is in; look at that first.";
