@@ -316,8 +316,7 @@ fn decide(
 
 /// What tells the ledger from every other.
 pub(super) fn founding(transaction: &mut dyn Transaction) -> Result<Option<Digest<Founding>>> {
-    let known = rows::signers(transaction, Lock::None)?;
-    known.first().map(founding_by).transpose()
+    rows::first_signer(transaction)?.map(|row| founding_by(&row)).transpose()
 }
 
 fn founding_by(first: &SignerRow) -> Result<Digest<Founding>> {

@@ -208,6 +208,13 @@ pub(super) fn latest(
     checked.into_iter().collect()
 }
 
+const FIRST_SIGNER: &str = select!(signers "ORDER BY sequence LIMIT 1");
+
+/// Who signed first.
+pub(super) fn first_signer(transaction: &mut dyn Transaction) -> Result<Option<SignerRow>> {
+    one(transaction, (FIRST_SIGNER, Lock::None), &[])
+}
+
 /// Who signed first, and the run that was admitted last, asked in one go.
 pub(super) fn first_signer_and_latest_run(
     transaction: &mut dyn Transaction,
@@ -215,7 +222,7 @@ pub(super) fn first_signer_and_latest_run(
     both(
         transaction,
         [
-            Query { sql: select!(signers "ORDER BY sequence LIMIT 1"), lock: Lock::None, parameters: &[] },
+            Query { sql: FIRST_SIGNER, lock: Lock::None, parameters: &[] },
             Query { sql: LATEST, lock: Lock::None, parameters: &[Cell::Integer(1)] },
         ],
     )
