@@ -47,6 +47,7 @@
 //!   knows of runs out.
 
 mod address;
+mod cells;
 mod known;
 mod schema;
 mod session;

@@ -9,17 +9,12 @@
 //! reads nothing, and is one statement, which is a transaction by itself: it compares what the write goes by, and what the
 //! transaction would have said.
 
-use std::{error::Error, mem};
+use std::mem;
 
-use bytes::BytesMut;
 use contracts::{Code, Digest, Failure, Result, identity::ids::TrainRunId, time::Timestamp};
 use futures_util::future::{join, join_all};
 use tokio::runtime::Runtime;
-use tokio_postgres::{
-    Client, Row, SimpleQueryMessage, Statement,
-    error::SqlState,
-    types::{IsNull, ToSql, Type, to_sql_checked},
-};
+use tokio_postgres::{Client, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
 
 use super::{
     session::{ANSWER, Session, wait},
@@ -29,7 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     ledger::{
-        database::{Cell, Columns, Lock, Query, Transaction, Unreadable},
+        database::{Cell, Columns, Lock, Query, Transaction},
         run::Run,
     },
 };
@@ -399,30 +394,4 @@ impl Transaction for Open<'_> {
     fn check(&mut self) -> Result<()> {
         Ok(())
     }
-}
-
-impl Columns for Row {
-    fn text(&self, place: usize) -> Result<Option<&str>, Unreadable> {
-        self.try_get(place).map_err(|_| Unreadable)
-    }
-
-    fn integer(&self, place: usize) -> Result<Option<i64>, Unreadable> {
-        self.try_get(place).map_err(|_| Unreadable)
-    }
-}
-
-impl ToSql for Cell {
-    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        match self {
-            Self::Null => Ok(IsNull::Yes),
-            Self::Integer(value) => value.to_sql(kind, out),
-            Self::Text(text) => text.to_sql(kind, out),
-        }
-    }
-
-    fn accepts(kind: &Type) -> bool {
-        <i64 as ToSql>::accepts(kind) || <String as ToSql>::accepts(kind)
-    }
-
-    to_sql_checked!();
 }

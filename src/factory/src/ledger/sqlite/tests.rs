@@ -248,7 +248,8 @@ fn a_log_that_is_damaged_while_it_is_open_is_found_by_verify() {
 /// What is damaged while it is open is told by who has it open too, and is not written into the file as it is closed.
 #[test]
 fn a_damaged_log_is_left_as_it_is_by_who_closes_it() {
-    let harms: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+    type Harm<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let harms: [(&str, Harm<'_>); 5] = [
         ("emptied", &|log| log.clear()),
         ("cut", &|log| log.truncate(log.len() / 2)),
         ("zeros", &|log| log.fill(0)),

@@ -18,6 +18,7 @@ use crate::ledger::{
 
 mod outages;
 mod schema;
+mod statements;
 mod ways;
 
 fn raw(bench: &Bench) -> &Connection {
