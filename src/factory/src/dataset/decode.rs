@@ -1,8 +1,7 @@
 //! One verified partition as columns, held strictly against its manifest.
 
 use arrow_array::{
-    Array, ArrowPrimitiveType, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray,
-    TimestampNanosecondArray, types::Int64Type,
+    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use arrow_schema::Schema;
 use bytes::Bytes;
@@ -20,9 +19,12 @@ use super::{
     ids::{Ids, Texts},
     layout::{self, OUTCOMES},
     parquet_guard::{guarded, vet_footer, vet_pages},
-    partition::ROW_GROUP_ROWS,
     table::LabelOutcome,
 };
+
+/// Rows decoded at a time: few enough that the columns of a batch stay in a core's second cache until they are looked at
+/// and taken over, so that nothing but the values that stay is written to memory.
+const BATCH_ROWS: usize = 1 << 13;
 
 /// The columns of a manifest that a reader needs.
 #[derive(Debug, Clone)]
@@ -103,12 +105,14 @@ pub(super) fn decode(
             ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
                 .with_projection(mask.clone())
                 .with_row_groups(vec![group])
-                .with_batch_size(ROW_GROUP_ROWS)
+                .with_batch_size(BATCH_ROWS)
                 .build()
         })?;
-        let mut part = Part::new(needed);
+        // What a footer says of rows was held against the file.
+        let rows = metadata.metadata().row_group(group).num_rows();
+        let mut part = Part::new(needed, usize::try_from(rows).unwrap_or_default());
         while let Some(batch) = guarded(damaged, || reader.next().transpose().map_err(Into::into))? {
-            part.append(needed, batch).map_err(|(column, expected)| {
+            part.append(needed, &batch).map_err(|(column, expected)| {
                 invalid(&format!("{place}/{}", column.name), expected, "other values")
             })?;
         }
@@ -143,53 +147,46 @@ fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Re
 type Wrong<'a> = (&'a Column, &'static str);
 
 impl Part {
-    fn new(needed: &Needed<'_>) -> Self {
+    /// Without rows, and with room for so many.
+    fn new(needed: &Needed<'_>, rows: usize) -> Self {
         let ids = |column: &Column| match column.r#type {
             ColumnType::Utf8 => Ids::Text(Texts::default()),
-            _ => Ids::Int(Vec::new()),
+            _ => Ids::Int(Vec::with_capacity(rows)),
         };
+        let numbers = |columns: &[&Column]| columns.iter().map(|_| Vec::with_capacity(rows)).collect();
         Self {
             event_ids: ids(needed.event_id),
-            event_time: Vec::new(),
-            feature_asof: Vec::new(),
-            label: Vec::new(),
-            label_outcome: Vec::new(),
-            label_observed_time: Vec::new(),
-            features: vec![Vec::new(); needed.features.len()],
+            event_time: Vec::with_capacity(rows),
+            feature_asof: Vec::with_capacity(rows),
+            label: Vec::with_capacity(rows),
+            label_outcome: Vec::with_capacity(rows),
+            label_observed_time: Vec::with_capacity(rows),
+            features: numbers(&needed.features),
             entities: needed.entities.iter().map(|column| ids(column)).collect(),
-            slices: vec![Vec::new(); needed.slices.len()],
-            weights: needed.weight.map(|_| Vec::new()),
+            slices: numbers(&needed.slices),
+            weights: needed.weight.map(|_| Vec::with_capacity(rows)),
         }
     }
 
-    /// Takes a batch over. Numbers and times are moved where nobody else holds them: most of a partition is those, and a
-    /// row group is one batch.
-    fn append<'a>(&mut self, needed: &Needed<'a>, batch: RecordBatch) -> Result<(), Wrong<'a>> {
-        append_ids(&mut self.event_ids, needed.event_id, &batch)?;
-        self.label.extend(array::<BooleanArray>(needed.label, &batch)?.iter());
-        self.label_outcome.extend(outcomes(needed.label_outcome, &batch)?);
-        let observed: &TimestampNanosecondArray = array(needed.label_observed_time, &batch)?;
+    /// Takes over the rows of a batch.
+    fn append<'a>(&mut self, needed: &Needed<'a>, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
+        append_ids(&mut self.event_ids, needed.event_id, batch)?;
+        self.label.extend(array::<BooleanArray>(needed.label, batch)?.iter());
+        self.label_outcome.extend(outcomes(needed.label_outcome, batch)?);
+        let observed: &TimestampNanosecondArray = array(needed.label_observed_time, batch)?;
         self.label_observed_time.extend(observed.iter());
         for (ids, column) in self.entities.iter_mut().zip(&needed.entities) {
-            append_ids(ids, column, &batch)?;
+            append_ids(ids, column, batch)?;
         }
         let times =
             [(&mut self.event_time, needed.event_time), (&mut self.feature_asof, needed.feature_asof)];
-        let times =
-            times.map(|(to, column)| Ok((to, array::<TimestampNanosecondArray>(column, &batch)?.clone())));
+        for (to, column) in times {
+            to.extend_from_slice(array::<TimestampNanosecondArray>(column, batch)?.values());
+        }
         let features = self.features.iter_mut().zip(&needed.features);
         let slices = self.slices.iter_mut().zip(&needed.slices);
-        let numbers = features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight));
-        let numbers = numbers
-            .map(|(to, column)| Ok((to, *column, array::<Float64Array>(column, &batch)?.clone())))
-            .collect::<Result<Vec<_>, Wrong<'a>>>()?;
-        drop(batch);
-        for appended in times {
-            let (to, times) = appended?;
-            append(to, times);
-        }
-        for (to, column, numbers) in numbers {
-            append_numbers(to, column, numbers)?;
+        for (to, column) in features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight)) {
+            append_numbers(to, column, array(column, batch)?)?;
         }
         Ok(())
     }
@@ -216,16 +213,6 @@ fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Resu
     found.ok_or((column, "the type that the manifest says"))
 }
 
-/// Adds an array's values, which are moved where they are the first and nobody else holds them.
-fn append<T: ArrowPrimitiveType>(to: &mut Vec<T::Native>, array: PrimitiveArray<T>) {
-    let (_, values, _) = array.into_parts();
-    if to.is_empty() {
-        *to = values.into();
-    } else {
-        to.extend_from_slice(&values);
-    }
-}
-
 fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutcome>, Wrong<'a>> {
     let texts: &StringArray = array(column, batch)?;
     // Most rows have the outcome of the row before.
@@ -243,7 +230,7 @@ fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutc
 fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
     match ids {
         Ids::Int(values) => {
-            let array: &PrimitiveArray<Int64Type> = array(column, batch)?;
+            let array: &Int64Array = array(column, batch)?;
             values.extend_from_slice(array.values());
         }
         Ids::Text(texts) => {
@@ -254,14 +241,14 @@ fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Res
     Ok(())
 }
 
-fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: Float64Array) -> Result<(), Wrong<'a>> {
+fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: &Float64Array) -> Result<(), Wrong<'a>> {
     let infinite = Err((column, "finite numbers, or null"));
     if array.null_count() == 0 {
         // Without a branch for each number, so that several are looked at together.
         if !array.values().iter().fold(true, |finite, number| finite & number.is_finite()) {
             return infinite;
         }
-        append(to, array);
+        to.extend_from_slice(array.values());
         return Ok(());
     }
     if array.iter().flatten().any(|value| !value.is_finite()) {
@@ -269,23 +256,4 @@ fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: Float64Array
     }
     to.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_moved_where_they_are_the_first_and_nobody_else_holds_them() {
-        let array = Float64Array::from(vec![1.0, 2.0]);
-        let (moved, shared) = (array.values().as_ptr(), array.clone());
-        let mut values = Vec::new();
-        append(&mut values, shared);
-        assert_ne!(values.as_ptr(), moved);
-        values.clear();
-        append(&mut values, array);
-        assert_eq!(values.as_ptr(), moved);
-        append(&mut values, Float64Array::from(vec![3.0]));
-        assert_eq!(values, [1.0, 2.0, 3.0]);
-    }
 }

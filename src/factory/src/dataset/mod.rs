@@ -50,7 +50,7 @@ pub use in_memory::{AsofSpec, ResolveSpec, asof_join, compute_features, resolve_
 pub use read::{Selection, read};
 pub use source::Source;
 pub use spec::{DatasetSpec, FeatureSpec, LabelSpec, default_partition_rows};
-pub use table::{Features, LabelOutcome, Table};
+pub use table::{Features, LabelOutcome, Rows, Table};
 
 #[cfg(test)]
 mod tests;

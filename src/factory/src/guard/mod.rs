@@ -55,7 +55,7 @@ pub fn guard(
     documents::check(plan, clock.now(), &mut audit)?;
     let (table, features) = dataset::read(store, resolved.manifests(), &windows::selection(plan), progress)?;
     rows::check(plan, &table, &mut audit)?;
-    let windows = windows::split(plan, &table, &mut audit)?.cut(table, features);
+    let windows = windows::split(plan, &table, &mut audit)?.cut(table, features)?;
     rows::check_features(plan, &windows.train, &mut audit)?;
     Ok(Guarded { windows, audit: audit.0, resolved })
 }
