@@ -41,15 +41,30 @@ pub(super) struct Needed<'a> {
     pub(super) weight: Option<&'a Column>,
 }
 
+/// Rows as they are decoded, for who looks at when things happened and became known: nobody needs all of these columns
+/// later, so that they are never in memory as a whole. All times are nanoseconds since the epoch, UTC.
+#[derive(Debug)]
+pub struct Moments<'a> {
+    /// When each event happened.
+    pub event_time: &'a [i64],
+    /// Up to when its features know.
+    pub feature_asof: &'a [i64],
+    /// Whether it is positive, if that is known.
+    pub label: &'a [Option<bool>],
+    /// When the label became known.
+    pub label_observed_time: &'a [Option<i64>],
+}
+
+/// Looks at each row once, in no order.
+pub type Look<'a> = &'a (dyn Fn(&Moments<'_>) + Sync);
+
 /// The needed columns of some rows.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) event_ids: Ids,
     pub(super) event_time: Vec<i64>,
-    pub(super) feature_asof: Vec<i64>,
     pub(super) label: Vec<Option<bool>>,
     pub(super) label_outcome: Vec<LabelOutcome>,
-    pub(super) label_observed_time: Vec<Option<i64>>,
     pub(super) features: Vec<Vec<f64>>,
     pub(super) entities: Vec<Ids>,
     pub(super) slices: Vec<Vec<f64>>,
@@ -81,6 +96,7 @@ pub(super) fn decode(
     entry: &PartitionEntry,
     needed: &Needed<'_>,
     bytes: Vec<u8>,
+    look: Look<'_>,
 ) -> Result<Vec<Part>> {
     let place = entry.uri.as_str();
     if bytes.len() as u64 != entry.bytes {
@@ -112,11 +128,14 @@ pub(super) fn decode(
         let rows = metadata.metadata().row_group(group).num_rows();
         let mut part = Part::new(needed, usize::try_from(rows).unwrap_or_default());
         while let Some(batch) = guarded(damaged, || reader.next().transpose().map_err(Into::into))? {
-            part.append(needed, &batch).map_err(|(column, expected)| {
+            let before = part.event_time.len();
+            let said = part.append(needed, &batch).map_err(|(column, expected)| {
                 invalid(&format!("{place}/{}", column.name), expected, "other values")
             })?;
+            let moments = said.moments(&part, before);
+            require(entry, &moments, &part.label_outcome[before..])?;
+            look(&moments);
         }
-        part.require(entry)?;
         Ok(part)
     };
     let groups = 0..metadata.metadata().num_row_groups();
@@ -157,10 +176,8 @@ impl Part {
         Self {
             event_ids: ids(needed.event_id),
             event_time: Vec::with_capacity(rows),
-            feature_asof: Vec::with_capacity(rows),
             label: Vec::with_capacity(rows),
             label_outcome: Vec::with_capacity(rows),
-            label_observed_time: Vec::with_capacity(rows),
             features: numbers(&needed.features),
             entities: needed.entities.iter().map(|column| ids(column)).collect(),
             slices: numbers(&needed.slices),
@@ -168,49 +185,70 @@ impl Part {
         }
     }
 
-    /// Takes over the rows of a batch.
-    fn append<'a>(&mut self, needed: &Needed<'a>, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
+    /// Takes over the rows of a batch, and gives what is only looked at.
+    fn append<'a>(&mut self, needed: &Needed<'a>, batch: &RecordBatch) -> Result<Said, Wrong<'a>> {
         append_ids(&mut self.event_ids, needed.event_id, batch)?;
+        self.event_time.extend_from_slice(times(needed.event_time, batch)?.values());
         self.label.extend(array::<BooleanArray>(needed.label, batch)?.iter());
         self.label_outcome.extend(outcomes(needed.label_outcome, batch)?);
-        let observed: &TimestampNanosecondArray = array(needed.label_observed_time, batch)?;
-        self.label_observed_time.extend(observed.iter());
         for (ids, column) in self.entities.iter_mut().zip(&needed.entities) {
             append_ids(ids, column, batch)?;
-        }
-        let times =
-            [(&mut self.event_time, needed.event_time), (&mut self.feature_asof, needed.feature_asof)];
-        for (to, column) in times {
-            to.extend_from_slice(array::<TimestampNanosecondArray>(column, batch)?.values());
         }
         let features = self.features.iter_mut().zip(&needed.features);
         let slices = self.slices.iter_mut().zip(&needed.slices);
         for (to, column) in features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight)) {
             append_numbers(to, column, array(column, batch)?)?;
         }
-        Ok(())
+        Ok(Said {
+            feature_asof: times(needed.feature_asof, batch)?.clone(),
+            label_observed_time: times(needed.label_observed_time, batch)?.iter().collect(),
+        })
     }
+}
 
-    /// Checks what only shows once several columns are there.
-    fn require(&self, entry: &PartitionEntry) -> Result<()> {
-        let place = entry.uri.as_str();
-        let window = entry.time_window.start.nanoseconds()..entry.time_window.end.nanoseconds();
-        if !self.event_time.iter().all(|time| window.contains(time)) {
-            return Err(invalid(place, "event times inside the partition's window", "others"));
+/// What a batch says that is not kept.
+struct Said {
+    feature_asof: TimestampNanosecondArray,
+    label_observed_time: Vec<Option<i64>>,
+}
+
+impl Said {
+    /// With what the part took over of the batch, which begins at this row.
+    fn moments<'a>(&'a self, part: &'a Part, first: usize) -> Moments<'a> {
+        Moments {
+            event_time: &part.event_time[first..],
+            feature_asof: self.feature_asof.values(),
+            label: &part.label[first..],
+            label_observed_time: &self.label_observed_time,
         }
-        let known = self.label_outcome.iter().map(|outcome| *outcome == LabelOutcome::Known);
-        let labels = self.label.iter().zip(&self.label_observed_time);
-        if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known)
-        {
-            return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
-        }
-        Ok(())
     }
+}
+
+/// Checks what only shows once several columns are there.
+fn require(entry: &PartitionEntry, moments: &Moments<'_>, outcomes: &[LabelOutcome]) -> Result<()> {
+    let place = entry.uri.as_str();
+    let window = entry.time_window.start.nanoseconds()..entry.time_window.end.nanoseconds();
+    if !moments.event_time.iter().all(|time| window.contains(time)) {
+        return Err(invalid(place, "event times inside the partition's window", "others"));
+    }
+    let known = outcomes.iter().map(|outcome| *outcome == LabelOutcome::Known);
+    let labels = moments.label.iter().zip(moments.label_observed_time);
+    if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known) {
+        return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
+    }
+    Ok(())
 }
 
 fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Result<&'b T, Wrong<'a>> {
     let found = batch.column_by_name(column.name.as_str()).and_then(|array| array.as_any().downcast_ref());
     found.ok_or((column, "the type that the manifest says"))
+}
+
+fn times<'a, 'b>(
+    column: &'a Column,
+    batch: &'b RecordBatch,
+) -> Result<&'b TimestampNanosecondArray, Wrong<'a>> {
+    array(column, batch)
 }
 
 fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutcome>, Wrong<'a>> {

@@ -45,6 +45,7 @@ mod thrift;
 mod windowed;
 
 pub use build::{Built, Sources, build};
+pub use decode::{Look, Moments};
 pub use ids::{Ids, Texts};
 pub use in_memory::{AsofSpec, ResolveSpec, asof_join, compute_features, resolve_labels};
 pub use read::{Selection, read};

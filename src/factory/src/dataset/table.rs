@@ -38,14 +38,10 @@ pub struct Table {
     pub event_ids: Ids,
     /// When each happened.
     pub event_time: Vec<i64>,
-    /// Up to when its features know.
-    pub feature_asof: Vec<i64>,
     /// Whether it is positive, if that is known.
     pub label: Vec<Option<bool>>,
     /// Why the label is known or not.
     pub label_outcome: Vec<LabelOutcome>,
-    /// When the label became known.
-    pub label_observed_time: Vec<Option<i64>>,
     /// By name: entities numbered from 0 in the order in which they are first seen.
     pub entities: BTreeMap<ColumnName, Vec<u32>>,
     /// By name: numbers that group rows; NaN is missing.

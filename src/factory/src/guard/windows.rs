@@ -70,7 +70,8 @@ impl Windows<Chosen> {
             let features = Array2::from_shape_vec((chosen.rows.len(), columns).f(), values);
             Ok(Window {
                 rows: table.pick(&chosen.rows),
-                features: features.map_err(|_| Failure::new(Code::InternalError, "a window of another shape"))?,
+                features: features
+                    .map_err(|_| Failure::new(Code::InternalError, "a window of another shape"))?,
                 positive: chosen.positive(&table),
                 counts: chosen.counts,
             })

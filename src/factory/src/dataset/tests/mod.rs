@@ -43,7 +43,7 @@ pub(super) fn read_whole(
     manifests: &[Checked<DatasetManifest>],
     selection: &Selection,
 ) -> Result<(Table, Array2<f64>)> {
-    let (table, features) = read(store, manifests, selection, &Silent)?;
+    let (table, features) = read(store, manifests, selection, &Silent, &|_| {})?;
     let all: Vec<u32> = (0..table.rows() as u32).collect();
     let [values] = features.cut([&all]);
     let shape = (all.len(), selection.features.len());
