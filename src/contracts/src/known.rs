@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, TryLockError},
 };
 
-/// Bytes of all documents that are kept, in canonical form: some hundred runs.
+/// Bytes of all documents that are kept, in canonical form: those of some sixty runs.
 const MOST_BYTES: usize = 4 << 20;
 /// Bytes of one of them at most: a few large ones do not drive out all others.
 const LARGEST: usize = MOST_BYTES / 8;
