@@ -21,6 +21,7 @@ pub mod gate_receipt;
 pub mod governance_profile;
 pub mod identity;
 pub mod job;
+mod known;
 pub mod lifecycle_event;
 pub mod measurements;
 pub mod metric;

@@ -63,6 +63,29 @@ fn without(mut value: Value, key: &str) -> Value {
     value
 }
 
+/// The door may know a document by its very bytes: that never shows in what it says.
+#[test]
+fn what_came_through_before_is_the_same_and_lets_nothing_else_through() {
+    let value = with(request(), "/request_id", json!("req-known"));
+    let first = parse(&value).unwrap();
+    let again = Checked::<TrainBuildRequest>::parse(first.bytes()).unwrap();
+    assert_eq!((&again, again.digest()), (&first, first.digest()));
+    assert_eq!(Checked::new(first.clone().into_inner()).unwrap(), first);
+    // The same content in other bytes is the same document, in its canonical bytes.
+    let spaced = [first.bytes(), b"\n"].concat();
+    assert_eq!(Checked::<TrainBuildRequest>::parse(&spaced).unwrap().bytes(), first.bytes());
+    // The same bytes are no document of another kind, and one that was taken apart and changed is checked anew.
+    let failure = Checked::<TrainingConfig>::parse(first.bytes()).unwrap_err();
+    assert_eq!(failure.code, Code::TrainingConfigInvalid);
+    let mut changed = first.clone().into_inner();
+    changed.dataset_manifests.clear();
+    assert!(Checked::new(changed).is_err());
+    for _ in 0..2 {
+        let broken = with(value.clone(), "/request_id", json!(""));
+        assert!(parse(&broken).is_err());
+    }
+}
+
 #[test]
 fn a_good_request_is_taken_and_canonical() {
     let checked = parse(&request()).unwrap();

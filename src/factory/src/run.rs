@@ -103,10 +103,10 @@ impl Claimed<'_> {
     fn full(&self) -> Result<()> {
         let request = self.request()?;
         self.line.require_receipts_earned(&request.platform_run_id, self.lease.run_id())?;
-        let judged_before = self.line.ledger.events(self.lease.run_id())?;
+        let events = self.line.ledger.events(self.lease.run_id())?;
         // Another request may have joined in the meantime: its event shows the state too, and no evidence.
         let evaluated = |event: &&Event| event.state == State::EvalReady && holds_evidence(event);
-        let candidate = match judged_before.iter().rev().find(evaluated) {
+        let candidate = match events.iter().rev().find(evaluated) {
             Some(event) => {
                 let evidence = evidence_of(event)?;
                 self.line.require_there(&request.platform_run_id, self.lease.run_id(), &evidence)?;
@@ -137,7 +137,7 @@ impl Claimed<'_> {
                     return self.line.ledger.release(self.lease).map(drop);
                 }
                 failpoint::hit(Failpoint::AfterIntent)?;
-                self.publish(&bundle)
+                self.publish(&bundle, &events)
             }
         }
     }
@@ -193,7 +193,8 @@ impl Claimed<'_> {
     fn publish_only(&self) -> Result<()> {
         let (owner, run) = (self.request()?.into_inner().platform_run_id, self.lease.run_id());
         self.line.require_receipts_earned(&owner, run)?;
-        let evidence = latest_evidence(&self.line.ledger.events(run)?)?;
+        let events = self.line.ledger.events(run)?;
+        let evidence = latest_evidence(&events)?;
         // The bundle is written by whoever publishes it.
         self.line.require_there(&owner, run, &Evidence { bundle: None, ..evidence.clone() })?;
         match gate::confirm(&*self.line.store, &evidence)? {
@@ -203,31 +204,29 @@ impl Claimed<'_> {
                 // Inputs were read before, so that only an attempt that really starts is counted.
                 self.line.ledger.begin_publish(self.lease)?;
                 failpoint::hit(Failpoint::AfterIntent)?;
-                self.publish(&bundle)
+                self.publish(&bundle, &events)
             }
         }
     }
 
-    /// The handshake, which the ledger knows to have begun.
-    fn publish(&self, bundle: &Publishable) -> Result<()> {
+    /// The handshake, which the ledger knows to have begun; `events` are those of the run as they were read before.
+    fn publish(&self, bundle: &Publishable, events: &[Event]) -> Result<()> {
         self.watch.stage(Stage::Publish);
-        let (requester, actor) = self.who_asked()?;
+        let (requester, actor) = self.who_asked(events)?;
         let act = Act { actor, reason: format!("run {} passed its gate", self.lease.run_id()) };
         let publication = publish(&*self.line.store, &*self.line.registry, bundle, &requester, &act)?;
         let evidence = Evidence { publication: Some(publication), ..bundle.evidence() };
         self.advance(State::Published, None, &evidence).map(|_| ())
     }
 
-    /// Who asked for the run first, and who was the first to allow publishing it.
-    fn who_asked(&self) -> Result<(Principal, Principal)> {
-        let events = self.line.ledger.events(self.lease.run_id())?;
-        let asked =
-            events.iter().filter_map(|event| event.asked().transpose()).collect::<Result<Vec<_>>>()?;
-        let first = asked.first().map(|(requester, _)| requester.clone());
-        let allowed = asked.into_iter().find(|(_, allowed)| *allowed).map(|(requester, _)| requester);
-        first
-            .zip(allowed)
-            .ok_or_else(|| Failure::new(Code::PublishNotAllowed, "no request allows to publish it"))
+    /// Who asked for the run first, and who was the first to allow publishing it. A history only grows: whom it named
+    /// first before, it does now, and only where nobody had allowed it yet it is read again.
+    fn who_asked(&self, events: &[Event]) -> Result<(Principal, Principal)> {
+        let asked = match asked_and_allowed(events)? {
+            None => asked_and_allowed(&self.line.ledger.events(self.lease.run_id())?)?,
+            found => found,
+        };
+        asked.ok_or_else(|| Failure::new(Code::PublishNotAllowed, "no request allows to publish it"))
     }
 
     fn request(&self) -> Result<Checked<TrainBuildRequest>> {
@@ -312,6 +311,14 @@ impl Claimed<'_> {
         seconds.insert(stage.as_str().to_owned(), watch.seconds());
         Ok(result)
     }
+}
+
+/// The first to ask for a run, and the first to allow publishing it; none where nobody did both yet.
+fn asked_and_allowed(events: &[Event]) -> Result<Option<(Principal, Principal)>> {
+    let asked = events.iter().filter_map(|event| event.asked().transpose()).collect::<Result<Vec<_>>>()?;
+    let first = asked.first().map(|(requester, _)| requester.clone());
+    let allowed = asked.into_iter().find(|(_, allowed)| *allowed).map(|(requester, _)| requester);
+    Ok(first.zip(allowed))
 }
 
 /// Whether a run may go on after this failure, with nothing about it changed: what stopped it was away, or is not

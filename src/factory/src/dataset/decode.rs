@@ -1,8 +1,7 @@
 //! One verified partition as columns, held strictly against its manifest.
 
 use arrow_array::{
-    Array, ArrowPrimitiveType, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray,
-    TimestampNanosecondArray, types::Int64Type,
+    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use arrow_schema::Schema;
 use bytes::Bytes;
@@ -20,9 +19,12 @@ use super::{
     ids::{Ids, Texts},
     layout::{self, OUTCOMES},
     parquet_guard::{guarded, vet_footer, vet_pages},
-    partition::ROW_GROUP_ROWS,
     table::LabelOutcome,
 };
+
+/// Rows decoded at a time: few enough that the columns of a batch stay in a core's second cache until they are looked at
+/// and taken over, so that nothing but the values that stay is written to memory.
+const BATCH_ROWS: usize = 1 << 13;
 
 /// The columns of a manifest that a reader needs.
 #[derive(Debug, Clone)]
@@ -39,15 +41,30 @@ pub(super) struct Needed<'a> {
     pub(super) weight: Option<&'a Column>,
 }
 
+/// Rows as they are decoded, for who looks at when things happened and became known: nobody needs all of these columns
+/// later, so that they are never in memory as a whole. All times are nanoseconds since the epoch, UTC.
+#[derive(Debug)]
+pub struct Moments<'a> {
+    /// When each event happened.
+    pub event_time: &'a [i64],
+    /// Up to when its features know.
+    pub feature_asof: &'a [i64],
+    /// Whether it is positive, if that is known.
+    pub label: &'a [Option<bool>],
+    /// When the label became known.
+    pub label_observed_time: &'a [Option<i64>],
+}
+
+/// Looks at each row once, in no order.
+pub type Look<'a> = &'a (dyn Fn(&Moments<'_>) + Sync);
+
 /// The needed columns of some rows.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) event_ids: Ids,
     pub(super) event_time: Vec<i64>,
-    pub(super) feature_asof: Vec<i64>,
     pub(super) label: Vec<Option<bool>>,
     pub(super) label_outcome: Vec<LabelOutcome>,
-    pub(super) label_observed_time: Vec<Option<i64>>,
     pub(super) features: Vec<Vec<f64>>,
     pub(super) entities: Vec<Ids>,
     pub(super) slices: Vec<Vec<f64>>,
@@ -79,6 +96,7 @@ pub(super) fn decode(
     entry: &PartitionEntry,
     needed: &Needed<'_>,
     bytes: Vec<u8>,
+    look: Look<'_>,
 ) -> Result<Vec<Part>> {
     let place = entry.uri.as_str();
     if bytes.len() as u64 != entry.bytes {
@@ -103,16 +121,21 @@ pub(super) fn decode(
             ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
                 .with_projection(mask.clone())
                 .with_row_groups(vec![group])
-                .with_batch_size(ROW_GROUP_ROWS)
+                .with_batch_size(BATCH_ROWS)
                 .build()
         })?;
-        let mut part = Part::new(needed);
+        // What a footer says of rows was held against the file.
+        let rows = metadata.metadata().row_group(group).num_rows();
+        let mut part = Part::new(needed, usize::try_from(rows).unwrap_or_default());
         while let Some(batch) = guarded(damaged, || reader.next().transpose().map_err(Into::into))? {
-            part.append(needed, batch).map_err(|(column, expected)| {
+            let before = part.event_time.len();
+            let said = part.append(needed, &batch).map_err(|(column, expected)| {
                 invalid(&format!("{place}/{}", column.name), expected, "other values")
             })?;
+            let moments = said.moments(&part, before);
+            require(entry, &moments, &part.label_outcome[before..])?;
+            look(&moments);
         }
-        part.require(entry)?;
         Ok(part)
     };
     let groups = 0..metadata.metadata().num_row_groups();
@@ -143,72 +166,77 @@ fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Re
 type Wrong<'a> = (&'a Column, &'static str);
 
 impl Part {
-    fn new(needed: &Needed<'_>) -> Self {
+    /// Without rows, and with room for so many.
+    fn new(needed: &Needed<'_>, rows: usize) -> Self {
         let ids = |column: &Column| match column.r#type {
             ColumnType::Utf8 => Ids::Text(Texts::default()),
-            _ => Ids::Int(Vec::new()),
+            _ => Ids::Int(Vec::with_capacity(rows)),
         };
+        let numbers = |columns: &[&Column]| columns.iter().map(|_| Vec::with_capacity(rows)).collect();
         Self {
             event_ids: ids(needed.event_id),
-            event_time: Vec::new(),
-            feature_asof: Vec::new(),
-            label: Vec::new(),
-            label_outcome: Vec::new(),
-            label_observed_time: Vec::new(),
-            features: vec![Vec::new(); needed.features.len()],
+            event_time: Vec::with_capacity(rows),
+            label: Vec::with_capacity(rows),
+            label_outcome: Vec::with_capacity(rows),
+            features: numbers(&needed.features),
             entities: needed.entities.iter().map(|column| ids(column)).collect(),
-            slices: vec![Vec::new(); needed.slices.len()],
-            weights: needed.weight.map(|_| Vec::new()),
+            slices: numbers(&needed.slices),
+            weights: needed.weight.map(|_| Vec::with_capacity(rows)),
         }
     }
 
-    /// Takes a batch over. Numbers and times are moved where nobody else holds them: most of a partition is those, and a
-    /// row group is one batch.
-    fn append<'a>(&mut self, needed: &Needed<'a>, batch: RecordBatch) -> Result<(), Wrong<'a>> {
-        append_ids(&mut self.event_ids, needed.event_id, &batch)?;
-        self.label.extend(array::<BooleanArray>(needed.label, &batch)?.iter());
-        self.label_outcome.extend(outcomes(needed.label_outcome, &batch)?);
-        let observed: &TimestampNanosecondArray = array(needed.label_observed_time, &batch)?;
-        self.label_observed_time.extend(observed.iter());
+    /// Takes over the rows of a batch, and gives what is only looked at.
+    fn append<'a>(&mut self, needed: &Needed<'a>, batch: &RecordBatch) -> Result<Said, Wrong<'a>> {
+        append_ids(&mut self.event_ids, needed.event_id, batch)?;
+        self.event_time.extend_from_slice(times(needed.event_time, batch)?.values());
+        self.label.extend(array::<BooleanArray>(needed.label, batch)?.iter());
+        self.label_outcome.extend(outcomes(needed.label_outcome, batch)?);
         for (ids, column) in self.entities.iter_mut().zip(&needed.entities) {
-            append_ids(ids, column, &batch)?;
+            append_ids(ids, column, batch)?;
         }
-        let times =
-            [(&mut self.event_time, needed.event_time), (&mut self.feature_asof, needed.feature_asof)];
-        let times =
-            times.map(|(to, column)| Ok((to, array::<TimestampNanosecondArray>(column, &batch)?.clone())));
         let features = self.features.iter_mut().zip(&needed.features);
         let slices = self.slices.iter_mut().zip(&needed.slices);
-        let numbers = features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight));
-        let numbers = numbers
-            .map(|(to, column)| Ok((to, *column, array::<Float64Array>(column, &batch)?.clone())))
-            .collect::<Result<Vec<_>, Wrong<'a>>>()?;
-        drop(batch);
-        for appended in times {
-            let (to, times) = appended?;
-            append(to, times);
+        for (to, column) in features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight)) {
+            append_numbers(to, column, array(column, batch)?)?;
         }
-        for (to, column, numbers) in numbers {
-            append_numbers(to, column, numbers)?;
-        }
-        Ok(())
+        Ok(Said {
+            feature_asof: times(needed.feature_asof, batch)?.clone(),
+            label_observed_time: times(needed.label_observed_time, batch)?.iter().collect(),
+        })
     }
+}
 
-    /// Checks what only shows once several columns are there.
-    fn require(&self, entry: &PartitionEntry) -> Result<()> {
-        let place = entry.uri.as_str();
-        let window = entry.time_window.start.nanoseconds()..entry.time_window.end.nanoseconds();
-        if !self.event_time.iter().all(|time| window.contains(time)) {
-            return Err(invalid(place, "event times inside the partition's window", "others"));
+/// What a batch says that is not kept.
+struct Said {
+    feature_asof: TimestampNanosecondArray,
+    label_observed_time: Vec<Option<i64>>,
+}
+
+impl Said {
+    /// With what the part took over of the batch, which begins at this row.
+    fn moments<'a>(&'a self, part: &'a Part, first: usize) -> Moments<'a> {
+        Moments {
+            event_time: &part.event_time[first..],
+            feature_asof: self.feature_asof.values(),
+            label: &part.label[first..],
+            label_observed_time: &self.label_observed_time,
         }
-        let known = self.label_outcome.iter().map(|outcome| *outcome == LabelOutcome::Known);
-        let labels = self.label.iter().zip(&self.label_observed_time);
-        if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known)
-        {
-            return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
-        }
-        Ok(())
     }
+}
+
+/// Checks what only shows once several columns are there.
+fn require(entry: &PartitionEntry, moments: &Moments<'_>, outcomes: &[LabelOutcome]) -> Result<()> {
+    let place = entry.uri.as_str();
+    let window = entry.time_window.start.nanoseconds()..entry.time_window.end.nanoseconds();
+    if !moments.event_time.iter().all(|time| window.contains(time)) {
+        return Err(invalid(place, "event times inside the partition's window", "others"));
+    }
+    let known = outcomes.iter().map(|outcome| *outcome == LabelOutcome::Known);
+    let labels = moments.label.iter().zip(moments.label_observed_time);
+    if known.zip(labels).any(|(known, (label, time))| label.is_some() != known || time.is_some() != known) {
+        return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
+    }
+    Ok(())
 }
 
 fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Result<&'b T, Wrong<'a>> {
@@ -216,14 +244,11 @@ fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Resu
     found.ok_or((column, "the type that the manifest says"))
 }
 
-/// Adds an array's values, which are moved where they are the first and nobody else holds them.
-fn append<T: ArrowPrimitiveType>(to: &mut Vec<T::Native>, array: PrimitiveArray<T>) {
-    let (_, values, _) = array.into_parts();
-    if to.is_empty() {
-        *to = values.into();
-    } else {
-        to.extend_from_slice(&values);
-    }
+fn times<'a, 'b>(
+    column: &'a Column,
+    batch: &'b RecordBatch,
+) -> Result<&'b TimestampNanosecondArray, Wrong<'a>> {
+    array(column, batch)
 }
 
 fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutcome>, Wrong<'a>> {
@@ -243,7 +268,7 @@ fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutc
 fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
     match ids {
         Ids::Int(values) => {
-            let array: &PrimitiveArray<Int64Type> = array(column, batch)?;
+            let array: &Int64Array = array(column, batch)?;
             values.extend_from_slice(array.values());
         }
         Ids::Text(texts) => {
@@ -254,14 +279,14 @@ fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Res
     Ok(())
 }
 
-fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: Float64Array) -> Result<(), Wrong<'a>> {
+fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: &Float64Array) -> Result<(), Wrong<'a>> {
     let infinite = Err((column, "finite numbers, or null"));
     if array.null_count() == 0 {
         // Without a branch for each number, so that several are looked at together.
         if !array.values().iter().fold(true, |finite, number| finite & number.is_finite()) {
             return infinite;
         }
-        append(to, array);
+        to.extend_from_slice(array.values());
         return Ok(());
     }
     if array.iter().flatten().any(|value| !value.is_finite()) {
@@ -269,23 +294,4 @@ fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: Float64Array
     }
     to.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_moved_where_they_are_the_first_and_nobody_else_holds_them() {
-        let array = Float64Array::from(vec![1.0, 2.0]);
-        let (moved, shared) = (array.values().as_ptr(), array.clone());
-        let mut values = Vec::new();
-        append(&mut values, shared);
-        assert_ne!(values.as_ptr(), moved);
-        values.clear();
-        append(&mut values, array);
-        assert_eq!(values.as_ptr(), moved);
-        append(&mut values, Float64Array::from(vec![3.0]));
-        assert_eq!(values, [1.0, 2.0, 3.0]);
-    }
 }

@@ -45,12 +45,13 @@ mod thrift;
 mod windowed;
 
 pub use build::{Built, Sources, build};
+pub use decode::{Look, Moments};
 pub use ids::{Ids, Texts};
 pub use in_memory::{AsofSpec, ResolveSpec, asof_join, compute_features, resolve_labels};
 pub use read::{Selection, read};
 pub use source::Source;
 pub use spec::{DatasetSpec, FeatureSpec, LabelSpec, default_partition_rows};
-pub use table::{Features, LabelOutcome, Table};
+pub use table::{Features, LabelOutcome, Rows, Table};
 
 #[cfg(test)]
 mod tests;

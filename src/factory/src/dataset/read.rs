@@ -11,7 +11,7 @@ use kernels::Progress;
 use rayon::prelude::*;
 
 use super::{
-    decode::{Needed, Part, decode},
+    decode::{Look, Needed, Part, decode},
     events::pick,
     ids::Ids,
     meter::Meter,
@@ -35,12 +35,14 @@ pub struct Selection {
 /// Refuses with `DATASET_EMPTY` (no manifest), `FEATURE_SCHEMA_INCOMPATIBLE` (a feature that is not there, or
 /// ids or weights that differ between manifests), `COLUMN_MISSING` (an entity or slice that is not there),
 /// `PARTITION_UNRESOLVED`, `PARTITION_DIGEST_MISMATCH`, `PARTITION_INVALID`, `DUPLICATE_EVENT` and
-/// `RESOURCE_EXHAUSTED` (2^32 rows). Progress counts rows.
+/// `RESOURCE_EXHAUSTED` (2^32 rows). Progress counts rows. `look` is shown each row once, as it is decoded; what it saw
+/// counts where the read succeeds.
 pub fn read(
     store: &dyn Store,
     manifests: &[Checked<DatasetManifest>],
     selection: &Selection,
     progress: &dyn Progress,
+    look: Look<'_>,
 ) -> Result<(Table, Features)> {
     let mut tasks = Vec::new();
     for manifest in manifests {
@@ -57,7 +59,7 @@ pub fn read(
     let parts = tasks
         .par_iter()
         .map(|(manifest, entry, needed)| {
-            let parts = decode(manifest, entry, needed, store::read(store, &entry.reference())?)?;
+            let parts = decode(manifest, entry, needed, store::read(store, &entry.reference())?, look)?;
             meter.advance(entry.rows)?;
             Ok(parts)
         })
@@ -140,10 +142,8 @@ fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<(Table, Features)
     let table = Table {
         event_ids,
         event_time: order.of_values(joined(&mut parts, |part| &mut part.event_time)),
-        feature_asof: order.of_values(joined(&mut parts, |part| &mut part.feature_asof)),
         label: order.of_values(joined(&mut parts, |part| &mut part.label)),
         label_outcome: order.of_values(joined(&mut parts, |part| &mut part.label_outcome)),
-        label_observed_time: order.of_values(joined(&mut parts, |part| &mut part.label_observed_time)),
         entities,
         slices,
         weights: weights.map(|weights| order.of_values(weights.concat())),

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use contracts::names::ColumnName;
-use ndarray::{Array2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 
 use super::{events::pick, ids::Ids};
+
+/// Values of a window that one thread writes at least: fewer are not worth another.
+const TOGETHER: usize = 1 << 14;
 
 /// Why a label is known or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,15 +38,25 @@ pub struct Table {
     pub event_ids: Ids,
     /// When each happened.
     pub event_time: Vec<i64>,
-    /// Up to when its features know.
-    pub feature_asof: Vec<i64>,
     /// Whether it is positive, if that is known.
     pub label: Vec<Option<bool>>,
     /// Why the label is known or not.
     pub label_outcome: Vec<LabelOutcome>,
-    /// When the label became known.
-    pub label_observed_time: Vec<Option<i64>>,
     /// By name: entities numbered from 0 in the order in which they are first seen.
+    pub entities: BTreeMap<ColumnName, Vec<u32>>,
+    /// By name: numbers that group rows; NaN is missing.
+    pub slices: BTreeMap<ColumnName, Vec<f64>>,
+    /// How much each row counts, where rows do not all count alike.
+    pub weights: Option<Vec<f64>>,
+}
+
+/// What fitting and judging ask of rows beside their features and labels: once the guards have looked, nobody needs
+/// their ids and what is known of their labels any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// When each happened.
+    pub event_time: Vec<i64>,
+    /// By name: entities by the table's numbers.
     pub entities: BTreeMap<ColumnName, Vec<u32>>,
     /// By name: numbers that group rows; NaN is missing.
     pub slices: BTreeMap<ColumnName, Vec<f64>>,
@@ -58,16 +70,11 @@ impl Table {
         self.event_time.len()
     }
 
-    /// The rows named, in the order named; entities keep their numbers.
+    /// The rows named, in the order named.
     #[must_use]
-    pub fn pick(&self, rows: &[u32]) -> Self {
-        Self {
-            event_ids: self.event_ids.select(rows),
+    pub fn pick(&self, rows: &[u32]) -> Rows {
+        Rows {
             event_time: pick(&self.event_time, rows),
-            feature_asof: pick(&self.feature_asof, rows),
-            label: pick(&self.label, rows),
-            label_outcome: pick(&self.label_outcome, rows),
-            label_observed_time: pick(&self.label_observed_time, rows),
             entities: picked(&self.entities, rows),
             slices: picked(&self.slices, rows),
             weights: self.weights.as_ref().map(|weights| pick(weights, rows)),
@@ -89,26 +96,24 @@ pub struct Features {
 }
 
 impl Features {
-    /// Cuts out the rows named, in the order named: for each window rows x columns in Fortran order.
+    /// Number of features.
+    pub const fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Cuts out the rows named, in the order named: for each window its values column by column, a row each.
     ///
-    /// A feature is let go of as soon as it is cut, so that no more than one for each thread stands in memory twice.
+    /// A feature is let go of as soon as it is cut, so that no more than one stands in memory twice.
     #[must_use]
-    pub fn cut<const N: usize>(self, windows: [&[u32]; N]) -> [Array2<f64>; N] {
+    pub fn cut<const N: usize>(self, windows: [&[u32]; N]) -> [Vec<f64>; N] {
         let places = windows.map(|rows| self.places(rows));
-        // Zeros take no memory before they are written over.
-        let mut cut = windows.map(|rows| Array2::zeros((rows.len(), self.columns.len()).f()));
-        let mut targets: Vec<Vec<_>> = self.columns.iter().map(|_| Vec::with_capacity(N)).collect();
-        for (window, places) in cut.iter_mut().zip(&places) {
-            for (column, target) in targets.iter_mut().zip(window.axis_iter_mut(Axis(1))) {
-                column.push((target, places));
+        let mut cut = windows.map(|rows| Vec::with_capacity(rows.len() * self.columns.len()));
+        for groups in self.columns {
+            for (window, places) in cut.iter_mut().zip(&places) {
+                let values = places.par_iter().with_min_len(TOGETHER);
+                window.par_extend(values.map(|&(group, row)| groups[group as usize][row as usize]));
             }
         }
-        targets.into_par_iter().zip(self.columns).for_each(|(targets, groups)| {
-            for (target, places) in targets {
-                let values = target.into_iter().zip(places);
-                values.for_each(|(value, &(group, row))| *value = groups[group as usize][row as usize]);
-            }
-        });
         cut
     }
 

@@ -50,12 +50,25 @@ pub fn guard(
     resolved: Resolved,
     progress: &dyn Progress,
 ) -> Result<Guarded> {
+    // On one thread of the pool from end to end: handing over between the steps costs more than some of them.
+    rayon::scope(|_| looked_at(store, clock, resolved, progress))
+}
+
+fn looked_at(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    resolved: Resolved,
+    progress: &dyn Progress,
+) -> Result<Guarded> {
     let mut audit = Audit::default();
     let plan = resolved.plan();
     documents::check(plan, clock.now(), &mut audit)?;
-    let (table, features) = dataset::read(store, resolved.manifests(), &windows::selection(plan), progress)?;
-    rows::check(plan, &table, &mut audit)?;
-    let windows = windows::split(plan, &table, &mut audit)?.cut(table, features);
+    let seen = rows::Seen::new(plan);
+    let selection = windows::selection(plan);
+    let (table, features) =
+        dataset::read(store, resolved.manifests(), &selection, progress, &|moments| seen.look(moments))?;
+    seen.check(table.rows(), &mut audit)?;
+    let windows = windows::split(plan, &table, &mut audit)?.cut(table, features)?;
     rows::check_features(plan, &windows.train, &mut audit)?;
     Ok(Guarded { windows, audit: audit.0, resolved })
 }

@@ -9,16 +9,16 @@ use contracts::{
     training_config::UnknownLabels,
 };
 use kernels::metric::{EntityDays, KnownPositives};
-use ndarray::Array2;
+use ndarray::{Array2, ShapeBuilder};
 
 use super::Audit;
-use crate::dataset::{Features, Selection, Table};
+use crate::dataset::{Features, Rows, Selection, Table};
 
 /// One window: rows in canonical order, all with a known label.
 #[derive(Debug)]
 pub struct Window {
     /// The rows.
-    pub rows: Table,
+    pub rows: Rows,
     /// Rows x columns in Fortran order, columns in the order of the plan's; NaN is missing.
     pub features: Array2<f64>,
     /// Whether each is positive.
@@ -61,21 +61,26 @@ impl Chosen {
 impl Windows<Chosen> {
     /// Cuts the windows out of the table and its features, of which nothing else is left.
     #[allow(clippy::needless_pass_by_value, reason = "what no window holds is not kept")]
-    pub(super) fn cut(self, table: Table, features: Features) -> Windows {
+    pub(super) fn cut(self, table: Table, features: Features) -> Result<Windows> {
         let Self { train, validation, test } = self;
         let stops: &[u32] = validation.as_ref().map_or(&[], |chosen| &chosen.rows);
+        let columns = features.columns();
         let [fitted, stopping, judging] = features.cut([&train.rows, stops, &test.rows]);
-        let window = |chosen: Chosen, features| Window {
-            rows: table.pick(&chosen.rows),
-            features,
-            positive: chosen.positive(&table),
-            counts: chosen.counts,
+        let window = |chosen: Chosen, values| -> Result<Window> {
+            let features = Array2::from_shape_vec((chosen.rows.len(), columns).f(), values);
+            Ok(Window {
+                rows: table.pick(&chosen.rows),
+                features: features
+                    .map_err(|_| Failure::new(Code::InternalError, "a window of another shape"))?,
+                positive: chosen.positive(&table),
+                counts: chosen.counts,
+            })
         };
-        Windows {
-            train: window(train, fitted),
-            validation: validation.map(|chosen| window(chosen, stopping)),
-            test: window(test, judging),
-        }
+        Ok(Windows {
+            train: window(train, fitted)?,
+            validation: validation.map(|chosen| window(chosen, stopping)).transpose()?,
+            test: window(test, judging)?,
+        })
     }
 }
 

@@ -36,7 +36,9 @@ impl Batch {
 
     /// Adds a checked document in its canonical bytes.
     pub fn add_document<D: Document>(&mut self, key: ObjectKey, document: &Checked<D>) -> Reference<D> {
-        self.add(key, document.bytes().to_vec())
+        let reference = Reference { uri: key.clone(), digest: document.digest() };
+        self.0.push(Entry { key, bytes: document.bytes().to_vec(), refuse: Some(differs_from_put::<D>) });
+        reference
     }
 
     /// Adds a document that may differ each time: the first stands, and another is no violation.

@@ -25,7 +25,7 @@ use contracts::{
     time::{DAY, Timestamp},
 };
 use kernels::{Rng, progress::Silent};
-use ndarray::Array2;
+use ndarray::{Array2, ShapeBuilder as _};
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
@@ -43,10 +43,11 @@ pub(super) fn read_whole(
     manifests: &[Checked<DatasetManifest>],
     selection: &Selection,
 ) -> Result<(Table, Array2<f64>)> {
-    let (table, features) = read(store, manifests, selection, &Silent)?;
+    let (table, features) = read(store, manifests, selection, &Silent, &|_| {})?;
     let all: Vec<u32> = (0..table.rows() as u32).collect();
-    let [features] = features.cut([&all]);
-    Ok((table, features))
+    let [values] = features.cut([&all]);
+    let shape = (all.len(), selection.features.len());
+    Ok((table, Array2::from_shape_vec(shape.f(), values).unwrap()))
 }
 
 pub(super) fn column(name: &str) -> ColumnName {

@@ -1,5 +1,7 @@
 //! What is read back: what was built, and nothing that is not what the manifest pins.
 
+use std::sync::Mutex;
+
 use contracts::{
     Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids::DatasetManifestId,
 };
@@ -105,16 +107,40 @@ fn row_groups_and_the_order_of_ids_do_not_show() {
 }
 
 #[test]
+fn each_row_is_shown_once_as_it_is_read() {
+    let place = Place::new();
+    let events = events(70_000);
+    let labels = Source::Batches(vec![assertions(&events)]);
+    let spec = DatasetSpec { partition_rows: 66_000, ..spec() };
+    let built = place.build(&spec, Source::Batches(vec![events.clone()]), labels).unwrap();
+    let shown = Mutex::new(Vec::new());
+    let look = |moments: &Moments<'_>| {
+        assert_eq!(moments.event_time.len(), moments.label_observed_time.len());
+        let rows = moments.event_time.iter().zip(moments.feature_asof).zip(moments.label);
+        shown.lock().unwrap().extend(rows.map(|((time, asof), label)| (*time, *asof, *label)));
+    };
+    let (table, _) = read(&place.store, &[built.manifest], &Selection::default(), &Silent, &look).unwrap();
+    let mut shown = shown.into_inner().unwrap();
+    shown.sort_unstable();
+    let rows = table.event_time.iter().zip(&table.label);
+    let mut expected: Vec<_> = rows.map(|(time, label)| (*time, *time, *label)).collect();
+    expected.sort_unstable();
+    assert!(shown == expected);
+}
+
+#[test]
 fn a_selection_of_rows_keeps_their_values_and_entity_numbers() {
     let place = Place::new();
     let built = built(&place, 80);
     let (table, features) = read_whole(&place.store, &[built.manifest], &everything()).unwrap();
-    let all: Vec<u32> = (0..80).collect();
-    assert_eq!(table.pick(&all), table);
     let some = table.pick(&[5, 2]);
-    assert_eq!(some.rows(), 2);
-    assert_eq!(some.event_ids, table.event_ids.select(&[5, 2]));
-    assert_eq!(some.entities[&column("shop")][0], table.entities[&column("shop")][5]);
+    assert_eq!(some.event_time, [table.event_time[5], table.event_time[2]]);
+    for (name, entities) in &table.entities {
+        assert_eq!(some.entities[name], [entities[5], entities[2]]);
+    }
+    let amounts = &table.slices[&column("amount")];
+    assert_eq!(some.slices[&column("amount")], [amounts[5], amounts[2]]);
+    assert_eq!((some.entities.len(), some.slices.len(), some.weights), (2, 1, None));
     assert_eq!(features.dim(), (80, everything().features.len()));
 }
 
@@ -143,12 +169,9 @@ proptest! {
             picks.iter().map(|picks| picks.iter().map(|pick| pick.index(rows) as u32).collect()).collect();
         let cut = features.cut([&windows[0], &windows[1]]);
         for (cut, window) in cut.iter().zip(&windows) {
-            prop_assert_eq!(cut.dim(), (window.len(), 2));
-            for ((place, column), found) in cut.indexed_iter() {
-                let row = window[place] as usize;
-                let source = if moved { order[row] as usize } else { row };
-                prop_assert_eq!(*found, whole[column][source]);
-            }
+            let source = |row: &u32| if moved { order[*row as usize] } else { *row };
+            let expected = whole.iter().flat_map(|column| window.iter().map(|row| column[source(row) as usize]));
+            prop_assert_eq!(cut, &expected.collect::<Vec<_>>());
         }
     }
 }
@@ -168,7 +191,7 @@ fn manifests_are_joined_and_a_row_in_two_is_refused() {
     assert_eq!(joined.0.rows(), 200);
     let turned = read_whole(&place.store, &[odd, even.clone()], &everything()).unwrap();
     assert_eq!(format!("{turned:?}"), format!("{joined:?}"));
-    let failure = read(&place.store, &[even.clone(), even], &everything(), &Silent).unwrap_err();
+    let failure = read(&place.store, &[even.clone(), even], &everything(), &Silent, &|_| {}).unwrap_err();
     assert_eq!(failure.code, Code::DuplicateEvent);
 }
 
@@ -176,7 +199,8 @@ fn manifests_are_joined_and_a_row_in_two_is_refused() {
 fn columns_that_are_not_there_are_refused() {
     let place = Place::new();
     let manifest = [built(&place, 40).manifest];
-    let fails = |selection: Selection| read(&place.store, &manifest, &selection, &Silent).unwrap_err().code;
+    let fails =
+        |selection: Selection| read(&place.store, &manifest, &selection, &Silent, &|_| {}).unwrap_err().code;
     let nobody = || vec![column("nobody")];
     let selection = Selection::default;
     assert_eq!(fails(Selection { features: nobody(), ..selection() }), Code::FeatureSchemaIncompatible);
@@ -186,7 +210,7 @@ fn columns_that_are_not_there_are_refused() {
         fails(Selection { features: vec![column("label")], ..selection() }),
         Code::FeatureSchemaIncompatible
     );
-    assert_eq!(read(&place.store, &[], &selection(), &Silent).unwrap_err().code, Code::DatasetEmpty);
+    assert_eq!(read(&place.store, &[], &selection(), &Silent, &|_| {}).unwrap_err().code, Code::DatasetEmpty);
 }
 
 #[test]
@@ -199,13 +223,15 @@ fn a_changed_byte_and_a_missing_file_stop_the_read() {
     changed[whole.len() / 2] ^= 1;
     std::fs::remove_file(&path).unwrap();
     let fails = |manifest: &Checked<DatasetManifest>| {
-        read(&place.store, std::slice::from_ref(manifest), &Selection::default(), &Silent).unwrap_err().code
+        read(&place.store, std::slice::from_ref(manifest), &Selection::default(), &Silent, &|_| {})
+            .unwrap_err()
+            .code
     };
     assert_eq!(fails(&manifest), Code::PartitionUnresolved);
     std::fs::write(&path, changed).unwrap();
     assert_eq!(fails(&manifest), Code::PartitionDigestMismatch);
     std::fs::write(&path, whole).unwrap();
-    read(&place.store, &[manifest], &Selection::default(), &Silent).unwrap();
+    read(&place.store, &[manifest], &Selection::default(), &Silent, &|_| {}).unwrap();
 }
 
 /// The manifest with something else said about its data, under a fingerprint that fits.
@@ -225,7 +251,7 @@ fn a_partition_that_is_not_what_its_manifest_says_is_refused() {
     let place = Place::new();
     let manifest = built(&place, 60).manifest;
     let fails = |manifest: Checked<DatasetManifest>| {
-        read(&place.store, &[manifest], &Selection::default(), &Silent).unwrap_err().code
+        read(&place.store, &[manifest], &Selection::default(), &Silent, &|_| {}).unwrap_err().code
     };
     let renamed = forged(&manifest, |manifest| manifest.schema[0].name = column("other"));
     assert_eq!(fails(renamed), Code::PartitionInvalid);
@@ -267,7 +293,7 @@ proptest! {
             manifest.partitions[0].uri = reference.uri.clone();
             manifest.partitions[0].digest = reference.digest;
         });
-        if let Err(failure) = read(&place.store, &[damaged], &everything(), &Silent) {
+        if let Err(failure) = read(&place.store, &[damaged], &everything(), &Silent, &|_| {}) {
             prop_assert!([Code::PartitionInvalid, Code::DuplicateEvent].contains(&failure.code), "{}", failure);
         }
     }
