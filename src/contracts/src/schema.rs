@@ -13,7 +13,7 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
@@ -165,8 +165,9 @@ impl<D: Document> Checked<D> {
     pub fn new(document: D) -> Result<Self> {
         let bytes = canonical::to_bytes(&document)?;
         let digest = Digest::of(&bytes);
-        if let Some(passed) = known::find(digest.as_bytes()) {
-            return Ok(Self(passed));
+        if known::find::<Passed<D>>(digest.as_bytes()).is_some() {
+            // What canonical bytes do not tell apart, such as the sign of a zero, stays as it was made.
+            return Ok(Self(Arc::new(Passed { document, bytes, digest })));
         }
         Self::validate(&canonical::read(&bytes)?)?;
         Self::finish(document, bytes, digest)
@@ -292,12 +293,12 @@ fn validator<D: Document>() -> Result<Arc<Validator>> {
     compiled(D::NAME, schema::<D>)
 }
 
-/// The validator of this name, compiled once, or by each thread that is the first to ask at the same time: what is locked for as
-/// long as that takes may stay so for good in a process that is forked meanwhile.
+/// The validator of this name, compiled once, or by each who finds another at the others: a process that was forked while a
+/// thread had them locked would wait for good.
 fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Validator>> {
-    let validators = || VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(validator) = validators().get(name) {
-        return Ok(Arc::clone(validator));
+    let known = || VALIDATORS.try_lock().ok();
+    if let Some(validator) = known().and_then(|known| known.get(name).cloned()) {
+        return Ok(validator);
     }
     let validator = jsonschema::draft202012::options()
         .should_validate_formats(true)
@@ -306,7 +307,11 @@ fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Va
         .map_err(|error| {
             Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
         })?;
-    Ok(Arc::clone(validators().entry(name).or_insert_with(|| Arc::new(validator))))
+    let validator = Arc::new(validator);
+    if let Some(mut known) = known() {
+        known.insert(name, Arc::clone(&validator));
+    }
+    Ok(validator)
 }
 
 /// Turns a validation error into problems that show the shape of the value, never the value.

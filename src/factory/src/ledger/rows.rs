@@ -127,12 +127,17 @@ macro_rules! waiting {
     };
 }
 
-/// A few of them: most often one of these is free. How many stands in the text, since a plan that is to serve any
+/// A few of them: most often one of these can be taken. How many stands in the text, since a plan that is to serve any
 /// number would be made anew for each claim.
 pub(super) const WAITING: &str = waiting!(
+    " ORDER BY updated_at, run_id
+    LIMIT 4"
+);
+/// Those after one, where none of the first could.
+pub(super) const WAITING_AFTER: &str = waiting!(
     " AND (updated_at, run_id) > ($1, $2)
     ORDER BY updated_at, run_id
-    LIMIT 4"
+    LIMIT 16"
 );
 /// The first that nobody was given and nothing stopped: the names of workers and the codes of reasons are never empty.
 /// Compared so, since of what is NULL a plan from before there were runs expects none, and would read all of them.
@@ -145,9 +150,8 @@ pub(super) const FREE: &str = waiting!(
 /// The runs that have waited longest, held or not, and the first that is free whatever the time, which is locked: what
 /// most claims are decided by, asked in one go.
 pub(super) fn waiting_and_free(transaction: &mut dyn Transaction) -> Result<(Vec<Run>, Option<Run>)> {
-    let start = [i64::MIN.into(), "".into()];
     let queries = [
-        Query { sql: WAITING, lock: Lock::None, parameters: &start },
+        Query { sql: WAITING, lock: Lock::None, parameters: &[] },
         Query { sql: FREE, lock: Lock::FreeRows, parameters: &[] },
     ];
     let (mut waiting, mut free) = (Vec::new(), None);
@@ -164,7 +168,11 @@ pub(super) fn waiting_and_free(transaction: &mut dyn Transaction) -> Result<(Vec
 
 /// The runs that have waited longest of those after this one.
 pub(super) fn waiting_after(transaction: &mut dyn Transaction, previous: &Run) -> Result<Vec<Run>> {
-    all(transaction, (WAITING, Lock::None), &[previous.updated_at.into(), previous.run_id.as_str().into()])
+    all(
+        transaction,
+        (WAITING_AFTER, Lock::None),
+        &[previous.updated_at.into(), previous.run_id.as_str().into()],
+    )
 }
 
 /// What earned a receipt, as the index `runs_at_rest` has it, word for word.

@@ -40,8 +40,8 @@
 //! - **Plans** are made once a connection, maybe before there were any runs: the statements are such that a plan from
 //!   then follows the indexes too.
 //! - **Durability.** Each write sets `synchronous_commit`, or compares it; a server with `fsync` off is refused.
-//! - **Lost answers.** A write that does not look and is not answered is looked for on another connection, by the whole row
-//!   that it leaves: it stands, or is carried out, and the digest keeps the lost one from coming after. One whose commit
+//! - **Lost answers.** A write that does not look and is not answered is looked for on another connection, by the event that
+//!   it adds: it stands, or is carried out, and the digest keeps the lost one from coming after. One whose commit
 //!   was not answered, or that cannot be looked for, is `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id
 //!   finds the run that it made, a report is refused by the state or the epoch, an anchor stays, and a claim that nobody
 //!   knows of runs out.
@@ -160,18 +160,24 @@ impl PostgresLedger {
         };
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut attempts, mut may_suppose) = (1, purpose == Purpose::Write);
-        // What was sent without a look and not answered: what the write gives, and how it leaves a run.
+        // What was sent without a look and not answered: what the write gives, and the run that it adds an event to.
         let mut lost: Option<(T, Run)> = None;
+        let mut in_doubt = false;
+        let told = |failure: Failure, in_doubt: bool| match failure.code {
+            Code::LedgerUnavailable if in_doubt => may_stand(failure),
+            _ => failure,
+        };
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
-                None if lost.is_some() => (self.connected(runtime).map_err(may_stand)?, false),
-                None => (self.connected(runtime)?, false),
+                None => (self.connected(runtime).map_err(|failure| told(failure, in_doubt))?, false),
             };
             let open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let mut open = open.supposing(may_suppose);
             let changed = match lost.take() {
-                Some((value, run)) if stands(&mut open, &run).map_err(may_stand)? => {
+                Some((value, run))
+                    if stands(&mut open, &run).map_err(|failure| told(failure, in_doubt))? =>
+                {
                     *slot = open.roll_back();
                     return Ok(value);
                 }
@@ -187,25 +193,30 @@ impl PostgresLedger {
                 },
                 Err(failure) => (failure, None),
             };
-            let (standing, supposed, leaving) = (open.standing, open.has_supposed(), open.leaving());
+            let (standing, supposed, adding) = (open.standing, open.has_supposed(), open.adding());
             *slot = open.roll_back();
             match standing {
                 // It was lost unnoticed while it lay idle, or leads to a server that takes no more writes.
                 Standing::NeverBegun if kept => {}
-                Standing::Whole | Standing::Conflict | Standing::Broken if supposed => {
+                Standing::NeverBegun => return Err(told(failure, in_doubt)),
+                _ if supposed => {
                     may_suppose = false;
-                    lost = value.zip(leaving).filter(|_| standing == Standing::Broken);
+                    in_doubt = standing == Standing::Broken;
+                    lost = value.zip(adding).filter(|_| in_doubt);
                 }
-                Standing::Conflict if attempts < ATTEMPTS => attempts += 1,
-                _ => return Err(failure),
+                Standing::Conflict | Standing::Forgotten if attempts < ATTEMPTS => attempts += 1,
+                _ => return Err(told(failure, in_doubt)),
             }
         }
     }
 }
 
-/// Whether a run is as a write leaves it whose answer was lost. Its row is locked: what was lost does not come after.
+/// Whether a write stands whose answer was lost: by the event that it adds, whatever came after that. The run's row is locked:
+/// what was lost does not come later.
 fn stands(open: &mut Open<'_>, run: &Run) -> Result<bool> {
-    Ok(rows::run(open, &run.run_id, Lock::Rows)?.as_ref() == Some(run))
+    rows::run(open, &run.run_id, Lock::Rows)?;
+    let events = rows::events(open, &run.run_id)?;
+    Ok(events.iter().any(|event| (event.sequence, event.hash) == (run.events, run.head)))
 }
 
 impl Drop for PostgresLedger {

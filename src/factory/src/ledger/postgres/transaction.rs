@@ -67,8 +67,8 @@ impl Together {
 enum Supposed {
     /// That nothing is there of what it adds.
     Nothing,
-    /// That a run is as it was left, with this digest.
-    Left(TrainRunId, Digest<Run>),
+    /// That a run is as it was left, with this digest and so many events.
+    Left(TrainRunId, Digest<Run>, u64),
 }
 
 /// A transaction that is open.
@@ -133,9 +133,10 @@ impl<'a> Open<'a> {
         self.supposed = None;
     }
 
-    /// How it leaves a run, if it comes about.
-    pub(super) fn leaving(&self) -> Option<Run> {
-        self.leaves.clone()
+    /// How it leaves a run to which it adds an event, if it comes about.
+    pub(super) fn adding(&self) -> Option<Run> {
+        let before = if let Some(Supposed::Left(_, _, events)) = self.supposed { events } else { 0 };
+        self.leaves.clone().filter(|run| run.events > before)
     }
 
     /// Goes by something that is known, unless it may not or has begun.
@@ -158,9 +159,8 @@ impl<'a> Open<'a> {
             return Ok(());
         }
         let ended = if self.supposed.is_some() { self.write_alone() } else { self.batch("COMMIT") };
-        ended.map_err(
-            |failure| if self.standing == Standing::Broken { may_stand(failure) } else { failure },
-        )?;
+        let in_doubt = self.standing == Standing::Broken && self.purpose == Purpose::Write;
+        ended.map_err(|failure| if in_doubt { may_stand(failure) } else { failure })?;
         if let Some(run) = self.leaves.take() {
             self.session.known.leaves(run);
         }
@@ -172,7 +172,10 @@ impl<'a> Open<'a> {
         if matches!(self.standing, Standing::Broken | Standing::NeverBegun) {
             return None;
         }
-        if let Some(Supposed::Left(id, _)) = &self.supposed {
+        if self.standing == Standing::Forgotten {
+            self.session.statements.clear();
+        }
+        if let Some(Supposed::Left(id, ..)) = &self.supposed {
             self.session.known.forget(id);
         }
         self.writes.clear();
@@ -289,7 +292,10 @@ impl<'a> Open<'a> {
 
 /// What is said of a write whose answer was lost.
 pub(super) fn may_stand(mut failure: Failure) -> Failure {
-    failure.detail.push_str("; the write may stand, and can be sent again");
+    let said = "; the write may stand, and can be sent again";
+    if !failure.detail.ends_with(said) {
+        failure.detail.push_str(said);
+    }
     failure
 }
 
@@ -368,7 +374,7 @@ impl Transaction for Open<'_> {
             self.ask(async |_| Ok(()))?;
         }
         let (mut sql, mut cells) = (sql.to_owned(), cells.to_vec());
-        if let Some(Supposed::Left(_, digest)) = &self.supposed {
+        if let Some(Supposed::Left(_, digest, _)) = &self.supposed {
             cells.push(digest.to_string().into());
             sql = format!("{sql} AND digest = ${}", cells.len());
         }
@@ -380,7 +386,7 @@ impl Transaction for Open<'_> {
     fn left(&mut self, id: &TrainRunId) -> Option<Run> {
         let run = self.session.known.left(id)?.clone();
         let digest = run.row_digest().ok()?;
-        self.suppose(Supposed::Left(id.clone(), digest)).then_some(run)
+        self.suppose(Supposed::Left(id.clone(), digest, run.events)).then_some(run)
     }
 
     fn finds_nothing(&mut self) -> bool {

@@ -23,6 +23,9 @@ pub(super) enum Standing {
     Whole,
     /// Another writer was in its way: the same may succeed from the start.
     Conflict,
+    /// The server knows the statements no more that were prepared on the connection, as behind a pooler that gave it to
+    /// another: prepared anew, the same may succeed from the start.
+    Forgotten,
     /// The connection is lost, and what it was asked last may or may not have happened.
     Broken,
     /// Nobody acknowledged that it began, and nothing but reading was asked: nothing can have happened.
@@ -88,6 +91,7 @@ fn refused(error: &DbError) -> Trouble {
         &SqlState::T_R_SERIALIZATION_FAILURE
         | &SqlState::T_R_DEADLOCK_DETECTED
         | &SqlState::UNIQUE_VIOLATION => Standing::Conflict,
+        &SqlState::INVALID_SQL_STATEMENT_NAME => Standing::Forgotten,
         _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => Standing::Broken,
         _ => Standing::Whole,
     };

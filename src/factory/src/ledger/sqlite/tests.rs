@@ -145,6 +145,7 @@ fn listings_and_claims_follow_an_index() {
         (rows::LATEST, "runs_by_admission"),
         (rows::LATEST_IN_STATE, "runs_by_state_and_admission"),
         (rows::WAITING, "runs_waiting"),
+        (rows::WAITING_AFTER, "runs_waiting"),
         (rows::FREE, "runs_waiting"),
         (rows::AT_REST_SINCE, "runs_at_rest"),
         (rows::LATEST_AT_REST, "runs_at_rest"),

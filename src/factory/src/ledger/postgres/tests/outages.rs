@@ -25,21 +25,30 @@ enum Harm {
 struct Proxy {
     port: u16,
     armed: Arc<Mutex<Option<Harm>>>,
+    meanwhile: Meanwhile,
 }
+
+/// What is done once an answer was swallowed, before anybody learns that it is lost.
+type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 impl Proxy {
     fn before(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let proxy = Self { port: listener.local_addr().unwrap().port(), armed: Arc::default() };
-        let armed = Arc::clone(&proxy.armed);
+        let port_here = listener.local_addr().unwrap().port();
+        let proxy = Self { port: port_here, armed: Arc::default(), meanwhile: Arc::default() };
+        let (armed, meanwhile) = (Arc::clone(&proxy.armed), Arc::clone(&proxy.meanwhile));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
                 let cut = Arc::<Mutex<Option<_>>>::default();
                 let asks = (client.try_clone().unwrap(), server.try_clone().unwrap(), cut.clone());
-                let armed = Arc::clone(&armed);
+                let (armed, meanwhile) = (Arc::clone(&armed), Arc::clone(&meanwhile));
                 thread::spawn(move || ask(asks, &armed));
-                thread::spawn(move || answer(server, client, &cut));
+                thread::spawn(move || {
+                    answer((&server, &client), &cut, &meanwhile);
+                    let _ = client.shutdown(Shutdown::Both);
+                    let _ = server.shutdown(Shutdown::Both);
+                });
             }
         });
         proxy
@@ -90,25 +99,25 @@ fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<Cut>), armed: &
     let _ = server.shutdown(Shutdown::Both);
 }
 
-fn answer(mut server: TcpStream, mut client: TcpStream, cut: &Cut) {
+fn answer((mut server, mut client): (&TcpStream, &TcpStream), cut: &Cut, meanwhile: &Meanwhile) {
     let (mut bytes, mut swallowed) = (vec![0; 65_536], Vec::new());
     while let Ok(count @ 1..) = server.read(&mut bytes) {
         let cut = *cut.lock().unwrap();
-        let goes_on = match cut {
-            None => client.write_all(&bytes[..count]).is_ok(),
-            Some(BEGIN) => false,
+        match cut {
+            None if client.write_all(&bytes[..count]).is_ok() => {}
+            None | Some(BEGIN) => return,
             // A server that cannot answer what came before a COMMIT takes all of it back: it is to have its say.
             Some(_) => {
                 swallowed.extend_from_slice(&bytes[..count]);
-                !swallowed.windows(IDLE.len()).any(|window| window == IDLE)
+                if swallowed.windows(IDLE.len()).any(|window| window == IDLE) {
+                    if let Some(work) = meanwhile.lock().unwrap().take() {
+                        work();
+                    }
+                    return;
+                }
             }
-        };
-        if !goes_on {
-            break;
         }
     }
-    let _ = client.shutdown(Shutdown::Both);
-    let _ = server.shutdown(Shutdown::Both);
 }
 
 /// A write whose answer is lost is done: one that was sent without a look is found on another connection, and of any other
@@ -148,15 +157,14 @@ fn a_lost_answer_to_a_commit_is_never_a_second_write() {
     proxy.arm(Harm::Swallow(b"worker-1", 1));
     let until = ledger.heartbeat(&lease).unwrap();
     assert_eq!(bench.ledger.run(lease.run_id()).unwrap().holder.unwrap().expires_at, until);
-    // It was found, and is not known of: the next is a look again.
     let advance = |to| ledger.advance(&lease, to, None, serde_json::json!({}));
-    proxy.swallow_next_commit();
-    lost(advance(State::EvalReady).map(drop));
-    assert_eq!(advance(State::EvalReady).unwrap_err().code, Code::InvalidTransition);
-    assert_eq!(ledger.run(lease.run_id()).unwrap().progress.state, State::EvalReady);
-    ledger.heartbeat(&lease).unwrap();
     proxy.arm(Harm::Swallow(b"ADVANCED", 1));
-    assert_eq!(advance(State::Pass).unwrap(), bench.ledger.run(lease.run_id()).unwrap());
+    assert_eq!(advance(State::EvalReady).unwrap(), bench.ledger.run(lease.run_id()).unwrap());
+    // It was found, and is not known of: the next is a look again.
+    proxy.swallow_next_commit();
+    lost(advance(State::Pass).map(drop));
+    assert_eq!(advance(State::Pass).unwrap_err().code, Code::InvalidTransition);
+    assert_eq!(ledger.run(lease.run_id()).unwrap().progress.state, State::Pass);
 
     ledger.heartbeat(&lease).unwrap();
     proxy.arm(Harm::Swallow(b"RELEASED", 1));
@@ -165,6 +173,74 @@ fn a_lost_answer_to_a_commit_is_never_a_second_write() {
     assert_eq!(ledger.release(&lease).unwrap_err().code, Code::LeaseLost);
     // Submitted, joined, claimed twice, advanced twice, released: once each.
     assert_eq!(bench.ledger.verify().unwrap().events, 7);
+}
+
+/// Whatever others do before it is looked for: what it added is still there.
+#[test]
+fn a_write_whose_answer_was_lost_is_found_behind_what_others_wrote_since() {
+    let Some(bench) = Bench::postgres() else { return };
+    let Database { server, name } = database(&bench);
+    let proxy = Proxy::before(server.port());
+    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let join = |number: u64, request: &'static str| {
+        let others = bench.open();
+        *proxy.meanwhile.lock().unwrap() = Some(Box::new(move || {
+            others.submit(&submission(number, request, true)).unwrap();
+        }));
+    };
+    join(1, "request-before");
+    proxy.arm(Harm::Swallow(b"SUBMITTED", 1));
+    assert!(ledger.submit(&submission(1, "request-1", true)).unwrap().fresh);
+    let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+    let moves = [
+        vec![Move::to(State::EvalReady, None, serde_json::json!({}))],
+        vec![
+            Move::to(State::Pass, None, serde_json::json!({})),
+            Move::to(State::PublishPending, None, serde_json::json!({})),
+            Move::begin_publish(),
+        ],
+        vec![Move::to(State::Published, None, serde_json::json!({}))],
+    ];
+    for (moves, request) in moves.iter().zip(["request-at-work", "request-at-last", "request-after"]) {
+        ledger.heartbeat(&lease).unwrap();
+        join(1, request);
+        proxy.arm(Harm::Swallow(b"ADVANCED", 1));
+        ledger.report(&lease, moves).unwrap();
+        assert!(!proxy.is_armed() && proxy.meanwhile.lock().unwrap().is_none(), "{request}");
+    }
+    let run = bench.ledger.run(lease.run_id()).unwrap();
+    assert_eq!((run.progress.state, run.progress.publish_attempts), (State::Published, 1));
+    // Submitted, claimed, five moves; and four that joined.
+    assert_eq!(bench.ledger.verify().unwrap().events, 11);
+    // A sign of life adds nothing, and is given again.
+    let request = submission(2, "request-2", true);
+    let (_, lease) = ledger.submit_and_claim(&request, &worker("worker-1"), 60).unwrap();
+    bench.clock.advance(1);
+    join(2, "request-meanwhile");
+    proxy.arm(Harm::Swallow(b"worker-1", 1));
+    let until = ledger.heartbeat(&lease.unwrap()).unwrap();
+    let run = bench.ledger.run(&request.run_id).unwrap();
+    assert_eq!((run.holder.unwrap().expires_at, run.events), (until, 3));
+}
+
+/// As behind a pooler, which gives each transaction a connection that may know none of what was prepared.
+#[test]
+fn statements_that_the_server_forgot_are_prepared_again() {
+    let Some(bench) = Bench::postgres() else { return };
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    for number in 0..6 {
+        if number % 2 == 1 {
+            ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
+        }
+        let request = submission(number, &format!("request-{number}"), false);
+        assert!(ledger.submit(&request).unwrap().fresh);
+        ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
+        let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+        ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
+        ledger.advance(&lease, State::Fail, None, serde_json::json!({})).unwrap();
+        assert_eq!(ledger.run(&request.run_id).unwrap().progress.state, State::Fail);
+    }
+    assert_eq!(ledger.verify().unwrap().events, 18);
 }
 
 /// Nobody knows what became of a write whose answer was lost and that cannot be looked for.

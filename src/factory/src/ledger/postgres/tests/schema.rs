@@ -198,12 +198,13 @@ fn listings_and_claims_follow_an_index() {
         "INSERT INTO runs SELECT 'tr_' || number, '', '', {state}, 'NONE', 0, 0, 0, 0, NULL, NULL, NULL, number,
             number, 1, '', '' FROM generate_series(1, 20000) AS number; ANALYZE runs"
     ));
-    let waiting = rows::WAITING.replace("$1", "0").replace("$2", "''");
+    let after = rows::WAITING_AFTER.replace("$1", "0").replace("$2", "''");
     let latest = rows::LATEST.replace("$1", "10");
     let in_state = rows::LATEST_IN_STATE.replace("$1", "'QUEUED'").replace("$2", "10");
     let at_rest = rows::AT_REST_SINCE.replace("$1", "19990");
     for (sql, index) in [
-        (waiting, "using runs_waiting"),
+        (rows::WAITING.to_owned(), "using runs_waiting"),
+        (after, "using runs_waiting"),
         (rows::FREE.to_owned(), "using runs_waiting"),
         (latest, "using runs_by_admission"),
         (in_state, "using runs_by_state_and_admission"),
@@ -224,7 +225,8 @@ fn plans_from_before_there_were_runs_follow_an_index() {
     let run = "SELECT digest FROM runs WHERE run_id = $1 FOR UPDATE";
     let free = format!("{} FOR UPDATE SKIP LOCKED", rows::FREE);
     for (place, (sql, types, values, index)) in [
-        (rows::WAITING, "(bigint, text)", "(0, '')", "using runs_waiting"),
+        (rows::WAITING, "", "", "using runs_waiting"),
+        (rows::WAITING_AFTER, "(bigint, text)", "(0, '')", "using runs_waiting"),
         (&free, "", "", "using runs_waiting"),
         (run, "(text)", "('')", "using runs_pkey"),
     ]
