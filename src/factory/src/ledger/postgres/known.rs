@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use contracts::{identity::ids::TrainRunId, time::Timestamp};
 
-use crate::{clock::Stopwatch, ledger::run::Run};
+use crate::{clock::Stopwatch, ledger::Run};
 
 /// Runs that are remembered at the most: as many as one process holds at a time, and more.
 const MOST_RUNS: usize = 64;

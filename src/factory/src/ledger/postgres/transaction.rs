@@ -24,8 +24,8 @@ use super::{
 use crate::{
     clock::Clock,
     ledger::{
+        Run,
         database::{Cell, Columns, Lock, Query, Transaction},
-        run::Run,
     },
 };
 
