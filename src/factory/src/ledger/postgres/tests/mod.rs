@@ -17,6 +17,7 @@ use crate::ledger::{
 };
 
 mod outages;
+mod proxy;
 mod schema;
 mod statements;
 mod ways;

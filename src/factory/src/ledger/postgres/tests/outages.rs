@@ -1,133 +1,22 @@
 //! Connections that are cut, answers that are lost, servers that stop, and writers in one another's way.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    thread,
-    time::Duration,
-};
+use std::{net::TcpListener, thread, time::Duration};
 
 use contracts::signature::Ed25519;
 
-use super::*;
+use super::{
+    proxy::{BEGIN, Harm, Proxy},
+    *,
+};
 use crate::ledger::tests::open;
-
-/// What a proxy does to the next messages that hold a word, and to how many.
-#[derive(Clone, Copy)]
-enum Harm {
-    /// Swallows the answer and cuts the connection.
-    Swallow(&'static [u8], u32),
-    /// Passes them on with the word turned into another.
-    Garble(&'static [u8], u32),
-}
-
-/// Passes bytes on between a client and a server, until it is told to do harm.
-struct Proxy {
-    port: u16,
-    armed: Arc<Mutex<Option<Harm>>>,
-    meanwhile: Meanwhile,
-}
-
-/// What is done once an answer was swallowed, before anybody learns that it is lost.
-type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
-
-impl Proxy {
-    fn before(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port_here = listener.local_addr().unwrap().port();
-        let proxy = Self { port: port_here, armed: Arc::default(), meanwhile: Arc::default() };
-        let (armed, meanwhile) = (Arc::clone(&proxy.armed), Arc::clone(&proxy.meanwhile));
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
-                let cut = Arc::<Mutex<Option<_>>>::default();
-                let asks = (client.try_clone().unwrap(), server.try_clone().unwrap(), cut.clone());
-                let (armed, meanwhile) = (Arc::clone(&armed), Arc::clone(&meanwhile));
-                thread::spawn(move || ask(asks, &armed));
-                thread::spawn(move || {
-                    answer((&server, &client), &cut, &meanwhile);
-                    let _ = client.shutdown(Shutdown::Both);
-                    let _ = server.shutdown(Shutdown::Both);
-                });
-            }
-        });
-        proxy
-    }
-
-    fn swallow_next_commit(&self) {
-        self.arm(Harm::Swallow(COMMIT, 1));
-    }
-
-    fn arm(&self, harm: Harm) {
-        *self.armed.lock().unwrap() = Some(harm);
-    }
-
-    fn is_armed(&self) -> bool {
-        self.armed.lock().unwrap().is_some()
-    }
-}
-
-const COMMIT: &[u8] = b"COMMIT\0";
-const BEGIN: &[u8] = b"BEGIN ";
-/// What a server says when no transaction is open on a connection.
-const IDLE: &[u8] = b"Z\0\0\0\x05I";
-
-/// The word whose answer is swallowed, and the connection cut with it.
-type Cut = Mutex<Option<&'static [u8]>>;
-
-fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<Cut>), armed: &Mutex<Option<Harm>>) {
-    let mut bytes = vec![0; 65_536];
-    while let Ok(count @ 1..) = client.read(&mut bytes) {
-        let mut armed = armed.lock().unwrap();
-        if let Some(Harm::Swallow(word, times) | Harm::Garble(word, times)) = *armed
-            && let Some(place) = bytes[..count].windows(word.len()).position(|window| window == word)
-        {
-            let left = times.checked_sub(1).filter(|left| *left > 0);
-            if let Some(Harm::Garble(..)) = *armed {
-                bytes[place] = b'_';
-                *armed = left.map(|left| Harm::Garble(word, left));
-            } else {
-                *cut.lock().unwrap() = Some(word);
-                *armed = left.map(|left| Harm::Swallow(word, left));
-            }
-        }
-        drop(armed);
-        if server.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = server.shutdown(Shutdown::Both);
-}
-
-fn answer((mut server, mut client): (&TcpStream, &TcpStream), cut: &Cut, meanwhile: &Meanwhile) {
-    let (mut bytes, mut swallowed) = (vec![0; 65_536], Vec::new());
-    while let Ok(count @ 1..) = server.read(&mut bytes) {
-        let cut = *cut.lock().unwrap();
-        match cut {
-            None if client.write_all(&bytes[..count]).is_ok() => {}
-            None | Some(BEGIN) => return,
-            // A server that cannot answer what came before a COMMIT takes all of it back: it is to have its say.
-            Some(_) => {
-                swallowed.extend_from_slice(&bytes[..count]);
-                if swallowed.windows(IDLE.len()).any(|window| window == IDLE) {
-                    if let Some(work) = meanwhile.lock().unwrap().take() {
-                        work();
-                    }
-                    return;
-                }
-            }
-        }
-    }
-}
 
 /// A write whose answer is lost is done: one that was sent without a look is found on another connection, and of any other
 /// it is said that it may stand.
 #[test]
 fn a_lost_answer_to_a_commit_is_never_a_second_write() {
     let Some(bench) = Bench::postgres() else { return };
-    let Database { server, name } = database(&bench);
-    let proxy = Proxy::before(server.port());
-    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let proxy = Proxy::before(&bench);
+    let ledger = open(&proxy.url, &bench.clock);
     let lost = |outcome: Result<()>| {
         let failure = outcome.unwrap_err();
         assert_eq!(failure.code, Code::LedgerUnavailable);
@@ -179,9 +68,8 @@ fn a_lost_answer_to_a_commit_is_never_a_second_write() {
 #[test]
 fn a_write_whose_answer_was_lost_is_found_behind_what_others_wrote_since() {
     let Some(bench) = Bench::postgres() else { return };
-    let Database { server, name } = database(&bench);
-    let proxy = Proxy::before(server.port());
-    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let proxy = Proxy::before(&bench);
+    let ledger = open(&proxy.url, &bench.clock);
     let join = |number: u64, request: &'static str| {
         let others = bench.open();
         *proxy.meanwhile.lock().unwrap() = Some(Box::new(move || {
@@ -247,9 +135,8 @@ fn statements_that_the_server_forgot_are_prepared_again() {
 #[test]
 fn a_lost_answer_that_cannot_be_looked_for_may_stand() {
     let Some(bench) = Bench::postgres() else { return };
-    let Database { server, name } = database(&bench);
-    let proxy = Proxy::before(server.port());
-    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let proxy = Proxy::before(&bench);
+    let ledger = open(&proxy.url, &bench.clock);
     let run = bench.submit(1, true);
     let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
     // Both the write and the look name the run.
@@ -279,9 +166,8 @@ fn a_fork_is_told_to_open_again_and_takes_nothing_with_it() {
 #[test]
 fn a_write_that_is_lost_as_it_begins_starts_again_and_is_done_once() {
     let Some(bench) = Bench::postgres() else { return };
-    let Database { server, name } = database(&bench);
-    let proxy = Proxy::before(server.port());
-    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let proxy = Proxy::before(&bench);
+    let ledger = open(&proxy.url, &bench.clock);
     for harm in [Harm::Swallow(BEGIN, 1), Harm::Garble(BEGIN, 1)] {
         let events = bench.ledger.verify().unwrap().events;
         let run_id = bench.submit(events, true).run_id;
@@ -305,9 +191,8 @@ fn a_write_that_is_lost_as_it_begins_starts_again_and_is_done_once() {
 #[test]
 fn a_write_that_is_lost_as_it_begins_on_a_new_connection_too_is_refused() {
     let Some(bench) = Bench::postgres() else { return };
-    let Database { server, name } = database(&bench);
-    let proxy = Proxy::before(server.port());
-    let ledger = open(&format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port), &bench.clock);
+    let proxy = Proxy::before(&bench);
+    let ledger = open(&proxy.url, &bench.clock);
     let run = bench.submit(1, true);
     for harm in [Harm::Swallow(BEGIN, 2), Harm::Garble(BEGIN, 2)] {
         proxy.arm(harm);
@@ -324,10 +209,8 @@ fn nothing_is_written_where_no_transaction_came_about() {
     let Some(bench) = Bench::postgres() else { return };
     let run = bench.submit(1, false);
     let lease = bench.claim();
-    let Database { server, name } = database(&bench);
-    let proxy = Proxy::before(server.port());
-    let url = format!("postgresql://owner@127.0.0.1:{}/{name}", proxy.port);
-    let ledger = PostgresLedger::open(&url).unwrap();
+    let proxy = Proxy::before(&bench);
+    let ledger = PostgresLedger::open(&proxy.url).unwrap();
     let head = bench.ledger.verify().unwrap();
     // Sent with what is read next, or with the commit.
     let read_after = |run: &Run| {
