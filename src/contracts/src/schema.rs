@@ -296,8 +296,8 @@ fn validator<D: Document>() -> Result<Arc<Validator>> {
 /// The validator of this name, compiled once, or by each who finds another at the others: a process that was forked while a
 /// thread had them locked would wait for good.
 fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Validator>> {
-    let known = || VALIDATORS.try_lock().ok();
-    if let Some(validator) = known().and_then(|known| known.get(name).cloned()) {
+    let free = || VALIDATORS.try_lock().ok();
+    if let Some(validator) = free().and_then(|validators| validators.get(name).cloned()) {
         return Ok(validator);
     }
     let validator = jsonschema::draft202012::options()
@@ -308,8 +308,8 @@ fn compiled(name: &'static str, schema: impl FnOnce() -> Value) -> Result<Arc<Va
             Failure::new(Code::InternalError, format!("schema of {name} does not compile: {error}"))
         })?;
     let validator = Arc::new(validator);
-    if let Some(mut known) = known() {
-        known.insert(name, Arc::clone(&validator));
+    if let Some(mut validators) = free() {
+        validators.insert(name, Arc::clone(&validator));
     }
     Ok(validator)
 }

@@ -151,33 +151,40 @@ impl PostgresLedger {
         ))
     }
 
-    /// Carries out one transaction: again from the start while others are in its way, on another connection where it did
-    /// not even begin on the one that was there, and with a look where it came to nothing by what it supposed.
-    fn transact<T>(&self, purpose: Purpose, mut change: impl FnMut(&mut Open<'_>) -> Result<T>) -> Result<T> {
+    /// Carries out one transaction, and says of one that failed whether it may stand all the same.
+    fn transact<T>(&self, purpose: Purpose, change: impl FnMut(&mut Open<'_>) -> Result<T>) -> Result<T> {
         self.opener.require(Code::LedgerUnavailable, "ledger")?;
         let Some(runtime) = &self.runtime else {
             return Err(Failure::new(Code::InternalError, "a ledger that is closed"));
         };
+        let mut in_doubt = false;
+        self.carry_out(runtime, (purpose, &mut in_doubt), change).map_err(|failure| match failure.code {
+            Code::LedgerUnavailable if in_doubt => may_stand(failure),
+            _ => failure,
+        })
+    }
+
+    /// Does so: again from the start while others are in its way, on another connection where it did not even begin on
+    /// the one that was there, and with a look where it came to nothing by what it supposed.
+    fn carry_out<T>(
+        &self,
+        runtime: &Runtime,
+        (purpose, in_doubt): (Purpose, &mut bool),
+        mut change: impl FnMut(&mut Open<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut attempts, mut may_suppose) = (1, purpose == Purpose::Write);
         // What was sent without a look and not answered: what the write gives, and the run that it adds an event to.
         let mut lost: Option<(T, Run)> = None;
-        let mut in_doubt = false;
-        let told = |failure: Failure, in_doubt: bool| match failure.code {
-            Code::LedgerUnavailable if in_doubt => may_stand(failure),
-            _ => failure,
-        };
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
-                None => (self.connected(runtime).map_err(|failure| told(failure, in_doubt))?, false),
+                None => (self.connected(runtime)?, false),
             };
             let open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let mut open = open.supposing(may_suppose);
             let changed = match lost.take() {
-                Some((value, run))
-                    if stands(&mut open, &run).map_err(|failure| told(failure, in_doubt))? =>
-                {
+                Some((value, run)) if stands(&mut open, &run)? => {
                     *slot = open.roll_back();
                     return Ok(value);
                 }
@@ -198,14 +205,14 @@ impl PostgresLedger {
             match standing {
                 // It was lost unnoticed while it lay idle, or leads to a server that takes no more writes.
                 Standing::NeverBegun if kept => {}
-                Standing::NeverBegun => return Err(told(failure, in_doubt)),
+                Standing::NeverBegun => return Err(failure),
                 _ if supposed => {
                     may_suppose = false;
-                    in_doubt = standing == Standing::Broken;
-                    lost = value.zip(adding).filter(|_| in_doubt);
+                    *in_doubt = standing == Standing::Broken;
+                    lost = value.zip(adding).filter(|_| *in_doubt);
                 }
                 Standing::Conflict | Standing::Forgotten if attempts < ATTEMPTS => attempts += 1,
-                _ => return Err(told(failure, in_doubt)),
+                _ => return Err(failure),
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Flows in: statements of `rows`, and what a write goes by. Flows out: one text. Invariant: whatever is written together
 //! is one statement, which stands or falls as a whole wherever it is carried out.
 
+use contracts::time::Timestamp;
+
 /// A moment in nanoseconds.
 macro_rules! nanoseconds {
     ($moment:literal) => {
@@ -49,8 +51,8 @@ pub(super) fn settings(set: &str, durability: &str) -> String {
 pub(super) struct Terms {
     /// The setting of `synchronous_commit` that it is to have.
     pub(super) durability: &'static str,
-    /// Whether the server's clock has to be near a moment, which is the parameter after all others.
-    pub(super) moment: bool,
+    /// What the server's clock has to be near, if anything: the parameter after all others.
+    pub(super) moment: Option<Timestamp>,
 }
 
 /// One statement of all these writes, of which the first alone may change a row that was there. It answers with the moment
@@ -68,7 +70,7 @@ pub(super) fn together(writes: &[&str], terms: Option<Terms>) -> String {
         format!(
             " WHERE current_setting('search_path') = '{SEARCH_PATH}' \
              AND current_setting('synchronous_commit') = '{durability}'{}",
-            if moment { &near } else { "" }
+            if moment.is_some() { &near } else { "" }
         )
     });
     format!(

@@ -229,21 +229,16 @@ impl<'a> Open<'a> {
     /// Writes in one statement, which compares what the write goes by.
     fn write_alone(&mut self) -> Result<()> {
         let moment = self.moment.filter(|_| self.clock.is_none());
-        let writes = self.together(Some((self.session.durability, moment)))?;
+        let writes = self.together(Some(Terms { durability: self.session.durability, moment }))?;
         self.send(Some(&writes), async |_| Ok(()))
     }
 
     /// What is to be written as one statement, on these terms.
-    fn together(&mut self, terms: Option<(&'static str, Option<Timestamp>)>) -> Result<Together> {
+    fn together(&mut self, terms: Option<Terms>) -> Result<Together> {
         let writes = mem::take(&mut self.writes);
         let texts: Vec<&str> = writes.iter().map(|write| write.sql.as_str()).collect();
-        let text = together(
-            &texts,
-            terms.map(|(durability, moment)| Terms { durability, moment: moment.is_some() }),
-        );
-        let statement = self.statement(&text)?;
-        let moment = terms.and_then(|(_, moment)| moment).map(Cell::from);
-        Ok(Together { statement, writes, moment })
+        let statement = self.statement(&together(&texts, terms))?;
+        Ok(Together { statement, writes, moment: terms.and_then(|terms| terms.moment).map(Cell::from) })
     }
 
     /// Sends what begins the transaction too, where it was not sent yet and there is to be one of several statements.
