@@ -123,6 +123,12 @@ pub trait Store: Send + Sync {
     /// The whole object, or `None` where there is none.
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>>;
 
+    /// The same, each piece of which `see` is shown as it comes in, in their order: a store that can does so while the piece is
+    /// in the processor's cache.
+    fn get_past(&self, key: &ObjectKey, see: &mut dyn FnMut(&[u8])) -> Result<Option<Vec<u8>>> {
+        Ok(self.get(key)?.inspect(|bytes| see(bytes)))
+    }
+
     /// Gives the object to `take`, piece by piece from the first byte, or returns false where there is none. Of a store
     /// that can, no more than a piece stands in memory.
     fn pass(&self, key: &ObjectKey, take: &mut dyn FnMut(&[u8])) -> Result<bool> {

@@ -88,6 +88,9 @@ fn what_passes_in_pieces_is_what_is_read_at_once(store: &dyn Store) {
         let mut pieces = Vec::new();
         assert!(store.pass(&object, &mut |piece| pieces.extend_from_slice(piece)).unwrap());
         assert!(pieces == bytes, "{length}");
+        pieces.clear();
+        let got = store.get_past(&object, &mut |piece| pieces.extend_from_slice(piece)).unwrap().unwrap();
+        assert!(got == bytes && pieces == bytes, "{length}");
     }
     assert!(!store.pass(&key("pieces/absent"), &mut |_| unreachable!("nothing is there")).unwrap());
 }

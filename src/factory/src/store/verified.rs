@@ -144,8 +144,10 @@ pub fn write_document<D: Document>(
 /// The bytes that a reference pins: `T::UNRESOLVED` where there are none, `T::MISMATCH` where there are
 /// others.
 pub fn read<T: Artifact>(store: &dyn Store, reference: &Reference<T>) -> Result<Vec<u8>> {
-    let bytes = store.get(&reference.uri)?.ok_or_else(|| unresolved(reference))?;
-    require_digest(reference, &Digest::of(&bytes)).map(|()| bytes)
+    let mut hasher = Hasher::default();
+    let bytes = store.get_past(&reference.uri, &mut |piece| hasher.update(piece))?;
+    let bytes = bytes.ok_or_else(|| unresolved(reference))?;
+    require_digest(reference, &hasher.finish()).map(|()| bytes)
 }
 
 /// Compares an object with its reference as [`read`] does, without keeping it; returns how many bytes it has.

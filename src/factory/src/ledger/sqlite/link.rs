@@ -109,18 +109,17 @@ impl Link {
         true
     }
 
-    /// Closes what this process opened. Where it is the last, SQLite moves the log into the file: nobody may write in the
+    /// Closes what this process opened. What may be the last has SQLite move the log into the file: nobody may write in the
     /// meantime, and a log that is not the file's any more would undo what others wrote since. One that was damaged would
-    /// damage the file, and is left as it is.
+    /// damage the file, and is left as it is. Where this process has another connection to it, there is nothing to look at.
     fn close(&mut self) {
         let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(Open { connection, kept, whole: _whole }) = open.take() else { return };
         let in_place = || self.place.require().is_ok();
         let held = if in_place() { Held::at_once(self.path()) } else { None };
-        if held.is_some() && in_place() && require_unbroken(self.path(), &kept).is_ok() {
-            if Arc::strong_count(&kept) == 1 {
-                kept.give_back();
-            }
+        let is_last = Arc::strong_count(&kept) == 1;
+        if held.is_some() && is_last && in_place() && require_unbroken(self.path(), &kept).is_ok() {
+            kept.give_back();
             drop(connection);
         } else {
             // Who writes just now has it open too.

@@ -258,10 +258,21 @@ impl Store for LocalStore {
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
-        let Some((mut file, size)) = self.open_object(key)? else { return Ok(None) };
+        self.get_past(key, &mut |_| {})
+    }
+
+    fn get_past(&self, key: &ObjectKey, see: &mut dyn FnMut(&[u8])) -> Result<Option<Vec<u8>>> {
+        let Some((file, size)) = self.open_object(key)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        file.read_to_end(&mut bytes).map_err(|error| trouble(&error, "read", Some(key)))?;
-        Ok(Some(bytes))
+        loop {
+            let piece = bytes.len();
+            let mut next = (&file).take(PIECE_BYTES as u64);
+            next.read_to_end(&mut bytes).map_err(|error| trouble(&error, "read", Some(key)))?;
+            if bytes.len() == piece {
+                return Ok(Some(bytes));
+            }
+            see(&bytes[piece..]);
+        }
     }
 
     fn pass(&self, key: &ObjectKey, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
