@@ -1,6 +1,6 @@
 """A PostgreSQL cluster for tests and benchmarks: on loopback, in its own folder, gone with who began it.
 
-Its settings are those of a fresh server: what it acknowledges is flushed.
+Its settings are those of a fresh server: what it acknowledges is flushed. PgBouncer can stand before it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import contextlib
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 # Reads a pipe until the process at its other end is gone, however that ended, and cleans up.
 GUARD = 'read -r _; "$1/pg_ctl" -D "$2/data" -m immediate stop; rm -rf "$2"/*; rmdir "$2"'
+
+
+# Connections that all clients of a pooler share.
+SHARED = 3
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,56 @@ def cluster(programs: Path, below: Path | None = None) -> Iterator[Cluster]:
         subprocess.run([str(programs / "pg_ctl"), *start], check=True, **quiet, **owner)
         # Leaving closes the guard's pipe and waits for it.
         yield Cluster(port, programs)
+
+
+def pooler() -> Path | None:
+    """Find PgBouncer, by ``PATH`` or where Debian keeps it."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return Path(found) if found else None
+
+
+@contextlib.contextmanager
+def pooled(server: Cluster, program: Path, mode: str) -> Iterator[int]:
+    """Run PgBouncer before a server until left, pooling by ``mode``; gives the port that it listens on.
+
+    It has fewer connections to the server than there are clients, and tracks nothing that they prepare.
+    """
+    owner = _owner()
+    with tempfile.TemporaryDirectory(prefix="pooler-") as folder:
+        if "user" in owner:
+            os.chown(folder, owner["user"], owner["group"])
+        port = free_port()
+        settings = Path(folder, "settings.ini")
+        settings.write_text(
+            f"""[databases]
+* = host=127.0.0.1 port={server.port} user=owner
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = {mode}
+default_pool_size = {SHARED if mode == "transaction" else 100}
+logfile = {folder}/log
+"""
+        )
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen([str(program), str(settings)], **quiet, **owner) as running:
+            try:
+                _wait_for(port, running)
+                yield port
+            finally:
+                running.kill()
+
+
+def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
+    """Wait until somebody listens there."""
+    while running.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.02)
+    message = "the pooler did not start"
+    raise RuntimeError(message)
 
 
 def _owner() -> dict[str, Any]:

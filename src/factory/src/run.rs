@@ -321,8 +321,9 @@ fn asked_and_allowed(events: &[Event]) -> Result<Option<(Principal, Principal)>>
     Ok(first.zip(allowed))
 }
 
-/// Whether a run may go on after this failure, with nothing about it changed: what stopped it was away, or is not
-/// what was pinned and can be put back. Neither says anything about the run's content.
+/// Whether a run may go on after this failure, with nothing about it changed: what stopped it was away, is not what was
+/// pinned and can be put back, or was a step that the ledger has no place for where the run is. None of these says anything
+/// about the run's content.
 const fn leaves_open(code: Code) -> bool {
     code.retryable()
         || matches!(
@@ -335,6 +336,7 @@ const fn leaves_open(code: Code) -> bool {
                 | Code::SignatureInvalid
                 | Code::StoreCorrupt
                 | Code::LedgerCorrupt
+                | Code::InvalidTransition
         )
 }
 

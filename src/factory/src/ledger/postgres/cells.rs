@@ -20,6 +20,17 @@ impl Columns for Row {
     }
 }
 
+impl Cell {
+    /// The type that it has where nobody prepared the statement; the server finds out that of nothing by its place.
+    pub(super) fn kind(&self) -> Type {
+        match self {
+            Self::Null => Type::UNKNOWN,
+            Self::Integer(_) => Type::INT8,
+            Self::Text(_) => Type::TEXT,
+        }
+    }
+}
+
 impl ToSql for Cell {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {

@@ -37,11 +37,14 @@
 //!   commit that follows a statement which was refused rolls back. Nothing is written in the flight that begins:
 //!   outside of a transaction it would stand by itself. A flight that begins and is lost has therefore done nothing,
 //!   and the whole starts again on another connection.
+//! - **Poolers** may give a connection another process of the server, in which nothing was prepared, or something else under the
+//!   same name. Each transaction names the process as it begins, and each statement that stands alone compares it: in any
+//!   other nothing is carried out, and the connection prepares nothing any more.
 //! - **Plans** are made once a connection, maybe before there were any runs: the statements are such that a plan from
 //!   then follows the indexes too.
 //! - **Durability.** Each write sets `synchronous_commit`, or compares it; a server with `fsync` off is refused.
-//! - **Lost answers.** A write that does not look and is not answered is looked for on another connection, by the event that
-//!   it adds: it stands, or is carried out, and the digest keeps the lost one from coming after. One whose commit
+//! - **Lost answers.** A write that does not look and is not answered, by the server itself, is looked for on another connection,
+//!   by the event that it adds: it stands, or is carried out, and the digest keeps the lost one from coming after. One whose commit
 //!   was not answered, or that cannot be looked for, is `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id
 //!   finds the run that it made, a report is refused by the state or the epoch, an anchor stays, and a claim that nobody
 //!   knows of runs out.
@@ -50,6 +53,7 @@ mod address;
 mod cells;
 mod known;
 mod schema;
+mod sent;
 mod session;
 mod statements;
 mod transaction;
@@ -183,13 +187,15 @@ impl PostgresLedger {
             };
             let open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let mut open = open.supposing(may_suppose);
-            let changed = match lost.take() {
-                Some((value, run)) if stands(&mut open, &run)? => {
-                    *slot = open.roll_back();
-                    return Ok(value);
-                }
-                _ => change(&mut open),
-            };
+            // At each attempt: what was lost may come about while nobody has the row.
+            let stood = lost.as_ref().map_or(Ok(false), |(_, run)| stands(&mut open, run));
+            if stood == Ok(true)
+                && let Some((value, _)) = lost.take()
+            {
+                *slot = open.roll_back();
+                return Ok(value);
+            }
+            let changed = stood.and_then(|_| change(&mut open));
             let (failure, value) = match changed {
                 Ok(value) => match open.commit() {
                     Ok(()) => {
@@ -211,7 +217,7 @@ impl PostgresLedger {
                     *in_doubt = standing == Standing::Broken;
                     lost = value.zip(adding).filter(|_| *in_doubt);
                 }
-                Standing::Conflict | Standing::Forgotten if attempts < ATTEMPTS => attempts += 1,
+                Standing::Conflict | Standing::Elsewhere if attempts < ATTEMPTS => attempts += 1,
                 _ => return Err(failure),
             }
         }

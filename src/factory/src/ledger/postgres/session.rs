@@ -23,6 +23,9 @@ pub(super) const ANSWER: Duration = Duration::from_mins(1);
 /// A connection that serves: a server of an age and in a state that a ledger can rest on.
 pub(super) struct Session {
     pub(super) client: Client,
+    /// The process of the server that is at the other end, in which statements are prepared; none where that may be now one
+    /// and now another, and nothing is.
+    pub(super) process: Option<i64>,
     pub(super) statements: BTreeMap<String, Statement>,
     /// The setting of `synchronous_commit` that writes are to have.
     pub(super) durability: &'static str,
@@ -51,14 +54,16 @@ impl Session {
         };
         let client = wait(runtime, address.patience, connecting).map_err(|trouble| trouble.failure)?;
         let settings = "SELECT current_setting('server_version_num')::bigint, current_setting('fsync'),
-            current_setting('server_encoding'), current_setting('synchronous_commit')";
-        let row =
-            wait(runtime, ANSWER, client.query_one(settings, &[])).map_err(|trouble| trouble.failure)?;
+            current_setting('server_encoding'), current_setting('synchronous_commit'), pg_backend_pid()::bigint";
+        // By its text: where a pooler is, what is prepared now may be in another process of the server a moment later.
+        let asking = client.query_typed_one(settings, &[]);
+        let row = wait(runtime, ANSWER, asking).map_err(|trouble| trouble.failure)?;
         let durability = required(row.get(0), [row.get(1), row.get(2), row.get(3)])?;
         let settings = statements::settings("SET", durability);
         wait(runtime, ANSWER, client.batch_execute(&settings)).map_err(|trouble| trouble.failure)?;
         Ok(Self {
             client,
+            process: Some(row.get(4)),
             statements: BTreeMap::new(),
             durability,
             known: Known::default(),

@@ -5,6 +5,8 @@
 
 use contracts::time::Timestamp;
 
+use crate::ledger::database::Cell;
+
 /// A moment in nanoseconds.
 macro_rules! nanoseconds {
     ($moment:literal) => {
@@ -18,6 +20,9 @@ pub(super) const CLOCK: &str = concat!("SELECT ", nanoseconds!("clock_timestamp(
 /// Where the ledger's tables are, and nowhere else.
 const SEARCH_PATH: &str = "model_factory, pg_temp";
 
+/// The process of the server that is at the other end.
+pub(super) const THERE: &str = "pg_backend_pid()::bigint";
+
 /// How far a moment that was not asked for may be from the server's, in nanoseconds.
 const NEAR: i64 = 1_000_000_000;
 
@@ -28,13 +33,15 @@ pub(super) enum Purpose {
     Write,
 }
 
-/// What starts a transaction: everything that it rests on, in one message.
-pub(super) fn start(purpose: Purpose, durability: &str) -> String {
+/// What starts a transaction: everything that it rests on, in one message. Where a process of the server is named, it fails
+/// with a division by zero in any other.
+pub(super) fn start(purpose: Purpose, durability: &str, process: Option<i64>) -> String {
     let kind = match purpose {
         Purpose::Read => "ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Purpose::Write => "ISOLATION LEVEL READ COMMITTED READ WRITE",
     };
-    format!("BEGIN {kind}; {}", settings("SET LOCAL", durability))
+    let there = process.map(|process| format!("; SELECT 1 / ({THERE} = {process})::int")).unwrap_or_default();
+    format!("BEGIN {kind}; {}{there}", settings("SET LOCAL", durability))
 }
 
 /// What a connection or a transaction rests on.
@@ -51,8 +58,17 @@ pub(super) fn settings(set: &str, durability: &str) -> String {
 pub(super) struct Terms {
     /// The setting of `synchronous_commit` that it is to have.
     pub(super) durability: &'static str,
-    /// What the server's clock has to be near, if anything: the parameter after all others.
+    /// The process of the server in which it is prepared: the parameter after all others.
+    pub(super) process: i64,
+    /// What the server's clock has to be near, if anything: the parameter after that.
     pub(super) moment: Option<Timestamp>,
+}
+
+impl Terms {
+    /// Its parameters.
+    pub(super) fn cells(self) -> Vec<Cell> {
+        [self.process.into()].into_iter().chain(self.moment.map(Cell::from)).collect()
+    }
 }
 
 /// One statement of all these writes, of which the first alone may change a row that was there. It answers with the moment
@@ -65,11 +81,12 @@ pub(super) fn together(writes: &[&str], terms: Option<Terms>) -> String {
         names.push(format!("write_{place}"));
         parts.push(format!("write_{place} AS ({sql} RETURNING clock_timestamp() AS moment)"));
     }
-    let on_terms = terms.map(|Terms { durability, moment }| {
-        let near = format!(" AND abs({} - ${}) < {NEAR}", nanoseconds!("write_0.moment"), taken + 1);
+    let on_terms = terms.map(|Terms { durability, moment, .. }| {
+        let near = format!(" AND abs({} - ${}) < {NEAR}", nanoseconds!("write_0.moment"), taken + 2);
         format!(
             " WHERE current_setting('search_path') = '{SEARCH_PATH}' \
-             AND current_setting('synchronous_commit') = '{durability}'{}",
+             AND current_setting('synchronous_commit') = '{durability}' AND {THERE} = ${}{}",
+            taken + 1,
             if moment.is_some() { &near } else { "" }
         )
     });

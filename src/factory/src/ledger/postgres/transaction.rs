@@ -14,12 +14,13 @@ use std::mem;
 use contracts::{Code, Digest, Failure, Result, identity::ids::TrainRunId, time::Timestamp};
 use futures_util::future::{join, join_all};
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, SimpleQueryMessage, Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, error::SqlState};
 
 use super::{
+    sent::Sent,
     session::{ANSWER, Session, wait},
     statements::{CLOCK, Purpose, Terms, start, together},
-    trouble::{Standing, Trouble},
+    trouble::{Standing, Trouble, elsewhere},
 };
 use crate::{
     clock::Clock,
@@ -39,26 +40,25 @@ struct Write {
 
 /// Writes that are sent as one statement.
 struct Together {
-    statement: Statement,
+    statement: Sent,
     writes: Vec<Write>,
-    /// The moment that it goes by, where it was not asked for.
-    moment: Option<Cell>,
+    /// The parameters of the terms.
+    terms: Vec<Cell>,
 }
 
 impl Together {
     /// Gives the moment at which the first of them had its row.
     async fn carry_out(&self, client: &Client) -> Result<Timestamp, Trouble> {
-        let cells = self.writes.iter().flat_map(|write| &write.cells).chain(&self.moment);
-        let cells: Vec<_> = cells.map(|cell| cell as &(dyn ToSql + Sync)).collect();
-        let answer = client.query_one(&self.statement, &cells).await;
+        let cells = self.writes.iter().flat_map(|write| &write.cells).chain(&self.terms);
+        let answer = self.statement.rows(client, cells).await;
         let otherwise = self.writes.iter().find_map(|write| write.otherwise.clone());
-        let moment = answer.and_then(|row| row.try_get(1)).map_err(|error| match otherwise {
+        let rows = answer.map_err(|error| match otherwise {
             Some(failure) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
                 Trouble { standing: Standing::Whole, failure }
             }
             _ => error.into(),
         })?;
-        Ok(Timestamp::from_nanoseconds(moment))
+        told(&rows, 1)
     }
 }
 
@@ -101,7 +101,7 @@ impl<'a> Open<'a> {
         purpose: Purpose,
         (runtime, clock): (&'a Runtime, Option<&'a dyn Clock>),
     ) -> Self {
-        let start = Some(start(purpose, session.durability));
+        let start = Some(start(purpose, session.durability, session.process));
         Self {
             session,
             standing: Standing::Whole,
@@ -142,7 +142,10 @@ impl<'a> Open<'a> {
     /// Goes by something that is known, unless it may not or has begun.
     fn suppose(&mut self, supposed: Supposed) -> bool {
         let now = self.session.known.now();
-        let may = self.may_suppose && self.start.is_some() && (self.clock.is_some() || now.is_some());
+        let may = self.may_suppose
+            && self.start.is_some()
+            && self.session.process.is_some()
+            && (self.clock.is_some() || now.is_some());
         if may {
             self.supposed = Some(supposed);
             self.moment = now;
@@ -172,8 +175,8 @@ impl<'a> Open<'a> {
         if matches!(self.standing, Standing::Broken | Standing::NeverBegun) {
             return None;
         }
-        if self.standing == Standing::Forgotten {
-            self.session.statements.clear();
+        if self.standing == Standing::Elsewhere {
+            self.session.process = None;
         }
         if let Some(Supposed::Left(id, ..)) = &self.supposed {
             self.session.known.forget(id);
@@ -188,21 +191,24 @@ impl<'a> Open<'a> {
     /// Statements without parameters, whose rows nobody looks at.
     pub(super) fn batch(&mut self, sql: &str) -> Result<()> {
         self.begin()?;
-        self.ask(async |client| client.batch_execute(sql).await)
+        self.ask(async |client| Ok(client.batch_execute(sql).await?))
     }
 
     /// The number that a query answers.
     pub(super) fn integer(&mut self, sql: &str) -> Result<i64> {
-        number(&self.ask(async |client| client.simple_query(sql).await)?)
+        number(&self.ask(async |client| Ok(client.simple_query(sql).await?))?)
     }
 
-    fn statement(&mut self, sql: &str) -> Result<Statement> {
-        if let Some(statement) = self.session.statements.get(sql) {
-            return Ok(statement.clone());
+    fn statement(&mut self, sql: &str) -> Result<Sent> {
+        if self.session.process.is_none() {
+            return Ok(Sent::Text(sql.to_owned()));
         }
-        let statement = self.send(None, async |client| client.prepare(sql).await)?;
+        if let Some(statement) = self.session.statements.get(sql) {
+            return Ok(Sent::Named(statement.clone()));
+        }
+        let statement = self.send(None, async |client| Ok(client.prepare(sql).await?))?;
         self.session.statements.insert(sql.to_owned(), statement.clone());
-        Ok(statement)
+        Ok(Sent::Named(statement))
     }
 
     /// Has the transaction begun, if that was not sent yet.
@@ -211,10 +217,7 @@ impl<'a> Open<'a> {
     }
 
     /// Sends what is to be written, as one statement, and one thing more, without waiting in between; waits for all answers.
-    fn ask<T>(
-        &mut self,
-        question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T> {
+    fn ask<T>(&mut self, question: impl AsyncFnOnce(&Client) -> Result<T, Trouble>) -> Result<T> {
         if self.supposed.is_some() {
             return Err(Failure::new(Code::InternalError, "a write that goes by what is known asks nothing"));
         }
@@ -229,7 +232,9 @@ impl<'a> Open<'a> {
     /// Writes in one statement, which compares what the write goes by.
     fn write_alone(&mut self) -> Result<()> {
         let moment = self.moment.filter(|_| self.clock.is_none());
-        let writes = self.together(Some(Terms { durability: self.session.durability, moment }))?;
+        let Session { durability, process, .. } = self.session;
+        let terms = process.map(|process| Terms { durability, process, moment });
+        let writes = self.together(terms)?;
         self.send(Some(&writes), async |_| Ok(()))
     }
 
@@ -238,14 +243,14 @@ impl<'a> Open<'a> {
         let writes = mem::take(&mut self.writes);
         let texts: Vec<&str> = writes.iter().map(|write| write.sql.as_str()).collect();
         let statement = self.statement(&together(&texts, terms))?;
-        Ok(Together { statement, writes, moment: terms.and_then(|terms| terms.moment).map(Cell::from) })
+        Ok(Together { statement, writes, terms: terms.map(Terms::cells).unwrap_or_default() })
     }
 
     /// Sends what begins the transaction too, where it was not sent yet and there is to be one of several statements.
     fn send<T>(
         &mut self,
         writes: Option<&Together>,
-        question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+        question: impl AsyncFnOnce(&Client) -> Result<T, Trouble>,
     ) -> Result<T> {
         let client = &self.session.client;
         let start = if self.supposed.is_some() { None } else { self.start.take() };
@@ -253,7 +258,7 @@ impl<'a> Open<'a> {
         let answers = async {
             let beginning = async {
                 match &start {
-                    Some(start) => client.batch_execute(start).await,
+                    Some(start) => client.batch_execute(start).await.map_err(not_begun),
                     None => Ok(()),
                 }
             };
@@ -275,13 +280,29 @@ impl<'a> Open<'a> {
         }
         let (moment, answer) = answer.map_err(|trouble| {
             self.failed = true;
-            self.standing = if begun { trouble.standing } else { Standing::NeverBegun };
+            self.standing = match trouble.standing {
+                standing if begun || standing == Standing::Elsewhere => standing,
+                _ => Standing::NeverBegun,
+            };
             trouble.failure
         })?;
         if let Some(moment) = moment {
             self.session.known.hears(moment);
         }
         Ok(answer)
+    }
+}
+
+/// What it means that a transaction could not begin.
+fn not_begun(error: tokio_postgres::Error) -> Trouble {
+    if error.code() == Some(&SqlState::DIVISION_BY_ZERO) { elsewhere() } else { error.into() }
+}
+
+/// The moment in a row of its own.
+fn told(rows: &[Row], place: usize) -> Result<Timestamp, Trouble> {
+    match rows {
+        [row] => Ok(Timestamp::from_nanoseconds(row.try_get(place)?)),
+        _ => Err(Trouble { standing: Standing::Whole, failure: another_form() }),
     }
 }
 
@@ -300,11 +321,11 @@ fn number(messages: &[SimpleQueryMessage]) -> Result<i64> {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
         _ => None,
     });
-    number.ok_or_else(|| Failure::new(Code::LedgerCorrupt, "the ledger gave an answer of another form"))
+    number.ok_or_else(another_form)
 }
 
-fn parameters(cells: &[Cell]) -> Vec<&(dyn ToSql + Sync)> {
-    cells.iter().map(|cell| cell as _).collect()
+fn another_form() -> Failure {
+    Failure::new(Code::LedgerCorrupt, "the ledger gave an answer of another form")
 }
 
 impl Transaction for Open<'_> {
@@ -329,7 +350,7 @@ impl Transaction for Open<'_> {
                 Lock::FreeRows => " FOR UPDATE SKIP LOCKED",
             };
             let statement = self.statement(&format!("{}{lock}", query.sql))?;
-            asked.push((statement, parameters(query.parameters)));
+            asked.push((statement, query.parameters));
         }
         // A write decides by the moment at which what it asked for was found and locked: the server tells both at once.
         let clock = match (self.purpose, self.clock) {
@@ -337,10 +358,10 @@ impl Transaction for Open<'_> {
             _ => None,
         };
         let (found, moment) = self.ask(async |client| {
-            let found = join_all(asked.iter().map(|(statement, cells)| client.query(statement, cells)));
+            let found = join_all(asked.iter().map(|(statement, cells)| statement.rows(client, cells.iter())));
             let moment = async {
                 match &clock {
-                    Some(clock) => client.query_one(clock, &[]).await?.try_get(0).map(Some),
+                    Some(clock) => told(&clock.rows(client, [].iter()).await?, 0).map(Some),
                     None => Ok(None),
                 }
             };
@@ -348,7 +369,7 @@ impl Transaction for Open<'_> {
             let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
             Ok((found, moment?))
         })?;
-        self.moment = moment.map(Timestamp::from_nanoseconds);
+        self.moment = moment;
         if let Some(moment) = self.moment {
             self.session.known.hears(moment);
         }

@@ -23,9 +23,9 @@ pub(super) enum Standing {
     Whole,
     /// Another writer was in its way: the same may succeed from the start.
     Conflict,
-    /// The server knows the statements no more that were prepared on the connection, as behind a pooler that gave it to
-    /// another: prepared anew, the same may succeed from the start.
-    Forgotten,
+    /// Another process of the server is at the other end, as behind a pooler that gives the connection one after the other:
+    /// what was prepared is not known there, or is another's. The same may succeed from the start with nothing prepared.
+    Elsewhere,
     /// The connection is lost, and what it was asked last may or may not have happened.
     Broken,
     /// Nobody acknowledged that it began, and nothing but reading was asked: nothing can have happened.
@@ -46,6 +46,12 @@ impl From<tokio_postgres::Error> for Trouble {
             None => Self { standing: Standing::Broken, failure: lost(&error) },
         }
     }
+}
+
+/// A connection whose other end is not where it was.
+pub(super) fn elsewhere() -> Trouble {
+    let detail = "a pooler before it gives the connection now this process of the server and now that";
+    Trouble { standing: Standing::Elsewhere, failure: unavailable(detail) }
 }
 
 /// An answer that did not come in time.
@@ -87,12 +93,17 @@ fn lost(error: &tokio_postgres::Error) -> Failure {
 
 fn refused(error: &DbError) -> Trouble {
     let state = error.code();
-    let standing = match state {
-        &SqlState::T_R_SERIALIZATION_FAILURE
-        | &SqlState::T_R_DEADLOCK_DETECTED
-        | &SqlState::UNIQUE_VIOLATION => Standing::Conflict,
-        &SqlState::INVALID_SQL_STATEMENT_NAME => Standing::Forgotten,
-        _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => Standing::Broken,
+    let standing = match (error.parsed_severity(), state) {
+        // The server says how grave an error is in a field of its own. A pooler that answers in its place does not: then
+        // nobody said what became of what was asked.
+        (None | Some(Severity::Fatal | Severity::Panic), _) => Standing::Broken,
+        (
+            _,
+            &SqlState::T_R_SERIALIZATION_FAILURE
+            | &SqlState::T_R_DEADLOCK_DETECTED
+            | &SqlState::UNIQUE_VIOLATION,
+        ) => Standing::Conflict,
+        (_, &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT) => Standing::Elsewhere,
         _ => Standing::Whole,
     };
     let detail = format!("the ledger's database refused with {} ({})", state.code(), meaning(state));
@@ -126,6 +137,7 @@ fn is_lasting(state: &SqlState) -> bool {
 /// In words, by the class of the SQLSTATE.
 fn meaning(state: &SqlState) -> &'static str {
     match state.code() {
+        "08P01" => "the connection is lost, or a pooler before it lets no transaction be",
         "25006" => READ_ONLY,
         "3D000" => "there is no such database",
         "42501" => "the role lacks a right",

@@ -111,24 +111,72 @@ fn a_write_whose_answer_was_lost_is_found_behind_what_others_wrote_since() {
     assert_eq!((run.holder.unwrap().expires_at, run.events), (until, 3));
 }
 
-/// As behind a pooler, which gives each transaction a connection that may know none of what was prepared.
+/// As behind a pooler that gives each transaction another process of the server, in which nothing or something else was
+/// prepared: no name is used that another may have given, and each statement brings its text from then on.
 #[test]
-fn statements_that_the_server_forgot_are_prepared_again() {
+fn nothing_is_carried_out_by_name_where_another_process_of_the_server_is_at_the_other_end() {
     let Some(bench) = Bench::postgres() else { return };
-    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
-    for number in 0..6 {
-        if number % 2 == 1 {
-            ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
+    let forget = |ledger: &PostgresLedger| {
+        ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
+    };
+    let move_away = |ledger: &PostgresLedger| {
+        ledger.session.lock().unwrap().as_mut().unwrap().process = Some(1);
+    };
+    let harms: [&dyn Fn(&PostgresLedger); 2] = [&forget, &move_away];
+    let mut numbers = 0..;
+    for harm in harms {
+        // Before each step of a run, and before a look.
+        for step in 0..4 {
+            let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+            let process = || ledger.session.lock().unwrap().as_ref().unwrap().process;
+            let mut work = |harmed: Option<u64>| {
+                let at = |now: u64| {
+                    if harmed == Some(now) {
+                        harm(&ledger);
+                    }
+                };
+                let number = numbers.next().unwrap();
+                at(0);
+                let request = submission(number, &format!("request-{number}"), false);
+                assert!(ledger.submit(&request).unwrap().fresh);
+                at(1);
+                let lease = ledger.claim(&worker("worker-1"), 60, Some(&request.run_id)).unwrap().unwrap();
+                at(2);
+                ledger.advance(&lease, State::Fail, None, serde_json::json!({})).unwrap();
+                at(3);
+                assert_eq!(ledger.run(&request.run_id).unwrap().progress.state, State::Fail);
+            };
+            work(None);
+            assert!(process().is_some());
+            work(Some(step));
+            assert_eq!(process(), None, "{step}");
+            work(None);
         }
-        let request = submission(number, &format!("request-{number}"), false);
-        assert!(ledger.submit(&request).unwrap().fresh);
-        ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
-        let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
-        ledger.transact(Purpose::Write, |open| open.batch("DEALLOCATE ALL")).unwrap();
-        ledger.advance(&lease, State::Fail, None, serde_json::json!({})).unwrap();
-        assert_eq!(ledger.run(&request.run_id).unwrap().progress.state, State::Fail);
     }
-    assert_eq!(ledger.verify().unwrap().events, 18);
+    let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
+    assert_eq!(ledger.verify().unwrap().runs, 24);
+}
+
+/// A pooler answers in the server's place where it lost the server, and does not say how grave that is.
+#[test]
+fn a_write_that_a_pooler_refused_is_looked_for_like_one_that_was_not_answered() {
+    let Some(bench) = Bench::postgres() else { return };
+    let proxy = Proxy::before(&bench);
+    let ledger = open(&proxy.url, &bench.clock);
+    proxy.arm(Harm::Refuse(b"SUBMITTED", 1));
+    assert!(ledger.submit(&submission(1, "request-1", true)).unwrap().fresh);
+    let lease = ledger.claim(&worker("worker-1"), 60, None).unwrap().unwrap();
+    for to in [State::EvalReady, State::Pass] {
+        ledger.heartbeat(&lease).unwrap();
+        proxy.arm(Harm::Refuse(b"ADVANCED", 1));
+        assert_eq!(ledger.advance(&lease, to, None, serde_json::json!({})).unwrap().progress.state, to);
+        assert!(!proxy.is_armed());
+    }
+    // Of what went by a look it is said that it may stand.
+    proxy.arm(Harm::Refuse(b"COMMIT\0", 1));
+    let failure = ledger.submit(&submission(1, "request-2", true)).unwrap_err();
+    assert!(failure.retryable() && failure.detail.contains("may stand"), "{failure}");
+    assert_eq!(bench.ledger.verify().unwrap().events, 5);
 }
 
 /// Nobody knows what became of a write whose answer was lost and that cannot be looked for.

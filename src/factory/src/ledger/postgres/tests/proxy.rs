@@ -13,6 +13,8 @@ use super::*;
 pub(super) enum Harm {
     /// Swallows the answer and cuts the connection.
     Swallow(&'static [u8], u32),
+    /// Does so with the words of a pooler that lost its server.
+    Refuse(&'static [u8], u32),
     /// Passes them on with the word turned into another.
     Garble(&'static [u8], u32),
 }
@@ -71,24 +73,36 @@ pub(super) const BEGIN: &[u8] = b"BEGIN ";
 /// What a server says when no transaction is open on a connection.
 const IDLE: &[u8] = b"Z\0\0\0\x05I";
 
-/// The word whose answer is swallowed, and the connection cut with it.
-type Cut = Mutex<Option<&'static [u8]>>;
+/// What a pooler says: an error with its gravity, its code and its message, and not the field in which a server says again
+/// how grave it is.
+const REFUSAL: &[u8] = b"E\0\0\0\x23SFATAL\0C08P01\0Mserver crashed\0\0";
+
+/// The word whose answer is swallowed, and the connection cut with it, and what is said instead.
+type Cut = Mutex<Option<(&'static [u8], &'static [u8])>>;
 
 fn ask((mut client, mut server, cut): (TcpStream, TcpStream, Arc<Cut>), armed: &Mutex<Option<Harm>>) {
     let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         let mut armed = armed.lock().unwrap();
-        if let Some(Harm::Swallow(word, times) | Harm::Garble(word, times)) = *armed
+        if let Some(Harm::Swallow(word, times) | Harm::Refuse(word, times) | Harm::Garble(word, times)) =
+            *armed
             && let Some(place) = bytes[..count].windows(word.len()).position(|window| window == word)
         {
             let left = times.checked_sub(1).filter(|left| *left > 0);
-            if let Some(Harm::Garble(..)) = *armed {
-                bytes[place] = b'_';
-                *armed = left.map(|left| Harm::Garble(word, left));
-            } else {
-                *cut.lock().unwrap() = Some(word);
-                *armed = left.map(|left| Harm::Swallow(word, left));
-            }
+            *armed = match *armed {
+                Some(Harm::Garble(..)) => {
+                    bytes[place] = b'_';
+                    left.map(|left| Harm::Garble(word, left))
+                }
+                Some(Harm::Refuse(..)) => {
+                    *cut.lock().unwrap() = Some((word, REFUSAL));
+                    left.map(|left| Harm::Refuse(word, left))
+                }
+                _ => {
+                    *cut.lock().unwrap() = Some((word, b""));
+                    left.map(|left| Harm::Swallow(word, left))
+                }
+            };
         }
         drop(armed);
         if server.write_all(&bytes[..count]).is_err() {
@@ -104,14 +118,15 @@ fn answer((mut server, mut client): (&TcpStream, &TcpStream), cut: &Cut, meanwhi
         let cut = *cut.lock().unwrap();
         match cut {
             None if client.write_all(&bytes[..count]).is_ok() => {}
-            None | Some(BEGIN) => return,
+            None | Some((BEGIN, _)) => return,
             // A server that cannot answer what came before a COMMIT takes all of it back: it is to have its say.
-            Some(_) => {
+            Some((_, instead)) => {
                 swallowed.extend_from_slice(&bytes[..count]);
                 if swallowed.windows(IDLE.len()).any(|window| window == IDLE) {
                     if let Some(work) = meanwhile.lock().unwrap().take() {
                         work();
                     }
+                    let _ = client.write_all(instead);
                     return;
                 }
             }
