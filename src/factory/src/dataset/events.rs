@@ -78,11 +78,6 @@ impl Events {
     pub(super) const fn len(&self) -> usize {
         self.times.len()
     }
-
-    /// A raw column of numbers.
-    pub(super) fn numbers(&self, name: &ColumnName) -> Result<&[f64]> {
-        self.numbers.get(name).map(Vec::as_slice).ok_or_else(|| absent(name.as_str()))
-    }
 }
 
 impl EventIndex {
@@ -136,10 +131,6 @@ pub(super) fn refuse_repeated(name: &ColumnName, repeated: usize) -> Result<()> 
     }
     let found = format!("{repeated} repetitions");
     Err(Failure::at(Code::DuplicateEvent, format!("{TABLE}/{name}"), "each event once", found))
-}
-
-fn absent(name: &str) -> Failure {
-    Failure::new(Code::InternalError, format!("column {name} was not read"))
 }
 
 /// The values of some rows, in their order.

@@ -1,9 +1,6 @@
 //! The feature columns of a dataset, each from what is known at the event's time.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::{
     Code, Failure, Result,
@@ -13,152 +10,71 @@ use contracts::{
 };
 use kernels::{
     label::Timeline,
-    window::{self, Aggregate, Column, Grouped, Inputs, Labels, Window},
+    window::{self, Aggregate, Column, Labels, Window},
 };
 use rayon::prelude::*;
 
-use super::{events::Events, ids::Ids, labels::POSITIVE, meter::Meter};
+use super::labels::POSITIVE;
 
 const HOUR: i64 = DAY / 24;
 /// Days from a Monday to 1970-01-01, a Thursday.
 const THURSDAY: i64 = 3;
 
-/// What is to be computed of some events, resolved against their columns.
-///
-/// Windows look back, never beyond their instant. So a stretch of the ordered rows is done with the rows before it
-/// that its windows reach and those of its last instant, and no more than one stretch of features has to be in memory.
-pub(super) struct Features<'a> {
-    definitions: &'a [Feature],
-    events: &'a Events,
-    columns: Vec<Column<'a>>,
-    labels: Vec<Labels<'a>>,
-    windows: Vec<Windowed<'a>>,
+/// Window features, resolved against the columns that they look at.
+pub(super) struct Windows<'a> {
+    /// The columns that they aggregate: the kernels name them by position.
+    columns: BTreeSet<&'a ColumnName>,
+    of_entities: Vec<OfEntity<'a>>,
 }
 
 /// The windows over one entity.
-struct Windowed<'a> {
-    ids: &'a Ids,
+pub(super) struct OfEntity<'a> {
+    pub(super) entity: &'a ColumnName,
     /// Which of the features they are.
-    positions: Vec<usize>,
-    asked: Vec<window::Feature>,
+    pub(super) positions: Vec<usize>,
+    pub(super) asked: Vec<window::Feature>,
 }
 
-impl<'a> Features<'a> {
-    /// Resolves the features; those that look at labels need [`Self::knowing`] too.
-    pub(super) fn new(features: &'a [Feature], events: &'a Events) -> Result<Self> {
-        let names: BTreeSet<&ColumnName> = features
-            .iter()
-            .filter_map(|feature| match &feature.definition {
-                Definition::Window { column, .. } => column.as_ref(),
-                _ => None,
-            })
-            .collect();
-        let columns = names.iter().map(|name| Column::new(name.as_str(), events.numbers(name)?));
-        let windows = events.entities.iter().map(|(entity, ids)| {
-            let mut of_entity = Windowed { ids, positions: Vec::new(), asked: Vec::new() };
-            for (position, feature) in features.iter().enumerate() {
-                if let Some(kernel) = kernel(feature, entity, &names)? {
-                    of_entity.positions.push(position);
-                    of_entity.asked.push(kernel);
-                }
-            }
-            Ok(of_entity)
+impl<'a> Windows<'a> {
+    /// Of those features that are windows, by entity.
+    pub(super) fn new(features: &'a [Feature]) -> Result<Self> {
+        let columns = features.iter().filter_map(|feature| match &feature.definition {
+            Definition::Window { column, .. } => column.as_ref(),
+            _ => None,
         });
-        let mut windows = windows.collect::<Result<Vec<_>>>()?;
-        windows.retain(|windows| !windows.asked.is_empty());
-        Ok(Self {
-            definitions: features,
-            events,
-            columns: columns.collect::<Result<_>>()?,
-            labels: Vec::new(),
-            windows,
-        })
-    }
-
-    /// With what was known of each event's label at any time up to the cut.
-    pub(super) fn knowing(self, timeline: Option<&'a Timeline>) -> Self {
-        Self {
-            labels: timeline.map(|timeline| Labels::new(timeline, &[POSITIVE])).into_iter().collect(),
-            ..self
+        let columns: BTreeSet<&ColumnName> = columns.collect();
+        let mut of_entities: BTreeMap<&ColumnName, OfEntity<'a>> = BTreeMap::new();
+        for (position, feature) in features.iter().enumerate() {
+            if let Some((entity, asked)) = kernel(feature, &columns)? {
+                let empty = OfEntity { entity, positions: Vec::new(), asked: Vec::new() };
+                let of_entity = of_entities.entry(entity).or_insert(empty);
+                of_entity.positions.push(position);
+                of_entity.asked.push(asked);
+            }
         }
+        Ok(Self { columns, of_entities: of_entities.into_values().collect() })
     }
 
-    /// Computes every feature of rows that are grouped already: one column each, in their order, NaN meaning missing.
-    ///
-    /// Rows that do not start with the first must be in order of time. A feature may overflow: see [`infinite`].
-    pub(super) fn of(
-        &self,
-        rows: Range<usize>,
-        grouped: Vec<Grouped>,
-        meter: &Meter<'_>,
-    ) -> Result<Vec<Vec<f64>>> {
-        let mut windowed = self.windowed(&rows, grouped, meter)?;
-        let column = |(index, feature): (usize, &Feature)| match windowed.remove(&index) {
-            Some(column) => Ok(column),
-            None => alone(feature, &self.events.times[rows.clone()], |column| {
-                Ok(&self.events.numbers(column)?[rows.clone()])
-            }),
-        };
-        self.definitions.iter().enumerate().map(column).collect()
+    /// In the order of the entities' names.
+    pub(super) fn of_entities(&self) -> &[OfEntity<'a>] {
+        &self.of_entities
     }
 
-    /// The first of the rows that the windows of the row `first` reach, which must be in order of time.
-    pub(super) fn reach(&self, first: usize) -> usize {
-        let asked = self.windows.iter().flat_map(|windows| &windows.asked);
-        let (Some(horizon), Some(&time)) =
-            (asked.map(|feature| feature.window.horizon()).max(), self.events.times.get(first))
-        else {
-            return first;
-        };
-        self.events.times[..first].partition_point(|&earlier| time.abs_diff(earlier) >= horizon)
+    /// The columns that they aggregate, checked.
+    pub(super) fn columns<'n>(&self, numbers: &'n BTreeMap<ColumnName, Vec<f64>>) -> Result<Vec<Column<'n>>> {
+        let column = |name: &&ColumnName| Column::new(name.as_str(), of_name(numbers, name)?);
+        self.columns.iter().map(column).collect()
     }
+}
 
-    /// Some rows with those that stand in their windows, by each entity that has windows; labels need not be known yet.
-    pub(super) fn group(&self, rows: &Range<usize>) -> Result<Vec<Grouped>> {
-        let seen = self.seen(rows);
-        let group = |windows: &Windowed<'_>| -> Result<Grouped> {
-            let codes = windows.ids.codes(seen.clone());
-            let grouped = Grouped::new(&codes.codes, codes.count, &self.events.times[seen.clone()])?;
-            Ok(grouped.asking(rows.start - seen.start..rows.end - seen.start))
-        };
-        let grouped: Vec<Result<Grouped>> = self.windows.par_iter().map(group).collect();
-        grouped.into_iter().collect()
-    }
+/// The labels that rates look at, by what was known of them at any time.
+pub(super) fn labelled(timeline: Timeline) -> Labels {
+    Labels::new(timeline, &[POSITIVE])
+}
 
-    /// The window features by position: all of an entity are swept at once.
-    fn windowed(
-        &self,
-        rows: &Range<usize>,
-        grouped: Vec<Grouped>,
-        meter: &Meter<'_>,
-    ) -> Result<BTreeMap<usize, Vec<f64>>> {
-        let seen = self.seen(rows);
-        let columns: Vec<_> = self.columns.iter().map(|column| column.range(seen.clone())).collect();
-        let labels: Vec<_> = self.labels.iter().map(|labels| labels.range(seen.clone())).collect();
-        let inputs = Inputs { columns: &columns, labels: &labels };
-        let mut computed = BTreeMap::new();
-        for (windows, grouped) in self.windows.iter().zip(grouped) {
-            let columns = window::compute(&grouped, &inputs, &windows.asked)?;
-            computed.extend(windows.positions.iter().copied().zip(columns));
-            meter.advance(rows.len() as u64)?;
-        }
-        // No window may be over an entity that only stands in the dataset.
-        let others = self.events.entities.len() - self.windows.len();
-        meter.advance((rows.len() * others) as u64)?;
-        Ok(computed)
-    }
-
-    /// Some rows with those that stand in their windows.
-    fn seen(&self, rows: &Range<usize>) -> Range<usize> {
-        self.reach(rows.start)..self.same_instant(rows.end)
-    }
-
-    /// The end of the rows of the instant of the one before `end`: they stand in its windows too.
-    fn same_instant(&self, end: usize) -> usize {
-        let times = &self.events.times;
-        let last = end.checked_sub(1).map_or(i64::MIN, |last| times[last]);
-        end + times[end..].partition_point(|&time| time <= last)
-    }
+/// Whether the feature looks at other events.
+pub(super) const fn is_window(feature: &Feature) -> bool {
+    matches!(feature.definition, Definition::Window { .. })
 }
 
 /// Whether the feature can be infinite: counts, shares and values that were there before are finite.
@@ -215,20 +131,16 @@ const fn within(hour: i64, first: i64, last: i64) -> bool {
     if first <= last { first <= hour && hour <= last } else { first <= hour || hour <= last }
 }
 
-/// The feature as the kernel takes it, if it is a window over this entity.
-fn kernel(
-    feature: &Feature,
-    of: &ColumnName,
-    names: &BTreeSet<&ColumnName>,
-) -> Result<Option<window::Feature>> {
+/// The feature as the kernel takes it, if it is a window, and its entity.
+fn kernel<'a>(
+    feature: &'a Feature,
+    columns: &BTreeSet<&ColumnName>,
+) -> Result<Option<(&'a ColumnName, window::Feature)>> {
     let Definition::Window { entity, window, delay, aggregate, column } = &feature.definition else {
         return Ok(None);
     };
-    if entity != of {
-        return Ok(None);
-    }
     let position = || {
-        let found = names.iter().position(|name| column.as_ref() == Some(*name));
+        let found = columns.iter().position(|name| column.as_ref() == Some(*name));
         found.ok_or_else(|| Failure::new(Code::InternalError, "a window without its column passed the check"))
     };
     let aggregate = match aggregate {
@@ -241,7 +153,17 @@ fn kernel(
         Asked::Rate => Aggregate::Rate(0),
         Asked::TimeSinceLast => Aggregate::SinceLast,
     };
-    Ok(Some(window::Feature { window: Window::new(window.nanoseconds(), delay.nanoseconds())?, aggregate }))
+    let window = Window::new(window.nanoseconds(), delay.nanoseconds())?;
+    Ok(Some((entity, window::Feature { window, aggregate })))
+}
+
+/// A raw column of numbers.
+pub(super) fn of_name<'n>(
+    numbers: &'n BTreeMap<ColumnName, Vec<f64>>,
+    name: &ColumnName,
+) -> Result<&'n [f64]> {
+    let found = numbers.get(name).map(Vec::as_slice);
+    found.ok_or_else(|| Failure::new(Code::InternalError, format!("column {name} was not read")))
 }
 
 #[cfg(test)]

@@ -8,17 +8,21 @@
 //!
 //! The same readers, refusals and kernels as a build's: what is tried out here is what is built there.
 
+use std::collections::BTreeMap;
+
 use contracts::{Code, Failure, Result, names::ColumnName, time::DAY};
 use kernels::{
     Progress,
     label::{Answer, Asking, Facts, Resolved, Timeline, asof_join as join, resolve},
+    window::{Grouped, Inputs, Staged},
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
     columns::{Columns, NUMBERED, Wanted},
-    events::{self, EventIndex, Events},
-    features::{Features, infinite, refuse_infinite},
+    events::{self, EventIndex},
+    features::{Windows, alone, infinite, is_window, labelled, of_name, refuse_infinite},
     ids::Ids,
     labels::{self, Asserted, Joined, refuse_others},
     meter::Meter,
@@ -42,7 +46,6 @@ pub fn compute_features(
 ) -> Result<Vec<Vec<f64>>> {
     spec.check()?;
     let entities = feature_entities(&spec.features);
-    let numbers = feature_numbers(&spec.features);
     let mut ids = entities.clone();
     ids.extend(spec.event_id.clone());
     let wanted = Wanted {
@@ -50,7 +53,7 @@ pub fn compute_features(
         naive_times_are_utc: spec.naive_times_are_utc,
         ids,
         times: [spec.event_time.clone()].into(),
-        numbers: numbers.clone(),
+        numbers: feature_numbers(&spec.features),
         instead_of_text: NUMBERED,
     };
     let asserted = match (&spec.labels, labels, &spec.event_id) {
@@ -84,36 +87,66 @@ pub fn compute_features(
             Some((of, EventIndex::new(event_id, ids)?, assertions?))
         }
     };
-    let events = Events {
-        ids: Ids::Int(Vec::new()),
-        times: columns.take_times(&spec.event_time)?,
-        entities: entities
-            .into_iter()
-            .map(|name| Ok((name.clone(), columns.take_ids(&name)?)))
-            .collect::<Result<_>>()?,
-        numbers: numbers
-            .into_keys()
-            .map(|name| Ok((name.clone(), columns.take_numbers(&name)?)))
-            .collect::<Result<_>>()?,
-    };
-    let features = Features::new(&spec.features, &events)?;
-    let rows = 0..events.len();
-    let (timeline, grouped) = rayon::join(
-        || asserted.map(|(of, index, assertions)| known(of, &index, assertions)).transpose(),
-        || features.group(&rows),
-    );
-    let timeline = timeline?;
-    let columns = features.knowing(timeline.as_ref()).of(rows, grouped?, &meter)?;
-    for (feature, column) in spec.features.iter().zip(&columns) {
+    let computed = compute(spec, columns, asserted, &meter)?;
+    for (feature, column) in spec.features.iter().zip(&computed) {
         refuse_infinite(feature, infinite(feature, column))?;
     }
-    Ok(columns)
+    Ok(computed)
+}
+
+/// Computes features of rows that were read, and lets go of each column as soon as nobody reads it again: what is alive
+/// at once is what the system has to clear.
+fn compute(
+    spec: &FeatureSpec,
+    mut columns: Columns,
+    asserted: Option<(&LabelSpec, EventIndex, Columns)>,
+    meter: &Meter<'_>,
+) -> Result<Vec<Vec<f64>>> {
+    let windows = Windows::new(&spec.features)?;
+    let of_entities = windows.of_entities();
+    let ids = of_entities.iter().map(|of_entity| columns.take_ids(of_entity.entity));
+    let ids = ids.collect::<Result<Vec<_>>>()?;
+    let times = columns.take_times(&spec.event_time)?;
+    let numbers = feature_numbers(&spec.features).into_keys().map(|name| {
+        let column = columns.take_numbers(&name)?;
+        Ok((name, column))
+    });
+    let numbers = numbers.collect::<Result<BTreeMap<_, _>>>()?;
+    let rows = times.len();
+    let group = |ids: Ids| {
+        let codes = ids.codes(0..rows);
+        drop(ids);
+        Grouped::new(&codes.codes, codes.count, &times)
+    };
+    let (timeline, grouped) = rayon::join(
+        || asserted.map(|(of, index, assertions)| known(of, index, assertions)).transpose(),
+        || ids.into_par_iter().map(group).collect::<Vec<_>>(),
+    );
+    let labels: Vec<_> = timeline?.map(labelled).into_iter().collect();
+    let mut computed = BTreeMap::new();
+    for (position, feature) in spec.features.iter().enumerate().filter(|(_, feature)| !is_window(feature)) {
+        computed.insert(position, alone(feature, &times, |name| of_name(&numbers, name))?);
+    }
+    drop(times);
+    let looked_at = windows.columns(&numbers)?;
+    let inputs = Inputs { columns: &looked_at, labels: &labels };
+    let grouped = grouped.into_par_iter().zip(of_entities);
+    let staged = grouped.map(|(grouped, of_entity)| Staged::new(grouped?, &inputs, &of_entity.asked));
+    let staged: Vec<_> = staged.collect();
+    drop((labels, numbers));
+    for (staged, of_entity) in staged.into_iter().zip(of_entities) {
+        computed.extend(of_entity.positions.iter().copied().zip(staged?.compute()));
+        meter.advance(rows as u64)?;
+    }
+    Ok(computed.into_values().collect())
 }
 
 /// What was known of each event's label at any time up to the cut.
-fn known(of: &LabelSpec, index: &EventIndex, assertions: Columns) -> Result<Timeline> {
-    let joined = join_labels(of, assertions, index)?;
-    Timeline::new(&joined.assertions(index.len())?, of.label_asof_utc.nanoseconds())
+fn known(of: &LabelSpec, index: EventIndex, assertions: Columns) -> Result<Timeline> {
+    let joined = join_labels(of, assertions, &index)?;
+    let events = index.len();
+    drop(index);
+    Timeline::new(&joined.assertions(events)?, of.label_asof_utc.nanoseconds())
 }
 
 /// The request to resolve the labels of events in memory.

@@ -6,13 +6,15 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use contracts::{Result, feature::Feature, names::ColumnName};
-use kernels::label::{Assertions, Columns, Timeline};
+use contracts::{Result, names::ColumnName};
+use kernels::{
+    label::{Assertions, Columns, Timeline},
+    window::{Feature, Grouped, Inputs, Staged},
+};
 use rayon::prelude::*;
 
 use super::{
-    events::Events,
-    features::{Features, infinite, refuse_infinite},
+    features::{Windows, infinite, labelled, refuse_infinite},
     ids::Ids,
     intake::Aside,
     merge::ByEntity,
@@ -71,7 +73,7 @@ fn sweep(spec: &DatasetSpec, of: &ByEntity<'_>, bucket: usize, meter: &Meter<'_>
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let definitions: Vec<Feature> = of.features.iter().map(|(_, feature)| feature.clone()).collect();
+    let definitions: Vec<_> = of.features.iter().map(|(_, feature)| feature.clone()).collect();
     let mut rows = Unpacked::new(rows);
     let ids = rows.ids()?;
     let times = rows.times()?;
@@ -80,21 +82,36 @@ fn sweep(spec: &DatasetSpec, of: &ByEntity<'_>, bucket: usize, meter: &Meter<'_>
     let looks_at_labels = definitions.iter().any(spec::uses_labels);
     let cut = spec.labels.label_asof_utc.nanoseconds();
     let timeline = looks_at_labels.then(|| known(&rows.said()?, times.len(), cut)).transpose()?;
-    let entities = [(of.entity.clone(), ids)].into();
-    let events = Events { ids: Ids::Int(Vec::new()), times, entities, numbers };
-    let features = Features::new(&definitions, &events)?.knowing(timeline.as_ref());
-    let mut columns = vec![Vec::new(); definitions.len()];
-    for stretch in stretches(&features, events.len(), of.rows.spread().swept_rows) {
-        let grouped = features.group(&stretch)?;
-        for (column, of_stretch) in columns.iter_mut().zip(features.of(stretch, grouped, meter)?) {
-            if column.is_empty() {
-                *column = of_stretch;
-            } else {
-                column.extend(of_stretch);
+    let windows = Windows::new(&definitions)?;
+    let columns = windows.columns(&numbers)?;
+    let labels: Vec<_> = timeline.map(labelled).into_iter().collect();
+    let mut computed = vec![Vec::new(); definitions.len()];
+    for of_entity in windows.of_entities() {
+        let reaching = Reaching::new(&times, &of_entity.asked);
+        for stretch in reaching.stretches(of.rows.spread().swept_rows) {
+            let seen = reaching.seen(&stretch);
+            let grouped = group(&ids, seen.clone(), &times)?;
+            let grouped = grouped.asking(stretch.start - seen.start..stretch.end - seen.start);
+            let columns: Vec<_> = columns.iter().map(|column| column.range(seen.clone())).collect();
+            let labels: Vec<_> = labels.iter().map(|labels| labels.range(seen.clone())).collect();
+            let inputs = Inputs { columns: &columns, labels: &labels };
+            let of_stretch = Staged::new(grouped, &inputs, &of_entity.asked)?.compute();
+            for (&position, of_stretch) in of_entity.positions.iter().zip(of_stretch) {
+                if computed[position].is_empty() {
+                    computed[position] = of_stretch;
+                } else {
+                    computed[position].extend(of_stretch);
+                }
             }
+            meter.advance(stretch.len() as u64)?;
         }
     }
-    Ok(columns)
+    Ok(computed)
+}
+
+fn group(ids: &Ids, rows: Range<usize>, times: &[i64]) -> Result<Grouped> {
+    let codes = ids.codes(rows.clone());
+    Grouped::new(&codes.codes, codes.count, &times[rows])
 }
 
 /// What was known of the label of each of so many events, at any time up to the cut.
@@ -108,15 +125,52 @@ fn known(said: &Said, events: usize, cut: i64) -> Result<Timeline> {
     Timeline::new(&Assertions::new(events, columns)?, cut)
 }
 
-/// The rows in stretches of `least` rows and of half as many as the windows look back on, at least, so that looking back
-/// costs no more than three times the rows.
-fn stretches(features: &Features<'_>, rows: usize, least: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let history = start - features.reach(start);
-        let end = rows.min(start + least.max(history / 2));
-        let stretch = start..end;
-        start = end;
-        (!stretch.is_empty()).then_some(stretch)
-    })
+/// Rows in order of time, and the windows that look back on them.
+///
+/// Windows look back, never beyond their instant. So a stretch of the rows is done with the rows before it that its windows
+/// reach and those of its last instant, and no more than one stretch of features has to be in memory.
+struct Reaching<'a> {
+    times: &'a [i64],
+    /// Events of this age or more, in nanoseconds, are in no window.
+    horizon: u64,
+}
+
+impl<'a> Reaching<'a> {
+    fn new(times: &'a [i64], asked: &[Feature]) -> Self {
+        Self {
+            times,
+            horizon: asked.iter().map(|feature| feature.window.horizon()).max().unwrap_or_default(),
+        }
+    }
+
+    /// The rows in stretches of `least` rows and of half as many as the windows look back on, at least, so that looking
+    /// back costs no more than three times the rows.
+    fn stretches(&self, least: usize) -> impl Iterator<Item = Range<usize>> {
+        let rows = self.times.len();
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let history = start - self.reach(start);
+            let end = rows.min(start + least.max(history / 2));
+            let stretch = start..end;
+            start = end;
+            (!stretch.is_empty()).then_some(stretch)
+        })
+    }
+
+    /// Some rows with those that stand in their windows.
+    fn seen(&self, rows: &Range<usize>) -> Range<usize> {
+        self.reach(rows.start)..self.same_instant(rows.end)
+    }
+
+    /// The first of the rows that the windows of the row `first` reach.
+    fn reach(&self, first: usize) -> usize {
+        let Some(&time) = self.times.get(first) else { return first };
+        self.times[..first].partition_point(|&earlier| time.abs_diff(earlier) >= self.horizon)
+    }
+
+    /// The end of the rows of the instant of the one before `end`: they stand in its windows too.
+    fn same_instant(&self, end: usize) -> usize {
+        let last = end.checked_sub(1).map_or(i64::MIN, |last| self.times[last]);
+        end + self.times[end..].partition_point(|&time| time <= last)
+    }
 }

@@ -28,8 +28,15 @@ const SQUARE_LIMBS: usize = 68;
 #[derive(Debug, Clone, Copy)]
 pub struct Column<'a> {
     values: &'a [f64],
-    /// Every value is a whole multiple of `2^grid`.
-    grid: i32,
+    grid: Grid,
+}
+
+/// What all values of a column are whole multiples of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grid {
+    /// Of `2^exponent`.
+    exponent: i32,
+    /// Whether small integers are enough.
     narrow: bool,
 }
 
@@ -49,8 +56,8 @@ impl<'a> Column<'a> {
         });
         // Every value is a whole multiple of `2^grid` and less than `2^top` from zero.
         let span = nonzero.reduce(|| (i32::MAX, i32::MIN), |a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let (grid, top) = if span.0 > span.1 { (0, 0) } else { span };
-        Ok(Self { values, grid, narrow: top - grid <= NARROW_BITS })
+        let (exponent, top) = if span.0 > span.1 { (0, 0) } else { span };
+        Ok(Self { values, grid: Grid { exponent, narrow: top - exponent <= NARROW_BITS } })
     }
 
     /// The column over some of its rows alone.
@@ -64,26 +71,32 @@ impl<'a> Column<'a> {
         self.values
     }
 
-    /// Running sums of this column, unless its values span too many bits.
-    pub(super) fn running(&self) -> Option<Running> {
-        self.narrow.then(|| Running { grid: self.grid, sums: Vec::new() })
+    pub(super) const fn grid(&self) -> Grid {
+        self.grid
+    }
+}
+
+impl Grid {
+    /// Running sums of a column, unless its values span too many bits.
+    pub(super) fn running(self) -> Option<Running> {
+        self.narrow.then(|| Running { grid: self.exponent, sums: Vec::new() })
     }
 
     /// Sums of a column without running sums.
-    pub(super) fn sums(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
-        slide(Sum::<false>::new(values, self.grid), bounds, output);
+    pub(super) fn sums(self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+        slide(Sum::<false>::new(values, self.exponent), bounds, output);
     }
 
     /// Means of a column without running sums.
-    pub(super) fn means(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
-        slide(Sum::<true>::new(values, self.grid), bounds, output);
+    pub(super) fn means(self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+        slide(Sum::<true>::new(values, self.exponent), bounds, output);
     }
 
-    pub(super) fn deviations(&self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
+    pub(super) fn deviations(self, values: &[f64], bounds: &[(u32, u32)], output: &mut [f64]) {
         if self.narrow {
-            slide(Deviation::<4>::new(values, self.grid), bounds, output);
+            slide(Deviation::<4>::new(values, self.exponent), bounds, output);
         } else {
-            slide(Deviation::<SQUARE_LIMBS>::new(values, self.grid), bounds, output);
+            slide(Deviation::<SQUARE_LIMBS>::new(values, self.exponent), bounds, output);
         }
     }
 }
@@ -264,25 +277,25 @@ mod tests {
             values in prop::collection::vec(-1e4..1e4f64, 2..40),
             length in 1u32..9,
         ) {
-            let narrow = Column::new("values", &values).unwrap();
+            let narrow = Column::new("values", &values).unwrap().grid();
             prop_assume!(narrow.narrow);
-            let wide = Column { narrow: false, ..narrow };
+            let wide = Grid { narrow: false, ..narrow };
             let bounds: Vec<_> =
                 (1..=values.len() as u32).map(|end| (end.saturating_sub(length), end)).collect();
-            let bits = |column: &Column<'_>| {
+            let bits = |grid: Grid| {
                 let mut outputs = vec![vec![0.0; values.len()]; 3];
-                if let Some(mut running) = column.running() {
+                if let Some(mut running) = grid.running() {
                     running.fill(&values);
                     running.sums(&bounds, &mut outputs[0]);
                     running.means(&bounds, &mut outputs[1]);
                 } else {
-                    column.sums(&values, &bounds, &mut outputs[0]);
-                    column.means(&values, &bounds, &mut outputs[1]);
+                    grid.sums(&values, &bounds, &mut outputs[0]);
+                    grid.means(&values, &bounds, &mut outputs[1]);
                 }
-                column.deviations(&values, &bounds, &mut outputs[2]);
+                grid.deviations(&values, &bounds, &mut outputs[2]);
                 outputs.concat().into_iter().map(f64::to_bits).collect::<Vec<_>>()
             };
-            prop_assert_eq!(bits(&narrow), bits(&wide));
+            prop_assert_eq!(bits(narrow), bits(wide));
         }
     }
 
@@ -302,8 +315,8 @@ mod tests {
     #[test]
     fn the_grid_spans_exactly_the_bits_in_use() {
         let grid = |values: &[f64]| {
-            let column = Column::new("values", values).unwrap();
-            (column.grid, column.narrow)
+            let Grid { exponent, narrow } = Column::new("values", values).unwrap().grid();
+            (exponent, narrow)
         };
         assert_eq!(grid(&[0.0, -0.0]), (0, true));
         assert_eq!(grid(&[0.75, -6.0, 0.0]), (-2, true));

@@ -5,6 +5,8 @@ use std::{borrow::Cow, ops::Range};
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
 
+use super::staged::Values;
+
 /// Row positions ordered by code.
 pub(crate) struct Order {
     /// The rows of code `c` are `rows[starts[c]..starts[c + 1]]`.
@@ -195,18 +197,31 @@ impl Grouped {
     }
 
     /// Brings columns from the order of the records, task by task and slot by slot, into that of the rows that are asked
-    /// about. A column at a time: one more than there are is all the memory that it takes.
-    pub(super) fn bring_into_order(&self, columns: &mut [Vec<f64>]) {
+    /// about. A column at a time by each thread: one more than there are is all the memory that one takes.
+    pub(super) fn bring_into_order(mut self, columns: Vec<Values>) -> Vec<Vec<f64>> {
+        // Nobody asks for places and times any more.
+        drop((std::mem::take(&mut self.slot_of_place), std::mem::take(&mut self.times)));
         let rows = self.record_of_row();
         let of_thread = columns.len().div_ceil(rayon::current_num_threads()).max(1);
-        columns.par_chunks_mut(of_thread).for_each(|columns| {
-            let mut ordered = Vec::with_capacity(rows.len());
-            for column in columns {
+        let of_threads = columns.into_par_iter().chunks(of_thread).map(|columns| {
+            let mut room = Vec::new();
+            let ordered = columns.into_iter().map(|column| {
+                let mut ordered = std::mem::take(&mut room);
                 ordered.clear();
-                ordered.extend(rows.iter().map(|&record| column[record as usize]));
-                std::mem::swap(column, &mut ordered);
-            }
+                match column {
+                    Values::Counts(counts) => {
+                        ordered.extend(rows.iter().map(|&record| f64::from(counts[record as usize])));
+                    }
+                    Values::Numbers(numbers) => {
+                        ordered.extend(rows.iter().map(|&record| numbers[record as usize]));
+                        room = numbers;
+                    }
+                }
+                ordered
+            });
+            ordered.collect::<Vec<_>>()
         });
+        of_threads.collect::<Vec<_>>().into_iter().flatten().collect()
     }
 
     /// The record of each row that is asked about: its slot, less those slots before it that have none.

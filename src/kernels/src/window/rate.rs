@@ -44,16 +44,16 @@ pub(super) enum Said {
 pub(super) enum Staged {
     /// What is known at last: no label changes once its event has come into a window.
     Settled(Vec<Knowledge>),
-    /// All that is said.
-    Moving(Vec<Said>),
+    /// All that is said; of those that are said to change often, where to look it up.
+    Moving(Vec<Said>, Box<Labels>),
 }
 
-impl Labels<'_> {
+impl Labels {
     /// Brings what is said into the order of the slots, for windows that end `least_delay` or more before their row.
     pub(super) fn staged(&self, grouped: &Grouped, least_delay: u64) -> Staged {
         match self.settled(grouped, least_delay) {
             Some(settled) => Staged::Settled(settled),
-            None => Staged::Moving(grouped.staged(self.said())),
+            None => Staged::Moving(grouped.staged(self.said()), Box::new(self.clone())),
         }
     }
 
@@ -133,7 +133,7 @@ impl Tally {
 }
 
 impl Changes {
-    pub(super) fn fill(&mut self, group: Group<'_>, times: &[i64], labels: &Labels<'_>, staged: &Staged) {
+    pub(super) fn fill(&mut self, group: Group<'_>, times: &[i64], staged: &Staged) {
         self.said.clear();
         self.finally.clear();
         self.settled = 0;
@@ -144,7 +144,7 @@ impl Changes {
                 tally.add(knowledge[slot as usize]);
                 tally
             })),
-            Staged::Moving(said) => {
+            Staged::Moving(said, labels) => {
                 self.said.extend(group.slots.iter().map(|&slot| said[slot as usize]));
                 self.find_last(times, labels);
             }
@@ -152,7 +152,7 @@ impl Changes {
     }
 
     /// What is known of each label at last, and from which age on.
-    fn find_last(&mut self, times: &[i64], labels: &Labels<'_>) {
+    fn find_last(&mut self, times: &[i64], labels: &Labels) {
         let mut tally = Tally::default();
         for (&said, &time) in self.said.iter().zip(times) {
             let last = match said {
@@ -172,7 +172,7 @@ impl Changes {
     }
 
     /// The changes of all places in order of observation.
-    fn in_order(&self, labels: &Labels<'_>) -> Vec<Change> {
+    fn in_order(&self, labels: &Labels) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.said.len());
         for (place, said) in (0_u32..).zip(&self.said) {
             match *said {
@@ -197,14 +197,15 @@ impl Changes {
     pub(super) fn rates(
         &self,
         times: &[i64],
-        labels: &Labels<'_>,
+        staged: &Staged,
         (delay, bounds): (u64, &[(u32, u32)]),
         output: &mut [f64],
     ) {
-        if self.settled <= delay {
-            self.settled_rates(bounds, output);
-        } else {
-            self.swept_rates(times, labels, bounds, output);
+        match staged {
+            Staged::Moving(_, labels) if self.settled > delay => {
+                self.swept_rates(times, labels, bounds, output);
+            }
+            _ => self.settled_rates(bounds, output),
         }
     }
 
@@ -217,7 +218,7 @@ impl Changes {
         }
     }
 
-    fn swept_rates(&self, times: &[i64], labels: &Labels<'_>, bounds: &[(u32, u32)], output: &mut [f64]) {
+    fn swept_rates(&self, times: &[i64], labels: &Labels, bounds: &[(u32, u32)], output: &mut [f64]) {
         let changes = self.in_order(labels);
         let mut knowledge = vec![Knowledge::Unknown; self.said.len()];
         let mut pending = changes.iter().peekable();

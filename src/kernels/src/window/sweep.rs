@@ -101,12 +101,6 @@ pub(super) fn slide(mut accumulator: impl Accumulator, bounds: &[(u32, u32)], ou
     }
 }
 
-pub(super) fn count(bounds: &[(u32, u32)], output: &mut [f64]) {
-    for (&(first, end), value) in bounds.iter().zip(output) {
-        *value = f64::from(end - first);
-    }
-}
-
 /// Seconds since the window's latest event of an earlier instant, of each place from `asked` on.
 pub(super) fn since_last(times: &[i64], asked: usize, bounds: &[(u32, u32)], output: &mut [f64]) {
     // First place of the instant at hand: events of the same instant are not before the row.

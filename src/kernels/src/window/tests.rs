@@ -49,8 +49,9 @@ impl Case {
         let grouped = Grouped::new(&self.entity, entities, &self.time).unwrap();
         let timeline = self.labels().with(|checked| Timeline::new(&checked.unwrap(), as_of)).unwrap();
         let columns = [Column::new("values", &self.values).unwrap()];
-        let labels = [Labels::new(&timeline, &POSITIVE)];
-        compute(&grouped, &Inputs { columns: &columns, labels: &labels }, features).unwrap()
+        let labels = [Labels::new(timeline, &POSITIVE)];
+        let inputs = Inputs { columns: &columns, labels: &labels };
+        Staged::new(grouped, &inputs, features).unwrap().compute()
     }
 
     /// Rows whose events lie in the window of `row`.
@@ -236,11 +237,11 @@ proptest! {
             };
             let timeline = case.labels().with(|checked| Timeline::new(&checked.unwrap(), 30)).unwrap();
             let columns = [Column::new("values", &case.values).unwrap().range(start..end)];
-            let labels = [Labels::new(&timeline, &POSITIVE).range(start..end)];
+            let labels = [Labels::new(timeline, &POSITIVE).range(start..end)];
             let grouped = Grouped::new(&case.entity[start..end], ENTITIES, &case.time[start..end]).unwrap();
             let inputs = Inputs { columns: &columns, labels: &labels };
             let grouped = grouped.asking(from - start..to - start);
-            let alone = bits(&compute(&grouped, &inputs, &features).unwrap());
+            let alone = bits(&Staged::new(grouped, &inputs, &features).unwrap().compute());
             for (whole, alone) in whole.iter().zip(&alone) {
                 prop_assert_eq!(&whole[from..to], &alone[..]);
             }
@@ -408,17 +409,20 @@ fn wrong_inputs_are_refused() {
     for value in [f64::NAN, f64::INFINITY] {
         assert_eq!(code(Column::new("amount", &[1.0, value]).unwrap_err()), Code::NonFiniteInput);
     }
-    let grouped = Grouped::new(&[0, 0], 1, &[0, 0]).unwrap();
+    let refusal = |inputs: &Inputs<'_>, asked: &[Feature]| {
+        let grouped = Grouped::new(&[0, 0], 1, &[0, 0]).unwrap();
+        code(Staged::new(grouped, inputs, asked).map(drop).unwrap_err())
+    };
     let short = [Column::new("amount", &[1.0]).unwrap()];
     let inputs = Inputs { columns: &short, labels: &[] };
-    assert_eq!(code(compute(&grouped, &inputs, &[]).unwrap_err()), Code::ShapeMismatch);
+    assert_eq!(refusal(&inputs, &[]), Code::ShapeMismatch);
     let no_events = Owned::default().with(|checked| Timeline::new(&checked.unwrap(), 0)).unwrap();
-    let labels = [Labels::new(&no_events, &[1])];
+    let labels = [Labels::new(no_events, &[1])];
     let inputs = Inputs { columns: &[], labels: &labels };
-    assert_eq!(code(compute(&grouped, &inputs, &[]).unwrap_err()), Code::ShapeMismatch);
+    assert_eq!(refusal(&inputs, &[]), Code::ShapeMismatch);
     for aggregate in [Aggregate::Mean(0), Aggregate::Rate(0)] {
         let asked = [feature((1, 0), aggregate)];
-        assert_eq!(code(compute(&grouped, &Inputs::default(), &asked).unwrap_err()), Code::ParameterInvalid);
+        assert_eq!(refusal(&Inputs::default(), &asked), Code::ParameterInvalid);
     }
     assert!(!POSITIVE.contains(&NO_VALUE));
 }
