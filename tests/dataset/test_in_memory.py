@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import model_factory as mf
 from tests import bench
 
 CUT = 75
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 LABELS = ("event_id", "fraud", "effective_time", "observed_time")
 
 
@@ -47,6 +49,28 @@ def test_features_are_those_of_a_dataset_bit_for_bit(tmp_path: Path) -> None:
     names = [feature.name for feature in bench.features()]
     theirs = {name: built[name].to_numpy().astype(np.float64) for name in names}
     same({name: values[order] for name, values in ours.items()}, theirs)
+
+
+@pytest.mark.skipif(not HUGE_PAGES.exists(), reason="a kernel without huge pages")
+def test_large_columns_are_in_huge_pages_where_the_system_has_them() -> None:
+    rows = 1 << 20
+    events = {
+        "event_id": np.arange(rows),
+        "time": np.arange(rows).astype("datetime64[s]"),
+        "x": np.ones(rows),
+    }
+    column = mf.features.compute(
+        events, [mf.column("x")], event_id="event_id", event_time="time", naive_times_are_utc=True
+    )["x"]
+    middle = column.ctypes.data + column.nbytes // 2
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(bounds[1], 16) <= middle < int(bounds[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            assert "hg" in line.split()
+            return
+    pytest.fail("the column is nowhere")
 
 
 def test_neither_threads_nor_the_order_of_rows_nor_what_held_them_show() -> None:

@@ -151,10 +151,17 @@ fn nothing_is_carried_out_by_name_where_another_process_of_the_server_is_at_the_
             work(Some(step));
             assert_eq!(process(), None, "{step}");
             work(None);
+            // Who cannot compare by a statement that was prepared looks first.
+            let waited = || ledger.session.lock().unwrap().as_ref().unwrap().waits;
+            let before = waited();
+            ledger
+                .submit(&submission(100 + step, &format!("request-{}", numbers.next().unwrap()), false))
+                .unwrap();
+            assert_eq!(waited() - before, 2);
         }
     }
     let ledger = PostgresLedger::open(&bench.place.name()).unwrap();
-    assert_eq!(ledger.verify().unwrap().runs, 24);
+    assert_eq!(ledger.verify().unwrap().runs, 28);
 }
 
 /// A pooler answers in the server's place where it lost the server, and does not say how grave that is.
