@@ -232,9 +232,13 @@ impl<'a> Open<'a> {
     /// Writes in one statement, which compares what the write goes by.
     fn write_alone(&mut self) -> Result<()> {
         let moment = self.moment.filter(|_| self.clock.is_none());
-        let Session { durability, process, .. } = self.session;
-        let terms = process.map(|process| Terms { durability, process, moment });
-        let writes = self.together(terms)?;
+        let Session { durability, process: Some(process), .. } = self.session else {
+            return Err(Failure::new(
+                Code::InternalError,
+                "a write that goes by what is known has nothing to be compared by",
+            ));
+        };
+        let writes = self.together(Some(Terms { durability, process, moment }))?;
         self.send(Some(&writes), async |_| Ok(()))
     }
 
