@@ -253,8 +253,13 @@ impl Claimed<'_> {
             return Ok(failure);
         }
         match self.report(&run, &failure) {
-            // Somebody cancelled it or took it over since it was read.
-            Err(lost) if lost.code == Code::LeaseLost => self.record(lost),
+            // Somebody cancelled it or took it over since it was read, or what was thought lost came about.
+            Err(lost)
+                if lost.code == Code::LeaseLost
+                    || lost.code == Code::InvalidTransition && failure.code != lost.code =>
+            {
+                self.record(lost)
+            }
             reported => {
                 reported?;
                 // What stopped the run is what there is to tell; a receipt that cannot be written now is written later.

@@ -6,7 +6,7 @@
 
 use contracts::{Digest, Failure, Result, identity::ids::TrainRunId, time::Timestamp};
 
-use super::{run::Run, signer::Founding};
+use super::{event::Event, run::Run, signer::Founding};
 
 /// A database that can hold a ledger.
 pub(super) trait Backend: Send + Sync {
@@ -56,6 +56,9 @@ pub(super) trait Transaction {
 
     /// Hears how a run is left, if the transaction comes about.
     fn leaves(&mut self, _: &Run) {}
+
+    /// Hears of an event that is added, if it comes about: by that it can be found.
+    fn adds(&mut self, _: &Event) {}
 
     /// Checks whatever the database itself can check of its files.
     fn check(&mut self) -> Result<()>;

@@ -329,7 +329,9 @@ pub(super) fn insert_event(transaction: &mut dyn Transaction, event: &Event) -> 
         event.previous.map(|previous| previous.to_string()).into(),
         event.hash.to_string().into(),
     ];
-    transaction.insert(sql, &cells)
+    transaction.insert(sql, &cells)?;
+    transaction.adds(event);
+    Ok(())
 }
 
 pub(super) fn insert_request(transaction: &mut dyn Transaction, request: &RequestRow) -> Result<()> {

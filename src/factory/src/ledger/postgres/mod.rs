@@ -43,11 +43,11 @@
 //! - **Plans** are made once a connection, maybe before there were any runs: the statements are such that a plan from
 //!   then follows the indexes too.
 //! - **Durability.** Each write sets `synchronous_commit`, or compares it; a server with `fsync` off is refused.
-//! - **Lost answers.** A write that does not look and is not answered, by the server itself, is looked for on another connection,
-//!   by the event that it adds: it stands, or is carried out, and the digest keeps the lost one from coming after. One whose commit
-//!   was not answered, or that cannot be looked for, is `LEDGER_UNAVAILABLE`, and sending it again is safe: a request id
-//!   finds the run that it made, a report is refused by the state or the epoch, an anchor stays, and a claim that nobody
-//!   knows of runs out.
+//! - **Lost answers.** A write that was sent and not answered, by the server itself, is looked for on another connection, by the
+//!   event that it adds: it stands, or is carried out, and what was compared or locked keeps the lost one from coming after. What
+//!   adds no event is done again. One that cannot be looked for, or is lost twice, is `LEDGER_UNAVAILABLE`, and sending it again is
+//!   safe: a request id finds the run that it made, a report is refused by the state or the epoch, an anchor stays, and a claim
+//!   that nobody knows of runs out.
 
 mod address;
 mod cells;
@@ -71,14 +71,13 @@ use self::{
     address::Address,
     session::Session,
     statements::Purpose,
-    transaction::{Open, may_stand},
+    transaction::{Mark, Open, may_stand},
     trouble::Standing,
 };
 use super::{
     Absent, book,
     database::{Backend, Lock, Transaction},
     rows,
-    run::Run,
     signer::Founding,
 };
 use crate::{
@@ -140,13 +139,21 @@ impl PostgresLedger {
     /// A connection to the ledger that was opened: its database may have been brought back, renamed or failed over to another
     /// since. Refuses any other with `LEDGER_CORRUPT`.
     fn connected(&self, runtime: &Runtime) -> Result<Session> {
-        let session = Session::connect(runtime, &self.address)?;
+        let mut session = Session::connect(runtime, &self.address)?;
         let Some(known) = self.founding.get() else { return Ok(session) };
-        let mut open = Open::on(session, Purpose::Read, (runtime, None));
-        let found = book::founding(&mut open)?;
-        open.commit()?;
+        let (found, session) = loop {
+            let mut open = Open::on(session, Purpose::Read, (runtime, None));
+            match book::founding(&mut open).and_then(|found| open.commit().map(|()| found)) {
+                Ok(found) => break (found, open.session),
+                // Found out once, a pooler changes nothing any more.
+                Err(failure) if open.standing == Standing::Elsewhere => {
+                    session = open.roll_back().ok_or(failure)?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
         if found == Some(*known) {
-            return Ok(open.session);
+            return Ok(session);
         }
         let detail = "the database holds another ledger than the one that is open here";
         Err(Failure::new(Code::LedgerCorrupt, detail).with_hint(
@@ -169,7 +176,8 @@ impl PostgresLedger {
     }
 
     /// Does so: again from the start while others are in its way, on another connection where it did not even begin on
-    /// the one that was there, and with a look where it came to nothing by what it supposed.
+    /// the one that was there, with a look where it came to nothing by what it supposed, and where it was sent and not
+    /// answered unless it is found.
     fn carry_out<T>(
         &self,
         runtime: &Runtime,
@@ -178,8 +186,8 @@ impl PostgresLedger {
     ) -> Result<T> {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut attempts, mut may_suppose) = (1, purpose == Purpose::Write);
-        // What was sent without a look and not answered: what the write gives, and the run that it adds an event to.
-        let mut lost: Option<(T, Run)> = None;
+        // What was sent and not answered: what the write gives, and by what it can be found.
+        let mut lost: Option<(T, Mark)> = None;
         loop {
             let (session, kept) = match slot.take() {
                 Some(session) => (session, true),
@@ -188,7 +196,7 @@ impl PostgresLedger {
             let open = Open::on(session, purpose, (runtime, self.clock.as_deref()));
             let mut open = open.supposing(may_suppose);
             // At each attempt: what was lost may come about while nobody has the row.
-            let stood = lost.as_ref().map_or(Ok(false), |(_, run)| stands(&mut open, run));
+            let stood = lost.as_ref().map_or(Ok(false), |(_, mark)| stands(&mut open, mark));
             if stood == Ok(true)
                 && let Some((value, _)) = lost.take()
             {
@@ -206,16 +214,19 @@ impl PostgresLedger {
                 },
                 Err(failure) => (failure, None),
             };
-            let (standing, supposed, adding) = (open.standing, open.has_supposed(), open.adding());
+            let (standing, supposed, mark) = (open.standing, open.has_supposed(), open.mark());
             *slot = open.roll_back();
+            let sent = value.is_some() && standing == Standing::Broken && purpose == Purpose::Write;
+            // What adds no event may be done twice.
+            let unanswered = value.zip(mark).filter(|_| sent);
             match standing {
                 // It was lost unnoticed while it lay idle, or leads to a server that takes no more writes.
                 Standing::NeverBegun if kept => {}
                 Standing::NeverBegun => return Err(failure),
-                _ if supposed => {
+                _ if supposed || sent && !*in_doubt => {
                     may_suppose = false;
-                    *in_doubt = standing == Standing::Broken;
-                    lost = value.zip(adding).filter(|_| *in_doubt);
+                    *in_doubt = sent;
+                    lost = unanswered;
                 }
                 Standing::Conflict | Standing::Elsewhere if attempts < ATTEMPTS => attempts += 1,
                 _ => return Err(failure),
@@ -226,10 +237,10 @@ impl PostgresLedger {
 
 /// Whether a write stands whose answer was lost: by the event that it adds, whatever came after that. The run's row is locked:
 /// what was lost does not come later.
-fn stands(open: &mut Open<'_>, run: &Run) -> Result<bool> {
-    rows::run(open, &run.run_id, Lock::Rows)?;
-    let events = rows::events(open, &run.run_id)?;
-    Ok(events.iter().any(|event| (event.sequence, event.hash) == (run.events, run.head)))
+fn stands(open: &mut Open<'_>, mark: &Mark) -> Result<bool> {
+    rows::run(open, &mark.run, Lock::Rows)?;
+    let events = rows::events(open, &mark.run)?;
+    Ok(events.iter().any(|event| (event.sequence, event.hash) == (mark.sequence, mark.hash)))
 }
 
 impl Drop for PostgresLedger {

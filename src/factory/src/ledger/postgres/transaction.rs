@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     ledger::{
-        Run,
+        Event, Run,
         database::{Cell, Columns, Lock, Query, Transaction},
     },
 };
@@ -67,8 +67,16 @@ impl Together {
 enum Supposed {
     /// That nothing is there of what it adds.
     Nothing,
-    /// That a run is as it was left, with this digest and so many events.
-    Left(TrainRunId, Digest<Run>, u64),
+    /// That a run is as it was left, with this digest.
+    Left(TrainRunId, Digest<Run>),
+}
+
+/// An event that a write adds.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub(super) run: TrainRunId,
+    pub(super) sequence: u64,
+    pub(super) hash: Digest<Event>,
 }
 
 /// A transaction that is open.
@@ -87,6 +95,8 @@ pub(super) struct Open<'a> {
     writes: Vec<Write>,
     /// How the write leaves a run.
     leaves: Option<Run>,
+    /// The last event that the write adds.
+    adds: Option<Mark>,
     /// Whether anything failed, so that it can only be taken back.
     failed: bool,
     /// The moment of the server that a write decides by: once it had found, and locked, what was asked for last, or as it
@@ -113,6 +123,7 @@ impl<'a> Open<'a> {
             supposed: None,
             writes: Vec::new(),
             leaves: None,
+            adds: None,
             failed: false,
             moment: None,
         }
@@ -133,10 +144,9 @@ impl<'a> Open<'a> {
         self.supposed = None;
     }
 
-    /// How it leaves a run to which it adds an event, if it comes about.
-    pub(super) fn adding(&self) -> Option<Run> {
-        let before = if let Some(Supposed::Left(_, _, events)) = self.supposed { events } else { 0 };
-        self.leaves.clone().filter(|run| run.events > before)
+    /// By what it can be found, if it came about.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.adds.clone()
     }
 
     /// Goes by something that is known, unless it may not or has begun.
@@ -394,7 +404,7 @@ impl Transaction for Open<'_> {
             self.ask(async |_| Ok(()))?;
         }
         let (mut sql, mut cells) = (sql.to_owned(), cells.to_vec());
-        if let Some(Supposed::Left(_, digest, _)) = &self.supposed {
+        if let Some(Supposed::Left(_, digest)) = &self.supposed {
             cells.push(digest.to_string().into());
             sql = format!("{sql} AND digest = ${}", cells.len());
         }
@@ -406,7 +416,7 @@ impl Transaction for Open<'_> {
     fn left(&mut self, id: &TrainRunId) -> Option<Run> {
         let run = self.session.known.left(id)?.clone();
         let digest = run.row_digest().ok()?;
-        self.suppose(Supposed::Left(id.clone(), digest, run.events)).then_some(run)
+        self.suppose(Supposed::Left(id.clone(), digest)).then_some(run)
     }
 
     fn finds_nothing(&mut self) -> bool {
@@ -415,6 +425,10 @@ impl Transaction for Open<'_> {
 
     fn leaves(&mut self, run: &Run) {
         self.leaves = Some(run.clone());
+    }
+
+    fn adds(&mut self, event: &Event) {
+        self.adds = Some(Mark { run: event.run_id.clone(), sequence: event.sequence, hash: event.hash });
     }
 
     fn check(&mut self) -> Result<()> {
