@@ -5,8 +5,6 @@ use std::{borrow::Cow, ops::Range};
 use contracts::{Code, Failure, Result};
 use rayon::prelude::*;
 
-use super::staged::Values;
-
 /// Row positions ordered by code.
 pub(crate) struct Order {
     /// The rows of code `c` are `rows[starts[c]..starts[c + 1]]`.
@@ -55,6 +53,12 @@ fn starts(codes: &[u32], n_codes: usize) -> Result<Vec<usize>> {
         starts[code + 1] += starts[code];
     }
     Ok(starts)
+}
+
+/// A feature by record. A number of rows takes half the memory of any other value.
+pub(super) enum Values {
+    Counts(Vec<u32>),
+    Numbers(Vec<f64>),
 }
 
 /// Rows by entity, each entity's rows by time.

@@ -1,6 +1,17 @@
 //! The windows of one entity's places, and what its features say of them.
 
-use super::{Aggregate, Feature, Window, exact::Running, group::Group, rate, staged::BySlot, sweep};
+use super::{
+    Aggregate, Feature, Window,
+    exact::{Grid, Running},
+    group::Group,
+    rate, sweep,
+};
+
+/// The inputs by slot; nothing of those that no feature looks at.
+pub(super) struct BySlot {
+    pub(super) columns: Vec<(Grid, Vec<f64>)>,
+    pub(super) labels: Vec<Option<rate::Staged>>,
+}
 
 /// What one task holds of the entity at hand; its memory is reused from entity to entity.
 pub(super) struct Scratch<'a> {

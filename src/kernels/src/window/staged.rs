@@ -5,10 +5,8 @@ use rayon::prelude::*;
 
 use super::{
     Aggregate, Column, Feature, Inputs, Labels, Window,
-    exact::Grid,
-    group::{Grouped, Task},
-    rate,
-    scratch::Scratch,
+    group::{Grouped, Task, Values},
+    scratch::{BySlot, Scratch},
 };
 
 /// Grouped rows with the inputs of some features, by slot: nothing else has to stay in memory until they are computed.
@@ -16,18 +14,6 @@ pub struct Staged<'a> {
     grouped: Grouped,
     features: &'a [Feature],
     inputs: BySlot,
-}
-
-/// The inputs by slot; nothing of those that no feature looks at.
-pub(super) struct BySlot {
-    pub(super) columns: Vec<(Grid, Vec<f64>)>,
-    pub(super) labels: Vec<Option<rate::Staged>>,
-}
-
-/// A feature by record. A number of rows takes half the memory of any other value.
-pub(super) enum Values {
-    Counts(Vec<u32>),
-    Numbers(Vec<f64>),
 }
 
 /// What one task writes of a feature.
