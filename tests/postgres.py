@@ -9,15 +9,13 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.store.servers import free_port
+from tests.store.servers import free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,23 +107,15 @@ default_pool_size = {SHARED if mode == "transaction" else 100}
 logfile = {folder}/log
 """
         )
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen([str(program), str(settings)], **quiet, **owner) as running:
+        with (
+            tempfile.TemporaryFile() as log,
+            subprocess.Popen([str(program), str(settings)], stdout=log, stderr=log, **owner) as running,
+        ):
             try:
-                _wait_for(port, running)
+                wait_for(port, running, log)
                 yield port
             finally:
                 running.kill()
-
-
-def _wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
-    """Wait until somebody listens there."""
-    while running.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.02)
-    message = "the pooler did not start"
-    raise RuntimeError(message)
 
 
 def _owner() -> dict[str, Any]:

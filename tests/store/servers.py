@@ -107,21 +107,22 @@ def moto() -> Iterator[Server]:
         subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT) as process,
     ):
         try:
-            _wait_for(server, process, log)
+            wait_for(server.port, process, log)
             server.call("PUT", BUCKET)
             yield server
         finally:
             process.terminate()
 
 
-def _wait_for(server: Server, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    """Wait until somebody listens there; say what the process wrote where it ended or took too long."""
     deadline = time.monotonic() + 60
     while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         if process.poll() is not None or time.monotonic() > deadline:
             log.seek(0)
-            message = f"moto did not start: {log.read().decode()}"
+            message = f"{process.args!r} did not start: {log.read().decode()}"
             raise RuntimeError(message)
         time.sleep(0.05)
 
