@@ -1,7 +1,7 @@
 //! Features as bin numbers: what every tree grower works on.
 //!
 //! ```text
-//!   values of a column ──► sorted, or small whole numbers counted ──► Bins (cuts) ──► code of each value
+//!   values of a column ──► small whole numbers counted, or others in buckets ──► Bins (cuts) ──► code of each value
 //! ```
 //!
 //! Flows in: a feature matrix, NaN meaning missing. Flows out: [`Binned`], one contiguous run of codes a
@@ -11,6 +11,9 @@
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
 
+mod bounds;
+mod buckets;
+mod key;
 mod whole;
 
 use std::fmt::Debug;
@@ -18,6 +21,10 @@ use std::fmt::Debug;
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
+use self::{
+    bounds::{Stretch, bounds_of_bins},
+    buckets::{BUCKETS, Buckets},
+};
 use crate::{
     dispatch::{self, Work},
     idle::Idle,
@@ -86,18 +93,14 @@ impl Bins {
     /// bin's fair share of the rows has its own, and the others fill the remaining bins evenly, a value never
     /// being parted (the greedy rule of `GreedyFindBin` in `LightGBM`, here in integers over all rows).
     pub fn new(values: ArrayView1<'_, f64>, most: usize) -> Self {
-        Self::of_sorted(sorted_keys(&values.to_vec(), &mut Vec::new()), most)
+        let values = values.to_vec();
+        Self::of(Buckets::new(&values, &mut Vec::new()).part(&mut Vec::new()), most)
     }
 
-    /// Bins over the values that sorted keys stand for.
-    fn of_sorted(keys: &[u64], most: usize) -> Self {
-        Self::of_runs(runs_of(keys), keys.len(), most)
-    }
-
-    /// Bins over values in rising order, each with the number of its rows, `rows` in all.
-    fn of_runs(runs: impl Iterator<Item = (f64, usize)> + Clone, rows: usize, most: usize) -> Self {
+    /// Bins over values in rising order.
+    fn of(stretches: Vec<Stretch<'_>>, most: usize) -> Self {
         let mut bins = Self { lowest: Vec::new(), highest: Vec::new(), cuts: Vec::new() };
-        for [lowest, highest] in bounds_of_bins(runs, rows, most.max(1)) {
+        for [lowest, highest] in bounds_of_bins(stretches, most.max(1)) {
             bins.lowest.push(lowest);
             bins.highest.push(highest);
         }
@@ -147,87 +150,13 @@ fn midpoint(left: f64, right: f64) -> f64 {
     if left <= middle && middle < right { middle } else { left }
 }
 
-/// A number whose order among keys is that of `value` among values.
-#[inline]
-fn key(value: f64) -> u64 {
-    // Adding zero turns -0.0 into 0.0, the two being one value.
-    let bits = (value + 0.0).to_bits();
-    bits ^ ((bits as i64 >> 63) as u64 | 1 << 63)
-}
-
-/// The value that a key stands for.
-fn value(key: u64) -> f64 {
-    f64::from_bits(if key >> 63 == 1 { key ^ 1 << 63 } else { !key })
-}
-
-/// The keys of the values that are not NaN, in rising order, in the given room.
-fn sorted_keys<'r>(values: &[f64], room: &'r mut Vec<u64>) -> &'r [u64] {
-    room.clear();
-    // Without leaving any out, which the compiler widens; no number has the largest key.
-    room.extend(values.iter().map(|&value| if value.is_nan() { u64::MAX } else { key(value) }));
-    room.sort_unstable();
-    let numbers = room.partition_point(|&key| key != u64::MAX);
-    &room[..numbers]
-}
-
-/// The values that sorted keys stand for, each with the number of its rows.
-fn runs_of(sorted: &[u64]) -> impl Iterator<Item = (f64, usize)> + Clone {
-    sorted.chunk_by(|a, b| a == b).map(|run| (value(run[0]), run.len()))
-}
-
-/// The smallest and the largest value of each bin over `rows` rows; equal values are never parted.
-fn bounds_of_bins(
-    runs: impl Iterator<Item = (f64, usize)> + Clone,
-    rows: usize,
-    most: usize,
-) -> Vec<[f64; 2]> {
-    let is_heavy = |count: usize| count * most >= rows;
-    // Bins and rows left for values that are not heavy: their ratio is the size to reach.
-    let (mut bins, mut left, mut distinct, mut last) = (most, rows, 0_usize, 0.0);
-    for (value, count) in runs.clone() {
-        distinct += 1;
-        last = value;
-        if is_heavy(count) {
-            bins = bins.saturating_sub(1);
-            left -= count;
-        }
-    }
-    if distinct <= most {
-        return runs.map(|(value, _)| [value; 2]).collect();
-    }
-    let mut bounds = Vec::with_capacity(most);
-    let (mut lowest, mut size) = (None, 0);
-    let mut runs = runs.peekable();
-    while let (Some((value, count)), Some(&(_, next))) = (runs.next(), runs.peek()) {
-        let low = *lowest.get_or_insert(value);
-        if bounds.len() + 1 == most {
-            break;
-        }
-        let heavy = is_heavy(count);
-        size += count;
-        if !heavy {
-            left -= count;
-        }
-        let full = size * bins >= left + size;
-        let half_full = 2 * size * bins >= left + size;
-        if heavy || full || is_heavy(next) && half_full {
-            bounds.push([low, value]);
-            lowest = None;
-            size = 0;
-            if !heavy {
-                bins = bins.saturating_sub(1);
-            }
-        }
-    }
-    bounds.push([lowest.unwrap_or(last), last]);
-    bounds
-}
-
 /// A feature matrix as bin numbers, column by column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binned<C> {
     bins: Vec<Bins>,
-    codes: Vec<Vec<C>>,
+    /// Column after column, in one piece: the system hands out a large one in fewer and larger pages.
+    codes: Vec<C>,
+    rows: usize,
 }
 
 impl<C: BinCode> Binned<C> {
@@ -235,34 +164,37 @@ impl<C: BinCode> Binned<C> {
     /// width allows) and codes every value.
     pub fn new(features: ArrayView2<'_, f64>, most: usize) -> Self {
         let most = most.min(C::MOST_BINS);
-        let mut binned = Self { bins: Vec::new(), codes: Vec::new() };
+        let rows = features.nrows();
+        let mut codes = vec![C::from_index(0); rows * features.ncols()];
+        let mut bins = Vec::new();
         let mut copies = Vec::new();
         let idle = Idle::new();
-        for columns in features.axis_chunks_iter(Axis(1), GROUP_COLUMNS) {
-            let columns: Vec<(Bins, Vec<C>)> = contiguous(columns, &mut copies)
-                .par_iter()
-                .map(|values| {
-                    if let Some(found) = whole::bins_and_codes(values, most) {
-                        return found;
+        let groups = codes.chunks_mut((rows * GROUP_COLUMNS).max(1));
+        for (columns, codes) in features.axis_chunks_iter(Axis(1), GROUP_COLUMNS).zip(groups) {
+            let of_columns = contiguous(columns, &mut copies);
+            bins.par_extend(of_columns.par_iter().zip(codes.par_chunks_mut(rows.max(1))).map(
+                |(values, codes)| {
+                    if let Some(bins) = whole::bins_and_codes(values, most, codes) {
+                        return bins;
                     }
-                    let mut room = idle.take().unwrap_or_default();
-                    let bins = Bins::of_sorted(sorted_keys(values, &mut room), most);
-                    idle.give(room);
-                    let codes = codes_of(&bins, values);
-                    (bins, codes)
-                })
-                .collect();
-            for (bins, codes) in columns {
-                binned.bins.push(bins);
-                binned.codes.push(codes);
-            }
+                    let (mut keys, mut of) = idle.take().unwrap_or_default();
+                    let buckets = Buckets::new(values, &mut of);
+                    let bins = Bins::of(buckets.part(&mut keys), most);
+                    write_codes(&bins, &buckets, values, codes);
+                    idle.give((keys, of));
+                    bins
+                },
+            ));
         }
-        binned
+        Self { bins, codes, rows }
     }
 
     /// Gives the rows another order, the same in each column.
-    pub(crate) fn arrange(&mut self, order: impl Fn(&[C]) -> Vec<C> + Sync) {
-        self.codes.par_iter_mut().for_each(|codes| *codes = order(codes));
+    pub(crate) fn arrange(&mut self, order: impl Fn(&[C], &mut [C]) + Sync) {
+        let mut arranged = vec![C::from_index(0); self.codes.len()];
+        let columns = self.codes.par_chunks(self.rows).zip(arranged.par_chunks_mut(self.rows));
+        columns.for_each(|(codes, arranged)| order(codes, arranged));
+        self.codes = arranged;
     }
 
     /// Number of columns.
@@ -277,7 +209,7 @@ impl<C: BinCode> Binned<C> {
 
     /// The codes of one column, one a row.
     pub fn codes(&self, column: usize) -> &[C] {
-        &self.codes[column]
+        &self.codes[column * self.rows..][..self.rows]
     }
 }
 
@@ -305,23 +237,40 @@ fn contiguous<'a, 'f: 'a>(features: ArrayView2<'f, f64>, copies: &'a mut Vec<Vec
     copies.iter().map(Vec::as_slice).collect()
 }
 
-/// The code of every value of a column.
-fn codes_of<C: BinCode>(bins: &Bins, values: &[f64]) -> Vec<C> {
+/// Writes the code of every value of a column, from which bins and buckets were made.
+fn write_codes<C: BinCode>(bins: &Bins, buckets: &Buckets<'_>, values: &[f64], codes: &mut [C]) {
     if bins.cuts.len() >= NARROW {
-        return values.iter().map(|&value| C::from_index(bins.index_of(value))).collect();
+        codes.iter_mut().zip(values).for_each(|(code, &value)| *code = C::from_index(bins.index_of(value)));
+        return;
     }
-    let mut cuts = [f64::INFINITY; NARROW];
+    let mut cuts = [f64::INFINITY; 2 * NARROW];
     cuts[..bins.cuts.len()].copy_from_slice(&bins.cuts);
-    let mut codes = vec![C::from_index(0); values.len()];
-    dispatch::run(Search { bins, cuts: &cuts, values, codes: &mut codes });
-    codes
+    let (before, most) = buckets.cuts_before(&bins.cuts);
+    let first_step = (most + 1).next_power_of_two() / 2;
+    let missing = bins.missing();
+    dispatch::run(Search {
+        buckets: buckets.of,
+        before: &before,
+        first_step,
+        cuts: &cuts,
+        missing,
+        values,
+        codes,
+    });
 }
 
 /// Looks values up among the cuts, several at a time: none waits for another, and no branch is guessed.
 struct Search<'a, C> {
-    bins: &'a Bins,
+    /// The bucket of each value.
+    buckets: &'a [u16],
+    /// Cuts before each bucket.
+    before: &'a [u16; BUCKETS + 1],
+    /// Half of the smallest power of two that is more than the cuts of any bucket.
+    first_step: usize,
     /// The cuts of the bins, and infinities.
-    cuts: &'a [f64; NARROW],
+    cuts: &'a [f64; 2 * NARROW],
+    /// The code of what is missing.
+    missing: usize,
     values: &'a [f64],
     codes: &'a mut [C],
 }
@@ -331,16 +280,19 @@ impl<C: BinCode> Work for Search<'_, C> {
 
     #[inline(always)]
     fn run(self) {
-        let first_step = (self.bins.cuts.len() + 1).next_power_of_two() / 2;
-        let missing = self.bins.missing();
-        for (codes, values) in self.codes.chunks_mut(LANES).zip(self.values.chunks(LANES)) {
+        let Self { before, cuts, missing, .. } = self;
+        let rows = self.values.chunks(LANES).zip(self.buckets.chunks(LANES));
+        for (codes, (values, buckets)) in self.codes.chunks_mut(LANES).zip(rows) {
             let mut lanes = [0.0; LANES];
             lanes[..values.len()].copy_from_slice(values);
-            let mut found = [0_usize; LANES];
-            let mut step = first_step;
+            let mut found = [0; LANES];
+            for (found, &bucket) in found.iter_mut().zip(buckets) {
+                *found = usize::from(before[usize::from(bucket).min(BUCKETS)]);
+            }
+            let mut step = self.first_step;
             while step > 0 {
                 for (found, &value) in found.iter_mut().zip(&lanes) {
-                    let cut = self.cuts[found.wrapping_add(step).wrapping_sub(1) % NARROW];
+                    let cut = cuts[found.wrapping_add(step).wrapping_sub(1) % (2 * NARROW)];
                     *found = found.wrapping_add(if cut < value { step } else { 0 });
                 }
                 step /= 2;

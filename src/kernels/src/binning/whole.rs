@@ -5,7 +5,7 @@
 
 #![allow(clippy::inline_always, reason = "loops are compiled with the instructions of their caller")]
 
-use super::{BinCode, Bins};
+use super::{BinCode, Bins, bounds::Stretch};
 use crate::dispatch::{self, Work};
 
 /// Whole numbers that are counted: those from 0 to below this.
@@ -19,22 +19,21 @@ const LANES: usize = 4;
 /// 2^52: adding it leaves a small whole number in the low bits.
 const WHOLE: f64 = 4_503_599_627_370_496.0;
 
-/// The bins of a column, at most `most`, and the code of each of its values.
-pub(super) fn bins_and_codes<C: BinCode>(values: &[f64], most: usize) -> Option<(Bins, Vec<C>)> {
+/// The bins of a column, at most `most`; writes the code of each of its values.
+pub(super) fn bins_and_codes<C: BinCode>(values: &[f64], most: usize, found: &mut [C]) -> Option<Bins> {
     let counts = counts(values)?;
-    let runs = (0_u16..).map(f64::from).zip(&counts).filter(|&(_, &count)| count > 0);
-    let rows = counts.iter().fold(0, |rows, &count| rows + count as usize);
-    let bins = Bins::of_runs(runs.map(|(number, &count)| (number, count as usize)), rows, most);
+    let numbers = (0_u16..).map(f64::from).zip(&counts).filter(|&(_, &count)| count > 0);
+    let bins =
+        Bins::of(numbers.map(|(number, &count)| Stretch::Value(number, count as usize)).collect(), most);
     let mut codes: Vec<C> =
         (0_u16..MISSING).map(|number| C::from_index(bins.index_of(f64::from(number)))).collect();
     codes.push(C::from_index(bins.missing()));
-    let mut found = Vec::with_capacity(values.len());
     let mut places = [0; BLOCK_ROWS];
-    for values in values.chunks(BLOCK_ROWS) {
+    for (found, values) in found.chunks_mut(BLOCK_ROWS).zip(values.chunks(BLOCK_ROWS)) {
         dispatch::run(Places { values, places: &mut places });
-        found.extend(places[..values.len()].iter().map(|&place| codes[usize::from(place)]));
+        found.iter_mut().zip(&places).for_each(|(found, &place)| *found = codes[usize::from(place)]);
     }
-    Some((bins, found))
+    Some(bins)
 }
 
 /// How often each number is there, if all are small whole numbers or missing.
@@ -82,14 +81,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::binning::{codes_of, sorted_keys};
+    use crate::binning::{Buckets, write_codes};
 
     #[test]
     fn other_numbers_are_left_to_sorting() {
         for other in [-1.0, 0.5, 4_096.0, 1e300, f64::MIN_POSITIVE] {
             let mut values = vec![3.0; 3_000];
             values[2_999] = other;
-            assert_eq!(bins_and_codes::<u8>(&values, 255), None, "{other}");
+            assert_eq!(bins_and_codes(&values, 255, &mut [0_u8; 3_000]), None, "{other}");
         }
     }
 
@@ -107,9 +106,13 @@ mod tests {
                 _ => f64::from(number % width),
             };
             let values: Vec<f64> = numbers.into_iter().map(value).collect();
-            let bins = Bins::of_sorted(sorted_keys(&values, &mut Vec::new()), most);
-            let codes: Vec<u8> = codes_of(&bins, &values);
-            prop_assert_eq!(bins_and_codes(&values, most), Some((bins, codes)));
+            let mut room = Vec::new();
+            let buckets = Buckets::new(&values, &mut room);
+            let bins = Bins::of(buckets.part(&mut Vec::new()), most);
+            let (mut codes, mut counted) = (vec![0_u8; values.len()], vec![0; values.len()]);
+            write_codes(&bins, &buckets, &values, &mut codes);
+            prop_assert_eq!(bins_and_codes(&values, most, &mut counted), Some(bins));
+            prop_assert_eq!(counted, codes);
         }
     }
 }

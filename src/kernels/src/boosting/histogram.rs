@@ -51,7 +51,7 @@ impl Codes {
     /// Puts the rows in order and lays the codes out by row as well.
     pub(super) fn new(mut binned: Binned<u8>) -> Self {
         let (order, runs) = Order::new(&binned);
-        binned.arrange(|codes| order.arrange(codes));
+        binned.arrange(|codes, arranged| order.arrange_into(codes, arranged));
         // Few additions are made there, so that many codes do not matter.
         let mut shared = bundles(&binned, &runs.leading, MOST_SHARED_CODES);
         shared.truncate(SHARED);

@@ -77,6 +77,11 @@ impl Order {
         self.rows[place] as usize
     }
 
+    /// Writes what belongs to each row in this order.
+    pub(super) fn arrange_into<T: Copy + Send + Sync>(&self, of_rows: &[T], arranged: &mut [T]) {
+        arranged.par_iter_mut().zip(&self.rows).for_each(|(place, &row)| *place = of_rows[row as usize]);
+    }
+
     /// What belongs to each row, in this order.
     pub(super) fn arrange<T: Copy + Send + Sync>(&self, of_rows: &[T]) -> Vec<T> {
         self.rows.par_iter().map(|&row| of_rows[row as usize]).collect()
