@@ -16,6 +16,7 @@ use parquet::arrow::{
 use rayon::prelude::*;
 
 use super::{
+    encoded::Encoded,
     ids::{Ids, Texts},
     layout::{self, OUTCOMES},
     parquet_guard::{guarded, vet_footer, vet_pages},
@@ -24,7 +25,7 @@ use super::{
 
 /// Rows decoded at a time: few enough that the columns of a batch stay in a core's second cache until they are looked at
 /// and taken over, so that nothing but the values that stay is written to memory.
-const BATCH_ROWS: usize = 1 << 13;
+pub(super) const BATCH_ROWS: usize = 1 << 13;
 
 /// The columns of a manifest that a reader needs.
 #[derive(Debug, Clone)]
@@ -58,21 +59,21 @@ pub struct Moments<'a> {
 /// Looks at each row once, in no order.
 pub type Look<'a> = &'a (dyn Fn(&Moments<'_>) + Sync);
 
-/// The needed columns of some rows.
+/// The needed columns of some rows, without their features.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) event_ids: Ids,
     pub(super) event_time: Vec<i64>,
     pub(super) label: Vec<Option<bool>>,
     pub(super) label_outcome: Vec<LabelOutcome>,
-    pub(super) features: Vec<Vec<f64>>,
     pub(super) entities: Vec<Ids>,
     pub(super) slices: Vec<Vec<f64>>,
     pub(super) weights: Option<Vec<f64>>,
 }
 
 impl<'a> Needed<'a> {
-    fn all(&self) -> impl Iterator<Item = &'a Column> {
+    /// All but the features.
+    fn of_rows(&self) -> impl Iterator<Item = &'a Column> {
         let fixed = [
             self.event_id,
             self.event_time,
@@ -81,13 +82,13 @@ impl<'a> Needed<'a> {
             self.label_outcome,
             self.label_observed_time,
         ];
-        let lists = [&self.features, &self.entities, &self.slices].into_iter().flatten().copied();
+        let lists = [&self.entities, &self.slices].into_iter().flatten().copied();
         fixed.into_iter().chain(lists.collect::<Vec<_>>()).chain(self.weight)
     }
 }
 
-/// Reads the needed columns of a partition whose bytes are those that the manifest pins, a part for each of its row
-/// groups, which are decoded side by side.
+/// Reads the needed columns of a partition whose bytes are those that the manifest pins: a part for each of its row
+/// groups, which are decoded side by side, and the features still encoded.
 ///
 /// Refuses with `PARTITION_INVALID` whatever is not exactly what the manifest says: columns, types, which may
 /// be null, rows, event times, outcomes, and labels that do not agree with their outcome.
@@ -97,7 +98,7 @@ pub(super) fn decode(
     needed: &Needed<'_>,
     bytes: Vec<u8>,
     look: Look<'_>,
-) -> Result<Vec<Part>> {
+) -> Result<(Vec<Part>, Encoded)> {
     let place = entry.uri.as_str();
     if bytes.len() as u64 != entry.bytes {
         return Err(invalid(place, &format!("{} bytes", entry.bytes), &format!("{}", bytes.len())));
@@ -112,10 +113,12 @@ pub(super) fn decode(
     if u64::try_from(rows).is_ok_and(|rows| rows != entry.rows) {
         return Err(invalid(place, &format!("{} rows", entry.rows), &format!("{rows}")));
     }
-    let positions = needed.all().filter_map(|column| metadata.schema().index_of(column.name.as_str()).ok());
-    let positions: Vec<usize> = positions.collect();
-    vet_pages(&bytes, metadata.metadata(), &positions).map_err(damaged)?;
-    let mask = ProjectionMask::roots(metadata.parquet_schema(), positions);
+    let position = |column: &Column| metadata.schema().index_of(column.name.as_str()).ok();
+    let of_rows: Vec<usize> = needed.of_rows().filter_map(position).collect();
+    let features = needed.features.iter().copied().filter_map(position);
+    let all: Vec<usize> = of_rows.iter().copied().chain(features).collect();
+    vet_pages(&bytes, metadata.metadata(), &all).map_err(damaged)?;
+    let mask = ProjectionMask::roots(metadata.parquet_schema(), of_rows);
     let group = |group: usize| {
         let mut reader = guarded(damaged, || {
             ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
@@ -129,9 +132,7 @@ pub(super) fn decode(
         let mut part = Part::new(needed, usize::try_from(rows).unwrap_or_default());
         while let Some(batch) = guarded(damaged, || reader.next().transpose().map_err(Into::into))? {
             let before = part.event_time.len();
-            let said = part.append(needed, &batch).map_err(|(column, expected)| {
-                invalid(&format!("{place}/{}", column.name), expected, "other values")
-            })?;
+            let said = part.append(needed, &batch).map_err(|wrong| invalid_column(place, wrong))?;
             let moments = said.moments(&part, before);
             require(entry, &moments, &part.label_outcome[before..])?;
             look(&moments);
@@ -146,11 +147,15 @@ pub(super) fn decode(
     if decoded as u64 != entry.rows {
         return Err(invalid(place, &format!("{} rows", entry.rows), &format!("{decoded}")));
     }
-    Ok(parts)
+    Ok((parts, Encoded::new(place, bytes, metadata, &needed.features)))
 }
 
-fn invalid(place: &str, expected: &str, found: &str) -> Failure {
+pub(super) fn invalid(place: &str, expected: &str, found: &str) -> Failure {
     Failure::at(Code::PartitionInvalid, place, expected, found)
+}
+
+pub(super) fn invalid_column(place: &str, (column, expected): Wrong<'_>) -> Failure {
+    invalid(&format!("{place}/{}", column.name), expected, "other values")
 }
 
 fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Result<()> {
@@ -163,7 +168,7 @@ fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Re
 }
 
 /// A column and what its values should have been.
-type Wrong<'a> = (&'a Column, &'static str);
+pub(super) type Wrong<'a> = (&'a Column, &'static str);
 
 impl Part {
     /// Without rows, and with room for so many.
@@ -172,15 +177,13 @@ impl Part {
             ColumnType::Utf8 => Ids::Text(Texts::default()),
             _ => Ids::Int(Vec::with_capacity(rows)),
         };
-        let numbers = |columns: &[&Column]| columns.iter().map(|_| Vec::with_capacity(rows)).collect();
         Self {
             event_ids: ids(needed.event_id),
             event_time: Vec::with_capacity(rows),
             label: Vec::with_capacity(rows),
             label_outcome: Vec::with_capacity(rows),
-            features: numbers(&needed.features),
             entities: needed.entities.iter().map(|column| ids(column)).collect(),
-            slices: numbers(&needed.slices),
+            slices: needed.slices.iter().map(|_| Vec::with_capacity(rows)).collect(),
             weights: needed.weight.map(|_| Vec::with_capacity(rows)),
         }
     }
@@ -194,10 +197,9 @@ impl Part {
         for (ids, column) in self.entities.iter_mut().zip(&needed.entities) {
             append_ids(ids, column, batch)?;
         }
-        let features = self.features.iter_mut().zip(&needed.features);
         let slices = self.slices.iter_mut().zip(&needed.slices);
-        for (to, column) in features.chain(slices).chain(self.weights.iter_mut().zip(&needed.weight)) {
-            append_numbers(to, column, array(column, batch)?)?;
+        for (to, column) in slices.chain(self.weights.iter_mut().zip(&needed.weight)) {
+            to.extend_from_slice(numbers(column, batch, &mut Vec::new())?);
         }
         Ok(Said {
             feature_asof: times(needed.feature_asof, batch)?.clone(),
@@ -279,19 +281,23 @@ fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Res
     Ok(())
 }
 
-fn append_numbers<'a>(to: &mut Vec<f64>, column: &'a Column, array: &Float64Array) -> Result<(), Wrong<'a>> {
+/// The numbers of a column, NaN where there is none: where they are, or in the room given.
+pub(super) fn numbers<'a, 'b>(
+    column: &'a Column,
+    batch: &'b RecordBatch,
+    room: &'b mut Vec<f64>,
+) -> Result<&'b [f64], Wrong<'a>> {
+    let array: &Float64Array = array(column, batch)?;
     let infinite = Err((column, "finite numbers, or null"));
     if array.null_count() == 0 {
         // Without a branch for each number, so that several are looked at together.
-        if !array.values().iter().fold(true, |finite, number| finite & number.is_finite()) {
-            return infinite;
-        }
-        to.extend_from_slice(array.values());
-        return Ok(());
+        let finite = array.values().iter().fold(true, |finite, number| finite & number.is_finite());
+        return if finite { Ok(array.values()) } else { infinite };
     }
     if array.iter().flatten().any(|value| !value.is_finite()) {
         return infinite;
     }
-    to.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
-    Ok(())
+    room.clear();
+    room.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
+    Ok(room)
 }

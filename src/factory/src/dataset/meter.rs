@@ -14,7 +14,12 @@ pub(super) struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     pub(super) fn new(progress: &'a dyn Progress, total: u64) -> Self {
-        Self { progress, done: AtomicU64::new(0), total }
+        Self::after(0, progress, total)
+    }
+
+    /// Where so many rows are done.
+    pub(super) fn after(done: u64, progress: &'a dyn Progress, total: u64) -> Self {
+        Self { progress, done: AtomicU64::new(done), total }
     }
 
     /// Tells that `rows` more are done; an error says that the work should stop.

@@ -21,7 +21,9 @@
 
 mod build;
 mod columns;
+mod cut;
 mod decode;
+mod encoded;
 mod events;
 mod features;
 mod ids;
@@ -45,13 +47,14 @@ mod thrift;
 mod windowed;
 
 pub use build::{Built, Sources, build};
+pub use cut::Features;
 pub use decode::{Look, Moments};
 pub use ids::{Ids, Texts};
 pub use in_memory::{AsofSpec, ResolveSpec, asof_join, compute_features, resolve_labels};
 pub use read::{Selection, read};
 pub use source::Source;
 pub use spec::{DatasetSpec, FeatureSpec, LabelSpec, default_partition_rows};
-pub use table::{Features, LabelOutcome, Rows, Table};
+pub use table::{LabelOutcome, Rows, Table};
 
 #[cfg(test)]
 mod tests;

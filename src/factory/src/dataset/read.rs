@@ -11,11 +11,12 @@ use kernels::Progress;
 use rayon::prelude::*;
 
 use super::{
+    cut::Features,
     decode::{Look, Needed, Part, decode},
     events::pick,
     ids::Ids,
     meter::Meter,
-    table::{Features, Table},
+    table::Table,
 };
 use crate::store::{self, Store};
 
@@ -30,12 +31,13 @@ pub struct Selection {
     pub slices: Vec<ColumnName>,
 }
 
-/// Reads all rows of the manifests as one table, in the order of the event ids, and their features.
+/// Reads all rows of the manifests as one table, in the order of the event ids, and their features, which stay encoded
+/// until they are cut.
 ///
 /// Refuses with `DATASET_EMPTY` (no manifest), `FEATURE_SCHEMA_INCOMPATIBLE` (a feature that is not there, or
 /// ids or weights that differ between manifests), `COLUMN_MISSING` (an entity or slice that is not there),
 /// `PARTITION_UNRESOLVED`, `PARTITION_DIGEST_MISMATCH`, `PARTITION_INVALID`, `DUPLICATE_EVENT` and
-/// `RESOURCE_EXHAUSTED` (2^32 rows). Progress counts rows. `look` is shown each row once, as it is decoded; what it saw
+/// `RESOURCE_EXHAUSTED` (2^32 rows). Progress counts each row twice: read, and its features cut. `look` is shown each row once, as it is decoded; what it saw
 /// counts where the read succeeds.
 pub fn read(
     store: &dyn Store,
@@ -55,7 +57,7 @@ pub fn read(
         let found = format!("{rows} rows");
         return Err(Failure::at(Code::ResourceExhausted, "dataset_manifests", "fewer than 2^32 rows", found));
     }
-    let meter = Meter::new(progress, rows);
+    let meter = Meter::new(progress, 2 * rows);
     let parts = tasks
         .par_iter()
         .map(|(manifest, entry, needed)| {
@@ -63,10 +65,11 @@ pub fn read(
             meter.advance(entry.rows)?;
             Ok(parts)
         })
-        .collect::<Vec<Result<Vec<Part>>>>();
+        .collect::<Vec<Result<_>>>();
     // Collected before the first failure is looked for: the one told is the first by position, not by time.
-    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
-    join(parts.into_iter().flatten().collect(), selection)
+    let (parts, encoded): (Vec<_>, _) = parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let (table, order) = join(parts.into_iter().flatten().collect(), selection)?;
+    Ok((table, Features { columns: selection.features.len(), parts: encoded, order }))
 }
 
 fn needed<'a>(manifest: &'a DatasetManifest, selection: &Selection) -> Result<Needed<'a>> {
@@ -116,8 +119,8 @@ fn require_alike<'a>(mut all: impl Iterator<Item = &'a Needed<'a>>) -> Result<()
     Err(Failure::at(Code::FeatureSchemaIncompatible, "dataset_manifests", asked, "a mixture"))
 }
 
-fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<(Table, Features)> {
-    let groups = parts.iter().map(|part| part.event_time.len()).collect();
+/// The table, and for each of its rows the place where it was, if these are not the same.
+fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<(Table, Option<Vec<u32>>)> {
     let ids = joined_ids(&mut parts, |part| &mut part.event_ids);
     let order = Order::of(&ids);
     let event_ids = order.of_ids(ids);
@@ -126,9 +129,6 @@ fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<(Table, Features)
         let found = format!("{repeated} repetitions");
         return Err(Failure::at(Code::DuplicateEvent, "dataset_manifests", "each event once", found));
     }
-    let columns = (0..selection.features.len())
-        .map(|index| parts.iter_mut().map(|part| std::mem::take(&mut part.features[index])).collect())
-        .collect();
     let mut entities = BTreeMap::new();
     for (index, name) in selection.entities.iter().enumerate() {
         let ids = order.of_ids(joined_ids(&mut parts, |part| &mut part.entities[index]));
@@ -148,7 +148,7 @@ fn join(mut parts: Vec<Part>, selection: &Selection) -> Result<(Table, Features)
         slices,
         weights: weights.map(|weights| order.of_values(weights.concat())),
     };
-    Ok((table, Features { columns, groups, order: order.rows }))
+    Ok((table, order.rows))
 }
 
 /// Brings columns into the order of the event ids.
@@ -159,8 +159,7 @@ struct Order {
 
 impl Order {
     fn of(ids: &Ids) -> Self {
-        let rows = ids.order();
-        Self { rows: (!rows.is_sorted()).then_some(rows) }
+        Self { rows: (!ids.is_sorted()).then(|| ids.order()) }
     }
 
     fn of_ids(&self, ids: Ids) -> Ids {

@@ -1,14 +1,9 @@
-//! A dataset in memory, as training, guards and evaluation take it: what each row says of itself, and its features.
+//! A dataset in memory, as training, guards and evaluation take it: what each row says of itself.
 
 use std::collections::BTreeMap;
 
-use contracts::names::ColumnName;
-use rayon::prelude::*;
-
 use super::{events::pick, ids::Ids};
-
-/// Values of a window that one thread writes at least: fewer are not worth another.
-const TOGETHER: usize = 1 << 14;
+use contracts::names::ColumnName;
 
 /// Why a label is known or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,65 +74,6 @@ impl Table {
             slices: picked(&self.slices, rows),
             weights: self.weights.as_ref().map(|weights| pick(weights, rows)),
         }
-    }
-}
-
-/// The features of a [`Table`]'s rows, as they were decoded, until windows are cut out of them; NaN is missing.
-///
-/// Joining row groups first would write each value once more, into memory that the system has to clear for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Features {
-    /// By column as asked for, then by row group.
-    pub(super) columns: Vec<Vec<Vec<f64>>>,
-    /// Rows of each group.
-    pub(super) groups: Vec<usize>,
-    /// For each row of the table its place among all groups' rows; none where that is the same.
-    pub(super) order: Option<Vec<u32>>,
-}
-
-impl Features {
-    /// Number of features.
-    pub const fn columns(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// Cuts out the rows named, in the order named: for each window its values column by column, a row each.
-    ///
-    /// A feature is let go of as soon as it is cut, so that no more than one stands in memory twice.
-    #[must_use]
-    pub fn cut<const N: usize>(self, windows: [&[u32]; N]) -> [Vec<f64>; N] {
-        let places = windows.map(|rows| self.places(rows));
-        let mut cut = windows.map(|rows| Vec::with_capacity(rows.len() * self.columns.len()));
-        for groups in self.columns {
-            for (window, places) in cut.iter_mut().zip(&places) {
-                let values = places.par_iter().with_min_len(TOGETHER);
-                window.par_extend(values.map(|&(group, row)| groups[group as usize][row as usize]));
-            }
-        }
-        cut
-    }
-
-    /// Group and place within it of each of these rows.
-    fn places(&self, rows: &[u32]) -> Vec<(u32, u32)> {
-        let ends: Vec<usize> = self
-            .groups
-            .iter()
-            .scan(0, |end, rows| {
-                *end += rows;
-                Some(*end)
-            })
-            .collect();
-        // Most rows stand in the group of the row before.
-        let (mut group, mut present) = (0, 0..0);
-        let place = |&row: &u32| {
-            let place = self.order.as_ref().map_or(row, |order| order[row as usize]) as usize;
-            if !present.contains(&place) {
-                group = ends.partition_point(|end| *end <= place);
-                present = ends[group] - self.groups[group]..ends[group];
-            }
-            (group as u32, (place - present.start) as u32)
-        };
-        rows.iter().map(place).collect()
     }
 }
 

@@ -68,7 +68,7 @@ fn looked_at(
     let (table, features) =
         dataset::read(store, resolved.manifests(), &selection, progress, &|moments| seen.look(moments))?;
     seen.check(table.rows(), &mut audit)?;
-    let windows = windows::split(plan, &table, &mut audit)?.cut(table, features)?;
+    let windows = windows::split(plan, &table, &mut audit)?.cut(plan, table, features, progress)?;
     rows::check_features(plan, &windows.train, &mut audit)?;
     Ok(Guarded { windows, audit: audit.0, resolved })
 }

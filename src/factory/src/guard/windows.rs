@@ -8,7 +8,10 @@ use contracts::{
     time::{DAY, TimeWindow, Timestamp},
     training_config::UnknownLabels,
 };
-use kernels::metric::{EntityDays, KnownPositives};
+use kernels::{
+    Progress,
+    metric::{EntityDays, KnownPositives},
+};
 use ndarray::{Array2, ShapeBuilder};
 
 use super::Audit;
@@ -42,15 +45,29 @@ pub struct Windows<W = Window> {
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) rows: Vec<u32>,
+    /// Whether each is positive.
+    positive: Vec<bool>,
     counts: WindowRows,
 }
 
 impl Chosen {
-    /// Whether each row is positive.
-    pub(super) fn positive(&self, table: &Table) -> Vec<bool> {
-        self.rows.iter().map(|&row| table.label[row as usize] == Some(true)).collect()
+    /// Rows of a window, in which both classes have to stand.
+    fn new(name: &str, table: &Table, window: Inside) -> Result<Self> {
+        let Inside { rows, left_out } = window;
+        let positive: Vec<bool> = rows.iter().map(|&row| table.label[row as usize] == Some(true)).collect();
+        let found = positives(name, &positive)?;
+        let counts = WindowRows { rows: rows.len() as u64, positive: found as u64, ..left_out };
+        Ok(Self { rows, positive, counts })
     }
+}
 
+/// Rows inside a window whose label is known, and how many others there are.
+struct Inside {
+    rows: Vec<u32>,
+    left_out: WindowRows,
+}
+
+impl Inside {
     /// The entity of each row.
     fn entities(&self, table: &Table, column: &ColumnName) -> Result<Vec<u64>> {
         let codes = entity(table, column)?;
@@ -59,22 +76,30 @@ impl Chosen {
 }
 
 impl Windows<Chosen> {
-    /// Cuts the windows out of the table and its features, of which nothing else is left.
+    /// Cuts the windows out of the table and its features, of which nothing else is left. Slices that are features are
+    /// taken from these: each column is decoded once.
     #[allow(clippy::needless_pass_by_value, reason = "what no window holds is not kept")]
-    pub(super) fn cut(self, table: Table, features: Features) -> Result<Windows> {
+    pub(super) fn cut(
+        self,
+        plan: &ResolvedTrainPlan,
+        table: Table,
+        features: Features,
+        progress: &dyn Progress,
+    ) -> Result<Windows> {
         let Self { train, validation, test } = self;
         let stops: &[u32] = validation.as_ref().map_or(&[], |chosen| &chosen.rows);
         let columns = features.columns();
-        let [fitted, stopping, judging] = features.cut([&train.rows, stops, &test.rows]);
+        let [fitted, stopping, judging] = features.cut([&train.rows, stops, &test.rows], progress)?;
+        let sliced: Vec<_> = slices(plan)
+            .filter_map(|name| Some((name, plan.features.iter().position(|feature| feature == name)?)))
+            .collect();
         let window = |chosen: Chosen, values| -> Result<Window> {
-            let features = Array2::from_shape_vec((chosen.rows.len(), columns).f(), values);
-            Ok(Window {
-                rows: table.pick(&chosen.rows),
-                features: features
-                    .map_err(|_| Failure::new(Code::InternalError, "a window of another shape"))?,
-                positive: chosen.positive(&table),
-                counts: chosen.counts,
-            })
+            let features = Array2::from_shape_vec((chosen.rows.len(), columns).f(), values)
+                .map_err(|_| Failure::new(Code::InternalError, "a window of another shape"))?;
+            let mut rows = table.pick(&chosen.rows);
+            let of_features = sliced.iter().map(|&(name, at)| (name.clone(), features.column(at).to_vec()));
+            rows.slices.extend(of_features);
+            Ok(Window { rows, features, positive: chosen.positive, counts: chosen.counts })
         };
         Ok(Windows {
             train: window(train, fitted)?,
@@ -100,8 +125,12 @@ pub(super) fn selection(plan: &ResolvedTrainPlan) -> Selection {
     Selection {
         features: plan.features.clone(),
         entities,
-        slices: config.evaluation.slices.iter().map(|slice| slice.column.clone()).collect(),
+        slices: slices(plan).filter(|name| !plan.features.contains(name)).cloned().collect(),
     }
+}
+
+fn slices(plan: &ResolvedTrainPlan) -> impl Iterator<Item = &ColumnName> {
+    plan.training_config.evaluation.slices.iter().map(|slice| &slice.column)
 }
 
 /// Splits the table by time.
@@ -117,43 +146,41 @@ pub(super) fn split(plan: &ResolvedTrainPlan, table: &Table, audit: &mut Audit) 
     }
     if let Some(known) = &config.evaluation.known_positives {
         let (rows, removed) = remaining(table, known, config.split.train.start, &test)?;
-        test.counts.known_positive = removed;
+        test.left_out.known_positive = removed;
         test.rows = rows;
     }
-    for (name, window) in
-        [("train", Some(&train)), ("validation", validation.as_ref()), ("test", Some(&test))]
-    {
-        if let Some(window) = window {
-            check_classes(name, &window.positive(table))?;
-        }
-    }
-    let count = |mut window: Chosen| {
-        window.counts.rows = window.rows.len() as u64;
-        window.counts.positive = window.positive(table).iter().filter(|&&positive| positive).count() as u64;
-        window
-    };
-    Ok(Windows { train: count(train), validation: validation.map(count), test: count(test) })
+    let chosen = |name: &str, window| Chosen::new(name, table, window);
+    Ok(Windows {
+        train: chosen("train", train)?,
+        validation: validation.map(|window| chosen("validation", window)).transpose()?,
+        test: chosen("test", test)?,
+    })
 }
 
-fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) -> Result<Chosen> {
-    let inside = |&row: &usize| window.contains(Timestamp::from_nanoseconds(table.event_time[row]));
-    let (known, other): (Vec<u32>, Vec<u32>) = (0..table.rows())
-        .filter(inside)
-        .map(|row| row as u32)
-        .partition(|&row| table.label[row as usize].is_some());
-    if unknown == UnknownLabels::Refuse && !other.is_empty() {
+fn take(name: &str, window: &TimeWindow, unknown: UnknownLabels, table: &Table) -> Result<Inside> {
+    let times = window.start.nanoseconds()..window.end.nanoseconds();
+    let (mut rows, mut other) = (Vec::new(), 0);
+    for (row, (time, label)) in (0..).zip(table.event_time.iter().zip(&table.label)) {
+        match label {
+            _ if !times.contains(time) => {}
+            Some(_) => rows.push(row),
+            None => other += 1,
+        }
+    }
+    if unknown == UnknownLabels::Refuse && other > 0 {
         return Err(Failure::at(
             Code::LabelImmature,
             format!("/split/{name}"),
             "a known label on every row",
-            format!("{} rows without", other.len()),
+            format!("{other} rows without"),
         ));
     }
-    let counts = WindowRows { rows: 0, positive: 0, unknown_label: other.len() as u64, known_positive: 0 };
-    Ok(Chosen { rows: known, counts })
+    let left_out = WindowRows { rows: 0, positive: 0, unknown_label: other, known_positive: 0 };
+    Ok(Inside { rows, left_out })
 }
 
-fn check_classes(name: &str, positive: &[bool]) -> Result<()> {
+/// How many rows are positive, where not all are, and some.
+fn positives(name: &str, positive: &[bool]) -> Result<usize> {
     let found = positive.iter().filter(|&&positive| positive).count();
     if positive.is_empty() {
         return Err(Failure::at(
@@ -171,10 +198,10 @@ fn check_classes(name: &str, positive: &[bool]) -> Result<()> {
             format!("{found} positive of {} rows", positive.len()),
         ));
     }
-    Ok(())
+    Ok(found)
 }
 
-fn check_disjoint(table: &Table, column: &ColumnName, train: &Chosen, test: &Chosen) -> Result<()> {
+fn check_disjoint(table: &Table, column: &ColumnName, train: &Inside, test: &Inside) -> Result<()> {
     let mut fitted = train.entities(table, column)?;
     fitted.sort_unstable();
     fitted.dedup();
@@ -196,7 +223,7 @@ fn remaining(
     table: &Table,
     known: &contracts::training_config::KnownPositives,
     train_start: Timestamp,
-    test: &Chosen,
+    test: &Inside,
 ) -> Result<(Vec<u32>, u64)> {
     let codes: Vec<u64> = entity(table, &known.entity)?.iter().map(|&code| u64::from(code)).collect();
     let days: Vec<i64> = table.event_time.iter().map(|time| time.div_euclid(DAY)).collect();

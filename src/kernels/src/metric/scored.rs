@@ -35,7 +35,8 @@ impl<'a> Scored<'a> {
             }
         }
         below_row_limit("scores", rows)?;
-        if !scores.iter().all(|score| score.is_finite()) {
+        // Without leaving early, so that several are looked at together: most scores are all finite.
+        if !scores.iter().fold(true, |finite, score| finite & score.is_finite()) {
             return Err(Failure::at(Code::NonFiniteInput, "scores", "finite numbers", "NaN or an infinity"));
         }
         if !weights.unwrap_or_default().iter().all(|weight| *weight == 0.0 || WEIGHTS.contains(weight)) {

@@ -45,7 +45,7 @@ pub(super) fn read_whole(
 ) -> Result<(Table, Array2<f64>)> {
     let (table, features) = read(store, manifests, selection, &Silent, &|_| {})?;
     let all: Vec<u32> = (0..table.rows() as u32).collect();
-    let [values] = features.cut([&all]);
+    let [values] = features.cut([&all], &Silent)?;
     let shape = (all.len(), selection.features.len());
     Ok((table, Array2::from_shape_vec(shape.f(), values).unwrap()))
 }

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use contracts::{
     Checked, Code, artifacts::Partition, dataset_manifest::DatasetManifest, identity::ids::DatasetManifestId,
 };
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use proptest::prelude::*;
 
 use super::*;
@@ -144,36 +146,40 @@ fn a_selection_of_rows_keeps_their_values_and_entity_numbers() {
     assert_eq!(features.dim(), (80, everything().features.len()));
 }
 
-proptest! {
-    #[test]
-    fn windows_hold_what_rows_joined_first_would(
-        groups in prop::collection::vec(0_usize..6, 1..5),
-        moved in any::<bool>(),
-        picks in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..20), 2),
-    ) {
-        let rows: usize = groups.iter().sum();
-        prop_assume!(rows > 0);
-        let column = |first: f64| -> Vec<f64> { (0..rows).map(|row| first + row as f64).collect() };
-        let whole = [column(0.0), column(100.0)];
-        let apart = |values: &Vec<f64>| -> Vec<Vec<f64>> {
-            let mut values = values.iter().copied();
-            groups.iter().map(|rows| values.by_ref().take(*rows).collect()).collect()
-        };
-        let order: Vec<u32> = (0..rows as u32).rev().collect();
-        let features = Features {
-            columns: whole.iter().map(apart).collect(),
-            groups: groups.clone(),
-            order: moved.then(|| order.clone()),
-        };
-        let windows: Vec<Vec<u32>> =
-            picks.iter().map(|picks| picks.iter().map(|pick| pick.index(rows) as u32).collect()).collect();
-        let cut = features.cut([&windows[0], &windows[1]]);
-        for (cut, window) in cut.iter().zip(&windows) {
-            let source = |row: &u32| if moved { order[*row as usize] } else { *row };
-            let expected = whole.iter().flat_map(|column| window.iter().map(|row| column[source(row) as usize]));
-            prop_assert_eq!(cut, &expected.collect::<Vec<_>>());
+/// Of a few columns of a file only their bytes are kept; of most of it, the whole.
+#[test]
+fn how_much_of_a_file_is_asked_for_does_not_show() {
+    let place = Place::new();
+    let manifest = [built(&place, 300).manifest];
+    let (_, all) = read_whole(&place.store, &manifest, &everything()).unwrap();
+    for (at, feature) in everything().features.into_iter().enumerate() {
+        let selection = Selection { features: vec![feature], ..Selection::default() };
+        let (_, one) = read_whole(&place.store, &manifest, &selection).unwrap();
+        assert_eq!(one.dim(), (300, 1));
+        let bits = |column: ndarray::ArrayView1<'_, f64>| column.mapv(f64::to_bits);
+        assert_eq!(bits(one.column(0)), bits(all.column(at)));
+    }
+}
+
+#[test]
+fn progress_counts_each_row_as_it_is_read_and_as_it_is_cut() {
+    struct Steps(Mutex<Vec<(u64, u64)>>);
+    impl kernels::Progress for Steps {
+        fn step(&self, done: u64, total: u64) -> Result<()> {
+            self.0.lock().unwrap().push((done, total));
+            if done > 200 { Err(Failure::new(Code::LeaseLost, "stopped")) } else { Ok(()) }
         }
     }
+    let place = Place::new();
+    let manifest = built(&place, 120).manifest;
+    let steps = Steps(Mutex::default());
+    let (_, features) = read(&place.store, &[manifest], &everything(), &steps, &|_| {}).unwrap();
+    let before = steps.0.lock().unwrap().len();
+    assert_eq!(features.cut([&[0]], &steps).unwrap_err().code, Code::LeaseLost);
+    let steps = steps.0.into_inner().unwrap();
+    assert_eq!(steps[..before].iter().max(), Some(&(120, 240)));
+    assert!(steps.len() > before);
+    assert!(steps[before..].iter().is_sorted());
 }
 
 #[test]
@@ -273,6 +279,52 @@ fn a_partition_that_is_not_what_its_manifest_says_is_refused() {
     assert_eq!(fails(earlier), Code::PartitionInvalid);
 }
 
+/// The manifest with other bytes in the place of its first partition, pinned by their digest.
+fn replaced(place: &Place, manifest: &Checked<DatasetManifest>, bytes: &[u8]) -> Checked<DatasetManifest> {
+    let key = ObjectKey::new("run-1/replaced").unwrap();
+    let reference = store::write_once::<Partition>(&place.store, &key, bytes).unwrap();
+    forged(manifest, |manifest| {
+        manifest.partitions[0].uri = reference.uri.clone();
+        manifest.partitions[0].digest = reference.digest;
+        manifest.partitions[0].bytes = bytes.len() as u64;
+    })
+}
+
+/// Also in a row of no window: it is decoded with the others.
+#[test]
+fn a_feature_that_is_not_finite_is_refused_as_it_is_cut() {
+    let place = Place::new();
+    let manifest = built(&place, 60).manifest;
+    let bytes = store::read(&place.store, &manifest.partitions[0].reference()).unwrap();
+    let rewritten = |value: f64| {
+        let file = bytes::Bytes::from(bytes.clone());
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+        let batch = reader.build().unwrap().next().unwrap().unwrap();
+        let amounts: &Float64Array = batch.column_by_name("amount").unwrap().as_any().downcast_ref().unwrap();
+        let amounts: Float64Array = amounts
+            .iter()
+            .enumerate()
+            .map(|(row, amount)| if row == 1 { Some(value) } else { amount })
+            .collect();
+        let mut columns = batch.columns().to_vec();
+        columns[batch.schema().index_of("amount").unwrap()] = Arc::new(amounts);
+        let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        replaced(&place, &manifest, &writer.into_inner().unwrap())
+    };
+    let selection = Selection { features: vec![column("amount")], ..Selection::default() };
+    for (value, refused) in [(7.0, false), (f64::INFINITY, true)] {
+        let manifest = rewritten(value);
+        let (_, features) = read(&place.store, &[manifest], &selection, &Silent, &|_| {}).unwrap();
+        let cut = features.cut([&[0]], &Silent);
+        assert_eq!(cut.err().map(|failure| failure.code), refused.then_some(Code::PartitionInvalid));
+        std::fs::remove_file(place.store.root().join("run-1/replaced")).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -287,13 +339,8 @@ proptest! {
             let position = index.index(bytes.len());
             bytes[position] ^= flip;
         }
-        let key = ObjectKey::new("run-1/damaged").unwrap();
-        let reference = store::write_once::<Partition>(&place.store, &key, &bytes).unwrap();
-        let damaged = forged(&manifest, |manifest| {
-            manifest.partitions[0].uri = reference.uri.clone();
-            manifest.partitions[0].digest = reference.digest;
-        });
-        if let Err(failure) = read(&place.store, &[damaged], &everything(), &Silent, &|_| {}) {
+        let damaged = replaced(&place, &manifest, &bytes);
+        if let Err(failure) = read_whole(&place.store, &[damaged], &everything()) {
             prop_assert!([Code::PartitionInvalid, Code::DuplicateEvent].contains(&failure.code), "{}", failure);
         }
     }
