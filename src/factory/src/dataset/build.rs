@@ -104,7 +104,8 @@ pub(super) fn build_over(
     drop(intake);
     let mut merged = merge(spec, &runs, aside, meter)?;
     drop(runs);
-    let content = Content { rows: merged.rows.rows() as u64, time_window: window(merged.span)?, totals };
+    let content =
+        Content { rows: merged.days.iter().sum::<usize>() as u64, time_window: window(merged.span)?, totals };
     let windowed = windowed(spec, std::mem::take(&mut merged.by_entity), aside, meter)?;
     // Every check has passed.
     let partitions = Writing::new(spec, &schema, &merged, &windowed).write(store, &merged.days, meter)?;

@@ -82,17 +82,18 @@ const fn sums_up(feature: &Feature) -> bool {
     matches!(feature.definition, Definition::Window { aggregate: Asked::Sum | Asked::Mean | Asked::Std, .. })
 }
 
-/// A feature that an event has by itself; `numbers` gives a raw column of the same events.
-pub(super) fn alone<'a>(
+/// A feature that an event has by itself; `times` gives those of the events, `numbers` a raw column of them.
+pub(super) fn alone<T: AsRef<[i64]>>(
     feature: &Feature,
-    times: &[i64],
-    numbers: impl Fn(&ColumnName) -> Result<&'a [f64]>,
+    times: impl FnOnce() -> Result<T>,
+    numbers: impl FnOnce(&ColumnName) -> Result<Vec<f64>>,
 ) -> Result<Vec<f64>> {
     match &feature.definition {
-        Definition::Column { column } => numbers(column).map(<[f64]>::to_vec),
-        Definition::Weekend => Ok(flags(times, |time| weekday(time) >= 5)),
+        Definition::Column { column } => numbers(column),
+        Definition::Weekend => Ok(flags(times()?.as_ref(), |time| weekday(time) >= 5)),
         Definition::HourBetween { first, last } => {
-            Ok(flags(times, |time| within(hour(time), i64::from(*first), i64::from(*last))))
+            let (first, last) = (i64::from(*first), i64::from(*last));
+            Ok(flags(times()?.as_ref(), |time| within(hour(time), first, last)))
         }
         Definition::Window { .. } => Err(Failure::new(Code::InternalError, "a window was not computed")),
     }

@@ -125,7 +125,8 @@ fn compute(
     let labels: Vec<_> = timeline?.map(labelled).into_iter().collect();
     let mut computed = BTreeMap::new();
     for (position, feature) in spec.features.iter().enumerate().filter(|(_, feature)| !is_window(feature)) {
-        computed.insert(position, alone(feature, &times, |name| of_name(&numbers, name))?);
+        let of_event = |name: &ColumnName| of_name(&numbers, name).map(<[f64]>::to_vec);
+        computed.insert(position, alone(feature, || Ok(&times), of_event)?);
     }
     drop(times);
     let looked_at = windows.columns(&numbers)?;

@@ -18,6 +18,7 @@ use contracts::{
 };
 
 use super::{
+    by_column::ByColumn,
     ids::Ids,
     intake::Aside,
     meter::Meter,
@@ -33,7 +34,7 @@ const BATCH_ROWS: usize = 1 << 12;
 /// The events, merged.
 pub(super) struct Merged<'a> {
     /// All of them in one bucket, without what was said about their labels.
-    pub(super) rows: Spill<'a>,
+    pub(super) rows: ByColumn<'a>,
     /// By entity that has windows: the same events.
     pub(super) by_entity: Vec<ByEntity<'a>>,
     /// How many events each UTC day has that has some, in order.
@@ -79,7 +80,7 @@ pub(super) fn merge<'a>(
     let layout = Layout::of(spec);
     let entities = spec.entity_columns();
     let mut merged = Merged {
-        rows: Spill::new(store, Spread { buckets: 1, ..spread }),
+        rows: ByColumn::new(store, Spread { buckets: 1, ..spread }, layout.said()),
         by_entity: by_entity(spec, &layout, (store, spread)),
         days: Vec::new(),
         span: (i64::MAX, i64::MIN),
@@ -174,7 +175,7 @@ impl Merged<'_> {
     }
 
     fn set_aside(&mut self, batch: &[Values], said: usize) -> Result<()> {
-        self.rows.put(0, &batch[..said].iter().collect::<Vec<_>>())?;
+        self.rows.put(0, &batch[..said])?;
         for ByEntity { rows, columns, .. } in &mut self.by_entity {
             let columns: Vec<_> = columns.iter().map(|&column| &batch[column]).collect();
             rows.deal(0, &columns)?;

@@ -20,6 +20,7 @@
 //! before every check has passed, and the manifest is written last, so no reader meets half a dataset.
 
 mod build;
+mod by_column;
 mod columns;
 mod cut;
 mod decode;

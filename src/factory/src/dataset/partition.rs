@@ -1,12 +1,13 @@
 //! Partitions: stretches of the ordered rows, each one Parquet file whose bytes follow from its rows alone.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arrow_array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, Int64Array, PrimitiveArray, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Int64Array, PrimitiveArray, StringArray,
     TimestampNanosecondArray, types::Float64Type,
 };
 use arrow_schema::{DataType, FieldRef, Schema};
@@ -32,7 +33,14 @@ use crate::store::{Draft, trouble};
 
 /// Rows of one row group.
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 16;
-/// Columns that are encoded before they are written: more than threads, which then wait for each other less.
+/// Rows of a page, and those that the writer takes before it looks at how many there are.
+const PAGE_ROWS: usize = 20_000;
+const BATCH_ROWS: usize = 1 << 10;
+/// Rows that are handed to the writer at once, which holds some bytes of each: it cuts its pages as if these were all.
+const PIECE_ROWS: usize = 8 * BATCH_ROWS;
+/// The same of a column that may be null and never is, of which the writer takes a page at once.
+const UNIFORM_ROWS: usize = PAGE_ROWS;
+/// Columns at most that are encoded at the same time: more threads must not take more memory.
 const TOGETHER: usize = 8;
 /// Stands for the writer in the files; a release must not change the bytes of the same rows.
 const WRITTEN_BY: &str = "model_factory partition v2";
@@ -139,29 +147,23 @@ impl<W: Write + Send> Encoder<W> {
         Ok(Self { schema: Arc::clone(schema), file, groups })
     }
 
-    /// Adds a row group, its columns side by side; each is let go of as soon as it is encoded.
-    pub(super) fn push(&mut self, columns: Vec<Cells>) -> Result<()> {
-        self.try_push(columns).map_err(|error| defect(&error))
-    }
-
-    fn try_push(&mut self, columns: Vec<Cells>) -> Result<(), ParquetError> {
-        let writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
-        let mut work = writers.into_iter().zip(columns).zip(self.schema.fields());
-        let mut group = self.file.next_row_group()?;
-        loop {
-            let together: Vec<_> = work.by_ref().take(TOGETHER).collect();
-            if together.is_empty() {
-                return group.close().map(drop);
+    /// Adds a row group, its columns side by side; each is asked for as its turn comes, and let go of as it is encoded.
+    pub(super) fn push(&mut self, column: impl Fn(usize) -> Result<Cells> + Sync) -> Result<()> {
+        let defect = |error| defect(&error);
+        let writers = self.groups.create_column_writers(self.file.flushed_row_groups().len());
+        let columns = Mutex::new(writers.map_err(defect)?.into_iter().zip(self.schema.fields()).enumerate());
+        let mut group = self.file.next_row_group().map_err(defect)?;
+        let append = |chunk: ArrowColumnChunk| chunk.append_to_row_group(&mut group).map_err(defect);
+        let in_order = Mutex::new(InOrder { next: 0, early: BTreeMap::new(), append, all: Ok(()) });
+        let next = || columns.lock().unwrap_or_else(PoisonError::into_inner).next();
+        (0..rayon::current_num_threads().min(TOGETHER)).into_par_iter().for_each(|_| {
+            while let Some((place, (writer, field))) = next() {
+                let chunk = column(place).and_then(|cells| encode(writer, cells, field).map_err(defect));
+                in_order.lock().unwrap_or_else(PoisonError::into_inner).take(place, chunk);
             }
-            // Collected before the first failure is looked for: the one told is the first by position, not by time.
-            let chunks: Vec<Result<ArrowColumnChunk, ParquetError>> = together
-                .into_par_iter()
-                .map(|((writer, cells), field)| encode(writer, cells, field))
-                .collect();
-            for chunk in chunks {
-                chunk?.append_to_row_group(&mut group)?;
-            }
-        }
+        });
+        in_order.into_inner().unwrap_or_else(PoisonError::into_inner).all?;
+        group.close().map(drop).map_err(defect)
     }
 
     /// What took the bytes of the file.
@@ -170,14 +172,40 @@ impl<W: Write + Send> Encoder<W> {
     }
 }
 
+/// Takes what is made side by side one after the other. The failure that is told is the first by position, not by time.
+struct InOrder<T, F> {
+    next: usize,
+    /// What others have to come before.
+    early: BTreeMap<usize, Result<T>>,
+    append: F,
+    all: Result<()>,
+}
+
+impl<T, F: FnMut(T) -> Result<()>> InOrder<T, F> {
+    fn take(&mut self, place: usize, made: Result<T>) {
+        self.early.insert(place, made);
+        while let Some(made) = self.early.remove(&self.next) {
+            if self.all.is_ok() {
+                self.all = made.and_then(&mut self.append);
+            }
+            self.next += 1;
+        }
+    }
+}
+
 fn encode(
     mut writer: ArrowColumnWriter,
     cells: Cells,
     field: &FieldRef,
 ) -> Result<ArrowColumnChunk, ParquetError> {
-    for leaf in compute_leaves(field, &cells.array())? {
-        writer.write(&leaf)?;
+    let array = cells.array();
+    let piece = if field.is_nullable() && array.nulls().is_none() { UNIFORM_ROWS } else { PIECE_ROWS };
+    for start in (0..array.len()).step_by(piece) {
+        for leaf in compute_leaves(field, &array.slice(start, piece.min(array.len() - start)))? {
+            writer.write(&leaf)?;
+        }
     }
+    drop(array);
     writer.close()
 }
 
@@ -230,9 +258,9 @@ fn properties(schema: &Schema) -> WriterProperties {
         .set_compression(Compression::LZ4_RAW)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(None)
-        .set_write_batch_size(1_024)
+        .set_write_batch_size(BATCH_ROWS)
         .set_data_page_size_limit(1 << 20)
-        .set_data_page_row_count_limit(20_000)
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_enabled(true)
         .set_dictionary_page_size_limit(1 << 16)
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -257,7 +285,7 @@ const fn is_whole(data_type: &DataType) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use arrow_array::{Array, Float64Array, RecordBatch, cast::AsArray, types::TimestampNanosecondType};
+    use arrow_array::{Float64Array, RecordBatch, cast::AsArray, types::TimestampNanosecondType};
     use contracts::{
         dataset_manifest::{Column, ColumnRole, ColumnType, PrivacyClass},
         names::ColumnName,
@@ -281,6 +309,8 @@ mod tests {
             column("time", ColumnType::TimestampNs, ColumnRole::EventTime),
             column("shop", ColumnType::Utf8, ColumnRole::Entity),
             column("amount", ColumnType::Float64, ColumnRole::Feature),
+            column("never_missing", ColumnType::Float64, ColumnRole::Feature),
+            column("missing_once", ColumnType::Float64, ColumnRole::Feature),
             column("label", ColumnType::Boolean, ColumnRole::Label),
             column("outcome", ColumnType::Utf8, ColumnRole::LabelOutcome),
             column("observed", ColumnType::TimestampNs, ColumnRole::LabelObservedTime),
@@ -304,16 +334,19 @@ mod tests {
         for part in [0..ROW_GROUP_ROWS, ROW_GROUP_ROWS..rows as usize] {
             let picked: Vec<u32> = part.clone().map(|row| row as u32).collect();
             let (ids, shops) = (ids.select(&picked), shops.select(&picked));
+            let whole: Vec<f64> = numbers[part.clone()].iter().map(|&number| number as f64).collect();
             let cells = vec![
                 Cells::Ids(ids),
                 Cells::times(numbers[part.clone()].to_vec()),
                 Cells::Ids(shops),
                 Cells::Numbers(amounts[part.clone()].to_vec()),
+                Cells::Numbers(whole.clone()),
+                Cells::Numbers([&[f64::NAN], &whole[1..]].concat()),
                 Cells::label(&outcome[part.clone()], &value[part.clone()]),
                 Cells::Outcome(outcome[part.clone()].to_vec()),
                 Cells::observed(&outcome[part.clone()], numbers[part].to_vec()),
             ];
-            encoder.push(cells.clone()).unwrap();
+            encoder.push(|column| Ok(cells[column].clone())).unwrap();
             let arrays = cells.into_iter().map(Cells::array).collect();
             one_by_one.write(&RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap()).unwrap();
         }

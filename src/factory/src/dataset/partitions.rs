@@ -1,6 +1,6 @@
 //! From ordered rows and their features to partitions: a row group is read back and encoded at a time.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow_schema::SchemaRef;
 use contracts::{
@@ -13,15 +13,15 @@ use contracts::{
 use rayon::prelude::*;
 
 use super::{
+    by_column::{ByColumn, Collecting},
     features::alone,
     layout,
     merge::Merged,
     meter::Meter,
     partition::{Cells, Encoder, Pinned, ROW_GROUP_ROWS, split},
-    rows::{Unpacked, Values, other_type},
+    rows::other_type,
     runs::Layout,
     spec::DatasetSpec,
-    spill::{Collecting, Cursor},
     windowed::Windowed,
 };
 use crate::store::{self, Store};
@@ -31,15 +31,10 @@ pub(super) struct Writing<'a> {
     spec: &'a DatasetSpec,
     schema: &'a [Column],
     layout: Layout,
-    rows: Cursor<'a>,
+    rows: &'a ByColumn<'a>,
     windowed: Vec<(&'a Windowed<'a>, Collecting<'a>)>,
-}
-
-/// Rows of one row group.
-struct Batch {
-    columns: Vec<Values>,
-    /// By position in the request.
-    features: Vec<Vec<f64>>,
+    /// Rows that were written.
+    written: usize,
 }
 
 impl<'a> Writing<'a> {
@@ -50,7 +45,7 @@ impl<'a> Writing<'a> {
         windowed: &'a [Windowed<'a>],
     ) -> Self {
         let windowed = windowed.iter().map(|of| (of, of.features.collect())).collect();
-        Self { spec, schema, layout: Layout::of(spec), rows: merged.rows.cursor(0), windowed }
+        Self { spec, schema, layout: Layout::of(spec), rows: &merged.rows, windowed, written: 0 }
     }
 
     /// Encodes and writes all rows, in their order; `days` are the events of each day.
@@ -73,14 +68,18 @@ impl<'a> Writing<'a> {
         meter: &Meter<'_>,
     ) -> Result<PartitionEntry> {
         let mut encoder = Encoder::new(arrow_schema, Pinned::new(store.draft()?))?;
-        let mut span = (i64::MAX, i64::MIN);
-        for start in (0..rows).step_by(ROW_GROUP_ROWS) {
-            let of_group = ROW_GROUP_ROWS.min(rows - start);
-            let batch = self.next(of_group)?;
-            let times = batch.times()?;
-            span = (span.0.min(times[0]), times[times.len() - 1]);
-            encoder.push(self.cells(batch)?)?;
-            meter.advance(of_group as u64)?;
+        let end = self.written + rows;
+        let span = (self.time(self.written)?, self.time(end - 1)?);
+        while self.written < end {
+            let group = self.written..end.min(self.written + ROW_GROUP_ROWS);
+            self.windowed.par_iter_mut().try_for_each(|(windowed, collecting)| {
+                let entity = self.layout.entity(&windowed.entity);
+                let entities = self.rows.part(0, entity, group.clone())?;
+                entities.ids().map(|ids| collecting.advance(ids))
+            })?;
+            encoder.push(|place| self.cells(&self.schema[place], &group))?;
+            self.written = group.end;
+            meter.advance(group.len() as u64)?;
         }
         let Pinned { draft, digest, bytes } = encoder.finish()?;
         let digest = digest.finish();
@@ -93,64 +92,44 @@ impl<'a> Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// The next rows with their features.
-    fn next(&mut self, rows: usize) -> Result<Batch> {
-        let mut columns = Vec::new();
-        self.rows.take(rows, &mut columns)?;
-        let mut batch = Batch { columns, features: vec![Vec::new(); self.spec.features.len()] };
-        let (columns, layout) = (&batch.columns, &self.layout);
-        let collect = |(windowed, collecting): &mut (&Windowed<'_>, Collecting<'_>)| {
-            collecting.numbers(columns[layout.entity(&windowed.entity)].ids()?)
-        };
-        let collected: Vec<Result<Vec<Vec<f64>>>> = self.windowed.par_iter_mut().map(collect).collect();
-        for ((windowed, _), columns) in self.windowed.iter().zip(collected) {
-            for (&position, column) in windowed.positions.iter().zip(columns?) {
-                batch.features[position] = column;
-            }
-        }
-        for (position, feature) in self.spec.features.iter().enumerate() {
-            if batch.features[position].is_empty() {
-                let of_event = |name: &ColumnName| batch.columns[self.layout.number(name)].numbers();
-                batch.features[position] = alone(feature, batch.times()?, of_event)?;
-            }
-        }
-        Ok(batch)
+    /// The values of one column of a row group, whose window features are at hand.
+    fn cells(&self, column: &Column, group: &Range<usize>) -> Result<Cells> {
+        let part = |place| self.rows.part(0, place, group.clone());
+        let numbers = |name: &ColumnName| part(self.layout.number(name))?.into_numbers();
+        let times = |place| part(place)?.into_times();
+        let outcome = self.layout.outcome();
+        let codes = |place| part(place)?.into_codes();
+        Ok(match column.role {
+            ColumnRole::EventId => Cells::Ids(part(Layout::ID)?.into_ids()?),
+            ColumnRole::Entity => Cells::Ids(part(self.layout.entity(&column.name))?.into_ids()?),
+            ColumnRole::EventTime | ColumnRole::FeatureAsof => Cells::times(times(Layout::TIME)?),
+            ColumnRole::Feature => Cells::Numbers(self.feature(&column.name, group)?),
+            ColumnRole::Slice | ColumnRole::Weight => Cells::Numbers(numbers(&column.name)?),
+            ColumnRole::Label => Cells::label(&codes(outcome)?, &codes(outcome + 1)?),
+            ColumnRole::LabelOutcome => Cells::Outcome(codes(outcome)?),
+            ColumnRole::LabelObservedTime => Cells::observed(&codes(outcome)?, times(outcome + 2)?),
+        })
     }
 
-    /// The values of each column of the schema, whose order within a role is that of the rows' columns.
-    fn cells(&self, batch: Batch) -> Result<Vec<Cells>> {
-        let mut columns = Unpacked::new(batch.columns);
-        let mut ids = vec![columns.ids()?];
-        let times = Cells::times(columns.times()?);
-        for _ in self.spec.entity_columns() {
-            ids.push(columns.ids()?);
+    /// The values of one feature.
+    fn feature(&self, name: &ColumnName, group: &Range<usize>) -> Result<Vec<f64>> {
+        let missing = || Failure::new(Code::InternalError, format!("no feature {name} was asked for"));
+        let features = &self.spec.features;
+        let position = features.iter().position(|feature| feature.name == *name).ok_or_else(missing)?;
+        for (windowed, collecting) in &self.windowed {
+            if let Some(of_entity) = windowed.positions.iter().position(|of| *of == position) {
+                return collecting.numbers(of_entity);
+            }
         }
-        let numbers = self.spec.number_columns().into_keys().map(|name| Ok((name, columns.numbers()?)));
-        let mut numbers: BTreeMap<ColumnName, Vec<f64>> = numbers.collect::<Result<_>>()?;
-        let (outcome, value) = (columns.codes()?, columns.codes()?);
-        let mut observed = Some(columns.times()?);
-        let (mut ids, mut features) = (ids.into_iter(), batch.features.into_iter());
-        let cells = self.schema.iter().map(|column| {
-            let cells = match column.role {
-                ColumnRole::EventId | ColumnRole::Entity => ids.next().map(Cells::Ids),
-                ColumnRole::EventTime | ColumnRole::FeatureAsof => Some(times.clone()),
-                ColumnRole::Feature => features.next().map(Cells::Numbers),
-                ColumnRole::Slice | ColumnRole::Weight => numbers.remove(&column.name).map(Cells::Numbers),
-                ColumnRole::Label => Some(Cells::label(&outcome, &value)),
-                ColumnRole::LabelOutcome => Some(Cells::Outcome(outcome.clone())),
-                ColumnRole::LabelObservedTime => {
-                    observed.take().map(|observed| Cells::observed(&outcome, observed))
-                }
-            };
-            cells.ok_or_else(other_type)
-        });
-        cells.collect()
+        let part = |place| self.rows.part(0, place, group.clone());
+        let times = || part(Layout::TIME)?.into_times();
+        alone(&features[position], times, |name| part(self.layout.number(name))?.into_numbers())
     }
-}
 
-impl Batch {
-    fn times(&self) -> Result<&[i64]> {
-        self.columns[Layout::TIME].times()
+    /// When one of the events was.
+    fn time(&self, row: usize) -> Result<i64> {
+        let times = self.rows.part(0, Layout::TIME, row..row + 1)?.into_times()?;
+        times.first().copied().ok_or_else(other_type)
     }
 }
 

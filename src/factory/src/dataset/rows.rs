@@ -33,23 +33,27 @@ impl Unpacked {
     }
 
     pub(super) fn ids(&mut self) -> Result<Ids> {
-        if let Some(Values::Ids(ids)) = self.0.next() { Ok(ids) } else { Err(other_type()) }
+        self.next()?.into_ids()
     }
 
     pub(super) fn times(&mut self) -> Result<Vec<i64>> {
-        if let Some(Values::Times(times)) = self.0.next() { Ok(times) } else { Err(other_type()) }
+        self.next()?.into_times()
     }
 
     pub(super) fn numbers(&mut self) -> Result<Vec<f64>> {
-        if let Some(Values::Numbers(numbers)) = self.0.next() { Ok(numbers) } else { Err(other_type()) }
+        self.next()?.into_numbers()
     }
 
     pub(super) fn codes(&mut self) -> Result<Vec<u8>> {
-        if let Some(Values::Codes(codes)) = self.0.next() { Ok(codes) } else { Err(other_type()) }
+        self.next()?.into_codes()
     }
 
     pub(super) fn said(&mut self) -> Result<Said> {
-        if let Some(Values::Said(said)) = self.0.next() { Ok(said) } else { Err(other_type()) }
+        if let Values::Said(said) = self.next()? { Ok(said) } else { Err(other_type()) }
+    }
+
+    fn next(&mut self) -> Result<Values> {
+        self.0.next().ok_or_else(other_type)
     }
 }
 
@@ -165,6 +169,15 @@ impl Values {
         }
     }
 
+    /// Bytes of each value, as they are written; none where values differ in that.
+    pub(super) const fn width(&self) -> Option<usize> {
+        match self {
+            Self::Ids(Ids::Int(_)) | Self::Times(_) | Self::Numbers(_) => Some(8),
+            Self::Codes(_) => Some(1),
+            Self::Ids(Ids::Text(_)) | Self::Said(_) => None,
+        }
+    }
+
     /// The identifiers that the column holds.
     pub(super) fn ids(&self) -> Result<&Ids> {
         if let Self::Ids(ids) = self { Ok(ids) } else { Err(other_type()) }
@@ -178,6 +191,22 @@ impl Values {
     /// The numbers that the column holds.
     pub(super) fn numbers(&self) -> Result<&[f64]> {
         if let Self::Numbers(numbers) = self { Ok(numbers) } else { Err(other_type()) }
+    }
+
+    pub(super) fn into_ids(self) -> Result<Ids> {
+        if let Self::Ids(ids) = self { Ok(ids) } else { Err(other_type()) }
+    }
+
+    pub(super) fn into_times(self) -> Result<Vec<i64>> {
+        if let Self::Times(times) = self { Ok(times) } else { Err(other_type()) }
+    }
+
+    pub(super) fn into_numbers(self) -> Result<Vec<f64>> {
+        if let Self::Numbers(numbers) = self { Ok(numbers) } else { Err(other_type()) }
+    }
+
+    pub(super) fn into_codes(self) -> Result<Vec<u8>> {
+        if let Self::Codes(codes) = self { Ok(codes) } else { Err(other_type()) }
     }
 
     /// A column of the same type without rows.

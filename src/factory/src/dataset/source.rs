@@ -34,7 +34,7 @@ use super::{
 };
 
 /// Bytes of the rows that are decoded at a time, about.
-const BATCH_BYTES: usize = 1 << 19;
+const BATCH_BYTES: usize = 1 << 17;
 /// Rows that are decoded at a time, at least, where rows are wide.
 const LEAST_BATCH_ROWS: usize = 1 << 10;
 

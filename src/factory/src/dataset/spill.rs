@@ -8,7 +8,7 @@
 //! No more bytes of a bucket wait in memory than [`Spread`] says, however wide the rows are; the others are in a file that
 //! has no name and is gone with the process. Which rows wait and which are in the file cannot be told from what is read.
 
-use std::{fs::File, ops::Range, os::unix::fs::FileExt};
+use std::{cmp::Ordering, fs::File, ops::Range, os::unix::fs::FileExt};
 
 use contracts::{Code, Failure, Result};
 
@@ -49,8 +49,15 @@ impl Spread {
         Self { buckets: buckets as usize, block_bytes, swept_rows }
     }
 
+    /// For rows that are set aside by column: a bucket for each column of each bucket, in blocks of the least size.
+    pub(super) const fn of_columns(self, columns: usize) -> Self {
+        let block_bytes =
+            if self.block_bytes < LEAST_BLOCK_BYTES { self.block_bytes } else { LEAST_BLOCK_BYTES };
+        Self { buckets: self.buckets * columns, block_bytes, ..self }
+    }
+
     /// The rows by bucket, those of a bucket in their order: equal identifiers come into one bucket.
-    fn deal(self, ids: &Ids) -> Dealt {
+    pub(super) fn deal(self, ids: &Ids) -> Dealt {
         let buckets: Vec<u32> = match ids {
             Ids::Int(values) => values.iter().map(|&value| self.bucket(value as u64)).collect(),
             Ids::Text(texts) => {
@@ -95,16 +102,21 @@ fn row_bytes(columns: &[&Values]) -> usize {
 }
 
 /// Rows dealt into buckets.
-#[derive(Debug)]
-struct Dealt {
+#[derive(Debug, Default)]
+pub(super) struct Dealt {
     /// Row positions, bucket by bucket.
     rows: Vec<u32>,
     starts: Vec<usize>,
 }
 
 impl Dealt {
+    /// Number of rows.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The rows of each bucket that has some.
-    fn buckets(&self) -> impl Iterator<Item = (usize, &[u32])> {
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (usize, &[u32])> {
         let bounds = self.starts.windows(2).enumerate();
         bounds
             .map(|(bucket, bound)| (bucket, &self.rows[bound[0]..bound[1]]))
@@ -133,7 +145,8 @@ struct Bucket {
 struct Block {
     place: u64,
     bytes: usize,
-    rows: usize,
+    /// How many rows of its bucket are before its end.
+    end: usize,
 }
 
 impl<'a> Spill<'a> {
@@ -207,30 +220,36 @@ impl<'a> Spill<'a> {
             none => none.insert(self.store.scratch()?),
         };
         let bucket = &mut self.buckets[bucket];
-        let rows = bucket.waiting();
+        let end = bucket.rows();
         let mut bytes = Vec::with_capacity(bucket.waiting_bytes());
         for column in &mut bucket.waiting {
             column.write(&mut bytes);
             column.clear();
         }
         file.write_all_at(&bytes, self.length).map_err(|error| trouble(&error, "set aside rows", None))?;
-        bucket.blocks.push(Block { place: self.length, bytes: bytes.len(), rows });
+        bucket.blocks.push(Block { place: self.length, bytes: bytes.len(), end });
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     /// No more rows come: those that wait join the others in the file, where there is one, and give their room back.
     pub(super) fn settle(&mut self) -> Result<()> {
+        for bucket in 0..self.buckets() {
+            self.end(bucket)?;
+        }
+        Ok(())
+    }
+
+    /// The same of one bucket.
+    pub(super) fn end(&mut self, bucket: usize) -> Result<()> {
         if self.file.is_none() {
             return Ok(());
         }
-        for bucket in 0..self.buckets() {
-            if self.buckets[bucket].waiting() > 0 {
-                self.write(bucket)?;
-            }
-            let waiting = &mut self.buckets[bucket].waiting;
-            *waiting = waiting.iter().map(Values::like).collect();
+        if self.buckets[bucket].waiting() > 0 {
+            self.write(bucket)?;
         }
+        let waiting = &mut self.buckets[bucket].waiting;
+        *waiting = waiting.iter().map(Values::like).collect();
         Ok(())
     }
 
@@ -239,21 +258,13 @@ impl<'a> Spill<'a> {
         let of_bucket = &self.buckets[bucket];
         let rows = of_bucket.rows();
         let mut columns: Vec<_> = of_bucket.waiting.iter().map(|column| column.with_room(rows)).collect();
-        for block in &of_bucket.blocks {
-            self.read(*block, &mut columns)?;
+        for index in 0..of_bucket.blocks.len() {
+            self.read(of_bucket, index, &mut columns)?;
         }
         for (to, from) in columns.iter_mut().zip(&of_bucket.waiting) {
             to.extend(from, 0..from.len());
         }
         Ok(columns)
-    }
-
-    /// Reads the rows back in the order in which they were dealt.
-    pub(super) fn collect(&self) -> Collecting<'_> {
-        Collecting {
-            spread: self.spread,
-            cursors: (0..self.buckets()).map(|bucket| self.cursor(bucket)).collect(),
-        }
     }
 
     /// Reads a bucket from its first row on.
@@ -262,15 +273,50 @@ impl<'a> Spill<'a> {
         Cursor { spill: self, bucket, next: 0, columns, row: 0 }
     }
 
-    fn read(&self, block: Block, columns: &mut [Values]) -> Result<()> {
-        let lost =
-            || Failure::new(Code::InternalError, "rows that were set aside are not those that come back");
+    /// Some rows of a bucket of one column, which has them. Of values that are all as wide no others are read.
+    pub(super) fn part(&self, bucket: usize, rows: Range<usize>) -> Result<Values> {
+        let bucket = &self.buckets[bucket];
+        let [waiting] = bucket.waiting.as_slice() else { return Err(lost()) };
+        let mut column = [waiting.with_room(rows.len())];
+        let mut start = rows.start;
+        let mut index = bucket.blocks.partition_point(|block| block.end <= start);
+        while start < rows.end {
+            let first = bucket.first(index);
+            let Some(block) = bucket.blocks.get(index) else {
+                if rows.end > bucket.rows() {
+                    return Err(lost());
+                }
+                column[0].extend(waiting, start - first..rows.end - first);
+                break;
+            };
+            let part = start - first..rows.end.min(block.end) - first;
+            if let Some(width) = waiting.width() {
+                let place = block.place + (part.start * width) as u64;
+                self.read_at(place, part.len() * width, part.len(), &mut column)?;
+            } else {
+                let mut whole = [waiting.like()];
+                self.read(bucket, index, &mut whole)?;
+                column[0].extend(&whole[0], part);
+            }
+            start = block.end;
+            index += 1;
+        }
+        let [column] = column;
+        Ok(column)
+    }
+
+    /// Adds the rows of a block.
+    fn read(&self, bucket: &Bucket, block: usize, columns: &mut [Values]) -> Result<()> {
+        let Block { place, bytes, end } = bucket.blocks[block];
+        self.read_at(place, bytes, end - bucket.first(block), columns)
+    }
+
+    fn read_at(&self, place: u64, bytes: usize, rows: usize, columns: &mut [Values]) -> Result<()> {
         let file = self.file.as_ref().ok_or_else(lost)?;
-        let mut bytes = vec![0; block.bytes];
-        file.read_exact_at(&mut bytes, block.place)
-            .map_err(|error| trouble(&error, "read back rows", None))?;
+        let mut bytes = vec![0; bytes];
+        file.read_exact_at(&mut bytes, place).map_err(|error| trouble(&error, "read back rows", None))?;
         let mut rest = bytes.as_slice();
-        let read = columns.iter_mut().try_for_each(|column| column.read(block.rows, &mut rest));
+        let read = columns.iter_mut().try_for_each(|column| column.read(rows, &mut rest));
         read.filter(|()| rest.is_empty()).ok_or_else(lost)
     }
 }
@@ -285,8 +331,17 @@ impl Bucket {
     }
 
     fn rows(&self) -> usize {
-        self.blocks.iter().map(|block| block.rows).sum::<usize>() + self.waiting()
+        self.first(self.blocks.len()) + self.waiting()
     }
+
+    /// How many rows are before those of a block; those that wait are after all blocks.
+    fn first(&self, block: usize) -> usize {
+        block.checked_sub(1).map_or(0, |before| self.blocks[before].end)
+    }
+}
+
+fn lost() -> Failure {
+    Failure::new(Code::InternalError, "rows that were set aside are not those that come back")
 }
 
 /// A place in a bucket, with the block around it.
@@ -308,69 +363,20 @@ impl Cursor<'_> {
             let bucket = &self.spill.buckets[self.bucket];
             self.columns.iter_mut().for_each(Values::clear);
             self.row = 0;
-            match bucket.blocks.get(self.next) {
-                Some(block) => self.spill.read(*block, &mut self.columns)?,
-                None if self.next == bucket.blocks.len() => {
+            match self.next.cmp(&bucket.blocks.len()) {
+                Ordering::Less => self.spill.read(bucket, self.next, &mut self.columns)?,
+                Ordering::Equal => {
                     let waiting = self.columns.iter_mut().zip(&bucket.waiting);
                     waiting.for_each(|(to, from)| to.extend(from, 0..from.len()));
                 }
-                None => return Ok(false),
+                Ordering::Greater => return Ok(false),
             }
             self.next += 1;
         }
         Ok(true)
     }
 
-    /// Moves so many rows to the end of other columns; fewer where the bucket ends.
-    pub(super) fn take(&mut self, mut rows: usize, into: &mut Vec<Values>) -> Result<()> {
-        if into.is_empty() {
-            into.extend(self.columns.iter().map(|column| column.with_room(rows)));
-        }
-        while rows > 0 && self.ready()? {
-            let part = rows.min(self.left());
-            for (to, from) in into.iter_mut().zip(&self.columns) {
-                to.extend(from, self.row..self.row + part);
-            }
-            self.row += part;
-            rows -= part;
-        }
-        Ok(())
-    }
-
-    /// Moves as many rows as are named to these places of columns of numbers; fewer where the bucket ends.
-    fn place(&mut self, mut rows: &[u32], into: &mut [Vec<f64>]) -> Result<()> {
-        while !rows.is_empty() && self.ready()? {
-            let (now, later) = rows.split_at(rows.len().min(self.left()));
-            for (to, from) in into.iter_mut().zip(&self.columns) {
-                let from = &from.numbers()?[self.row..];
-                now.iter().zip(from).for_each(|(&row, &number)| to[row as usize] = number);
-            }
-            self.row += now.len();
-            rows = later;
-        }
-        Ok(())
-    }
-
     fn left(&self) -> usize {
         self.columns.first().map_or(0, Values::len) - self.row
-    }
-}
-
-/// Reads dealt rows back in the order in which they were dealt: what an identifier's bucket is says from where.
-pub(super) struct Collecting<'a> {
-    spread: Spread,
-    cursors: Vec<Cursor<'a>>,
-}
-
-impl Collecting<'_> {
-    /// The numbers of the next rows, by column; the rows have these identifiers.
-    pub(super) fn numbers(&mut self, ids: &Ids) -> Result<Vec<Vec<f64>>> {
-        let dealt = self.spread.deal(ids);
-        let columns = self.cursors.iter().map(|cursor| cursor.columns.len()).max().unwrap_or_default();
-        let mut numbers = vec![vec![f64::NAN; ids.len()]; columns];
-        for (bucket, rows) in dealt.buckets() {
-            self.cursors[bucket].place(rows, &mut numbers)?;
-        }
-        Ok(numbers)
     }
 }

@@ -14,6 +14,7 @@ use kernels::{
 use rayon::prelude::*;
 
 use super::{
+    by_column::ByColumn,
     features::{Windows, infinite, labelled, refuse_infinite},
     ids::Ids,
     intake::Aside,
@@ -22,7 +23,6 @@ use super::{
     rows::{Said, Unpacked, Values},
     runs::MOST_AT_ONCE,
     spec::{self, DatasetSpec},
-    spill::Spill,
 };
 
 /// The window features of one entity, dealt as its events are.
@@ -30,7 +30,7 @@ pub(super) struct Windowed<'a> {
     pub(super) entity: ColumnName,
     /// The positions of the features in the request.
     pub(super) positions: Vec<usize>,
-    pub(super) features: Spill<'a>,
+    pub(super) features: ByColumn<'a>,
 }
 
 /// Computes the window features of every entity; refuses with `NON_FINITE_INPUT` one that overflows.
@@ -43,7 +43,7 @@ pub(super) fn windowed<'a>(
     let mut overflown = BTreeMap::new();
     let mut all = Vec::with_capacity(by_entity.len());
     for of_entity in by_entity {
-        let mut features = Spill::new(aside.0, aside.1);
+        let mut features = ByColumn::new(aside.0, aside.1, of_entity.features.len());
         let buckets: Vec<usize> = (0..of_entity.rows.buckets()).collect();
         for together in buckets.chunks(rayon::current_num_threads().clamp(1, MOST_AT_ONCE)) {
             let computed: Vec<Result<Vec<Vec<f64>>>> =
@@ -54,7 +54,8 @@ pub(super) fn windowed<'a>(
                     *overflown.entry(*position).or_insert(0) += infinite(feature, column);
                 }
                 let columns: Vec<Values> = columns.into_iter().map(Values::Numbers).collect();
-                features.put(bucket, &columns.iter().collect::<Vec<_>>())?;
+                features.put(bucket, &columns)?;
+                features.end(bucket)?;
             }
         }
         features.settle()?;
