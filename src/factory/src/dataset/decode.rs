@@ -1,12 +1,10 @@
 //! One verified partition as columns, held strictly against its manifest.
 
-use arrow_array::{
-    Array, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
-};
+use arrow_array::{BooleanArray, RecordBatch, TimestampNanosecondArray};
 use arrow_schema::Schema;
 use bytes::Bytes;
 use contracts::{
-    Code, Failure, Result,
+    Result,
     dataset_manifest::{Column, ColumnType, DatasetManifest, PartitionEntry},
 };
 use parquet::arrow::{
@@ -16,16 +14,13 @@ use parquet::arrow::{
 use rayon::prelude::*;
 
 use super::{
+    batch::{BATCH_ROWS, Wrong, append_ids, array, invalid, invalid_column, numbers, outcomes, times},
     encoded::Encoded,
     ids::{Ids, Texts},
-    layout::{self, OUTCOMES},
+    layout,
     parquet_guard::{guarded, vet_footer, vet_pages},
     table::LabelOutcome,
 };
-
-/// Rows decoded at a time: few enough that the columns of a batch stay in a core's second cache until they are looked at
-/// and taken over, so that nothing but the values that stay is written to memory.
-pub(super) const BATCH_ROWS: usize = 1 << 13;
 
 /// The columns of a manifest that a reader needs.
 #[derive(Debug, Clone)]
@@ -150,14 +145,6 @@ pub(super) fn decode(
     Ok((parts, Encoded::new(place, bytes, metadata, &needed.features)))
 }
 
-pub(super) fn invalid(place: &str, expected: &str, found: &str) -> Failure {
-    Failure::at(Code::PartitionInvalid, place, expected, found)
-}
-
-pub(super) fn invalid_column(place: &str, (column, expected): Wrong<'_>) -> Failure {
-    invalid(&format!("{place}/{}", column.name), expected, "other values")
-}
-
 fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Result<()> {
     let expected = layout::arrow_schema(&manifest.schema);
     let alike = expected.fields().len() == found.fields().len()
@@ -166,9 +153,6 @@ fn require_schema(place: &str, manifest: &DatasetManifest, found: &Schema) -> Re
         });
     if alike { Ok(()) } else { Err(invalid(place, "the columns that its manifest says", "others")) }
 }
-
-/// A column and what its values should have been.
-pub(super) type Wrong<'a> = (&'a Column, &'static str);
 
 impl Part {
     /// Without rows, and with room for so many.
@@ -239,65 +223,4 @@ fn require(entry: &PartitionEntry, moments: &Moments<'_>, outcomes: &[LabelOutco
         return Err(invalid(place, "a label and its time exactly where the outcome is known", "others"));
     }
     Ok(())
-}
-
-fn array<'a, 'b, T: 'static>(column: &'a Column, batch: &'b RecordBatch) -> Result<&'b T, Wrong<'a>> {
-    let found = batch.column_by_name(column.name.as_str()).and_then(|array| array.as_any().downcast_ref());
-    found.ok_or((column, "the type that the manifest says"))
-}
-
-fn times<'a, 'b>(
-    column: &'a Column,
-    batch: &'b RecordBatch,
-) -> Result<&'b TimestampNanosecondArray, Wrong<'a>> {
-    array(column, batch)
-}
-
-fn outcomes<'a>(column: &'a Column, batch: &RecordBatch) -> Result<Vec<LabelOutcome>, Wrong<'a>> {
-    let texts: &StringArray = array(column, batch)?;
-    // Most rows have the outcome of the row before.
-    let mut last = 0;
-    let outcome = |text: &str| {
-        if OUTCOMES[last] != text {
-            let position = OUTCOMES.iter().position(|outcome| *outcome == text);
-            last = position.ok_or((column, "known outcomes"))?;
-        }
-        Ok(LabelOutcome::ALL[last])
-    };
-    texts.iter().flatten().map(outcome).collect()
-}
-
-fn append_ids<'a>(ids: &mut Ids, column: &'a Column, batch: &RecordBatch) -> Result<(), Wrong<'a>> {
-    match ids {
-        Ids::Int(values) => {
-            let array: &Int64Array = array(column, batch)?;
-            values.extend_from_slice(array.values());
-        }
-        Ids::Text(texts) => {
-            let array: &StringArray = array(column, batch)?;
-            array.iter().flatten().for_each(|text| texts.push(text));
-        }
-    }
-    Ok(())
-}
-
-/// The numbers of a column, NaN where there is none: where they are, or in the room given.
-pub(super) fn numbers<'a, 'b>(
-    column: &'a Column,
-    batch: &'b RecordBatch,
-    room: &'b mut Vec<f64>,
-) -> Result<&'b [f64], Wrong<'a>> {
-    let array: &Float64Array = array(column, batch)?;
-    let infinite = Err((column, "finite numbers, or null"));
-    if array.null_count() == 0 {
-        // Without a branch for each number, so that several are looked at together.
-        let finite = array.values().iter().fold(true, |finite, number| finite & number.is_finite());
-        return if finite { Ok(array.values()) } else { infinite };
-    }
-    if array.iter().flatten().any(|value| !value.is_finite()) {
-        return infinite;
-    }
-    room.clear();
-    room.extend(array.iter().map(|value| value.unwrap_or(f64::NAN)));
-    Ok(room)
 }

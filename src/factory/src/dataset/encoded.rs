@@ -15,7 +15,7 @@ use parquet::{
 };
 
 use super::{
-    decode::{BATCH_ROWS, invalid, invalid_column, numbers},
+    batch::{BATCH_ROWS, invalid, invalid_column, numbers},
     parquet_guard::guarded,
 };
 

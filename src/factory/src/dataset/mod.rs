@@ -19,6 +19,7 @@
 //! time, labels what was observed by the cut; an unknown label is null, never negative. Nothing is written
 //! before every check has passed, and the manifest is written last, so no reader meets half a dataset.
 
+mod batch;
 mod build;
 mod by_column;
 mod columns;
