@@ -2,15 +2,17 @@
 
     python -m benches.scaling
 
-Writes ``docs/scaling.json`` and ``docs/scaling.svg``. Each figure is of a process of its own, whose peak
-resident memory is the kernel's ``VmHWM``. Every page of the native library is mapped before the work, so that
-none counts as the work's because it is run for the first time.
+Writes ``docs/scaling.json`` and ``docs/scaling.svg``. Each figure is of three processes of its own: their
+median time, and the memory of the one that takes most, whose peak resident memory is the kernel's ``VmHWM``.
+Every page of the native library is mapped before the work, so that none counts as the work's because it is run
+for the first time.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ from benches.run import machine, versions
 SIZES = (0.125, 0.25, 0.5, 1.0, 8.0)
 TASKS = ("boosting fit", "window features", "dataset build")
 THREADS = 2
+PROCESSES = 3
 FEATURES = [mf.column(published.AMOUNT), *windows.features()]
 DOCS = data.ROOT / "docs"
 JITTER_SECONDS = 3_600
@@ -150,6 +153,18 @@ def bounds(rows: int, folder: Path) -> dict[str, int]:
     return {"bound_bytes": rows * len(FEATURES) * 3 // 2 + row_group, "columns_bytes": columns}
 
 
+def repeat(name: str, folder: Path) -> dict[str, Any]:
+    """Do one piece of work in several processes, one after the other."""
+    command = [sys.executable, "-m", "benches.scaling", name, str(folder)]
+    found = []
+    for _ in range(PROCESSES):
+        done = subprocess.run(command, cwd=data.ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        found.append(json.loads(done.stdout))
+        shutil.rmtree(folder / "factory", ignore_errors=True)
+    most = max(found, key=lambda each: each["peak_bytes"] - each["before_bytes"])
+    return most | {"seconds": float(np.median([each["seconds"] for each in found]))}
+
+
 def measure() -> list[Figure]:
     """Do each piece of work at each size."""
     figures = []
@@ -157,10 +172,8 @@ def measure() -> list[Figure]:
         with tempfile.TemporaryDirectory(dir=data.OUTPUT) as folder:
             rows = prepare(size, Path(folder))
             for name in TASKS:
-                command = [sys.executable, "-m", "benches.scaling", name, folder]
-                done = subprocess.run(command, cwd=data.ROOT, check=True, stdout=subprocess.PIPE, text=True)
                 held = bounds(rows, Path(folder)) if name == "dataset build" else {}
-                each = Figure(name, size, rows, **json.loads(done.stdout), **held)
+                each = Figure(name, size, rows, **repeat(name, Path(folder)), **held)
                 figures.append(each)
                 print(
                     f"{name:16} {rows:11,} rows {each.seconds:8.2f} s {each.peak_bytes / 1e9:6.2f} GB",
