@@ -4,8 +4,8 @@
 
 Writes ``docs/scaling.json`` and ``docs/scaling.svg``. Each figure is of three processes of its own: their
 median time, and the memory of the one that takes most, whose peak resident memory is the kernel's ``VmHWM``.
-Every page of the native library is mapped before the work, so that none counts as the work's because it is run
-for the first time.
+Every page of the native library is mapped before the work, so that none counts as the work's because it is
+run for the first time.
 """
 
 from __future__ import annotations
