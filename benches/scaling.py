@@ -162,7 +162,7 @@ def repeat(name: str, folder: Path) -> dict[str, Any]:
         found.append(json.loads(done.stdout))
         shutil.rmtree(folder / "factory", ignore_errors=True)
     most = max(found, key=lambda each: each["peak_bytes"] - each["before_bytes"])
-    return most | {"seconds": float(np.median([each["seconds"] for each in found]))}
+    return {**most, "seconds": float(np.median([each["seconds"] for each in found]))}
 
 
 def measure() -> list[Figure]:
