@@ -95,7 +95,6 @@ impl Writing<'_> {
     /// The values of one column of a row group, whose window features are at hand.
     fn cells(&self, column: &Column, group: &Range<usize>) -> Result<Cells> {
         let part = |place| self.rows.part(0, place, group.clone());
-        let numbers = |name: &ColumnName| part(self.layout.number(name))?.into_numbers();
         let times = |place| part(place)?.into_times();
         let outcome = self.layout.outcome();
         let codes = |place| part(place)?.into_codes();
@@ -104,7 +103,7 @@ impl Writing<'_> {
             ColumnRole::Entity => Cells::Ids(part(self.layout.entity(&column.name))?.into_ids()?),
             ColumnRole::EventTime | ColumnRole::FeatureAsof => Cells::times(times(Layout::TIME)?),
             ColumnRole::Feature => Cells::Numbers(self.feature(&column.name, group)?),
-            ColumnRole::Slice | ColumnRole::Weight => Cells::Numbers(numbers(&column.name)?),
+            ColumnRole::Slice | ColumnRole::Weight => Cells::Numbers(self.numbers(&column.name, group)?),
             ColumnRole::Label => Cells::label(&codes(outcome)?, &codes(outcome + 1)?),
             ColumnRole::LabelOutcome => Cells::Outcome(codes(outcome)?),
             ColumnRole::LabelObservedTime => Cells::observed(&codes(outcome)?, times(outcome + 2)?),
@@ -121,9 +120,13 @@ impl Writing<'_> {
                 return collecting.numbers(of_entity);
             }
         }
-        let part = |place| self.rows.part(0, place, group.clone());
-        let times = || part(Layout::TIME)?.into_times();
-        alone(&features[position], times, |name| part(self.layout.number(name))?.into_numbers())
+        let times = || self.rows.part(0, Layout::TIME, group.clone())?.into_times();
+        alone(&features[position], times, |name| self.numbers(name, group))
+    }
+
+    /// The values of one raw column of numbers.
+    fn numbers(&self, name: &ColumnName, group: &Range<usize>) -> Result<Vec<f64>> {
+        self.rows.part(0, self.layout.number(name), group.clone())?.into_numbers()
     }
 
     /// When one of the events was.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{events::pick, ids::Ids};
 use contracts::names::ColumnName;
+
+use super::{events::pick, ids::Ids};
 
 /// Why a label is known or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

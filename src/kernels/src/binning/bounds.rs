@@ -50,6 +50,11 @@ impl Stretch<'_> {
             }
         }
     }
+
+    /// Each of its values as a stretch, falling: as a stack takes them of which the lowest comes first.
+    fn falling(mut self) -> impl Iterator<Item = Self> {
+        self.values().into_iter().rev().map(|(value, rows)| Self::Value(value, rows))
+    }
 }
 
 /// The smallest and the largest value of each bin, at most `most` of them; equal values are never parted.
@@ -79,15 +84,14 @@ pub(super) fn bounds_of_bins(mut stretches: Vec<Stretch<'_>>, most: usize) -> Ve
     // The next one is on top. A stretch in which a value may be heavy is taken apart before it is looked at.
     stretches.reverse();
     let take_apart = |stretches: &mut Vec<Stretch<'_>>| {
-        if let Some(mut stretch) = stretches.pop_if(|next| is_heavy(next.rows())) {
-            stretches
-                .extend(stretch.values().into_iter().rev().map(|(value, rows)| Stretch::Value(value, rows)));
+        if let Some(stretch) = stretches.pop_if(|next| is_heavy(next.rows())) {
+            stretches.extend(stretch.falling());
         }
     };
     let mut bounds = Vec::with_capacity(most.min(rows));
     let (mut lowest, mut size) = (None, 0);
     take_apart(&mut stretches);
-    while let Some(mut stretch) = stretches.pop() {
+    while let Some(stretch) = stretches.pop() {
         take_apart(&mut stretches);
         let count = stretch.rows();
         let heavy = is_heavy(count);
@@ -95,8 +99,7 @@ pub(super) fn bounds_of_bins(mut stretches: Vec<Stretch<'_>>, most: usize) -> Ve
         let left_after = if heavy { left } else { left - count };
         let full = with_it * bins >= left_after + with_it;
         if full && matches!(stretch, Stretch::Keys(_)) {
-            stretches
-                .extend(stretch.values().into_iter().rev().map(|(value, rows)| Stretch::Value(value, rows)));
+            stretches.extend(stretch.falling());
             continue;
         }
         let low = *lowest.get_or_insert_with(|| stretch.lowest());
